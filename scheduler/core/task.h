@@ -1,0 +1,139 @@
+// The scheduler's table entry for one accepted task.
+#pragma once
+
+#include <kj/time.h>
+
+#include "core/function.h"
+#include "wire/errors.h"
+#include "wire/payload.h"
+
+namespace epochly::core {
+
+enum class TaskState : uint8_t {
+  QUEUED,   // in exactly one ReadyQueue; next: ASSIGNED, ENDED (cancel, no fit)
+  ASSIGNED, // in exactly one Worker::inflight; next: QUEUED (lost, not run), BACKOFF (failed, retries left), ENDED
+  BACKOFF,  // in Core::backoff until its time; next: QUEUED, ENDED (cancel)
+  ENDED,    // left Core::tasks; its Result is in Client::results until acknowledged, its Epitaph in Core::ended
+};
+
+// Nanosecond phases of the last attempt; NONE = not measured.
+struct Timings {
+  static constexpr uint64_t NONE = UINT64_MAX;
+  uint64_t queue = NONE;
+  uint64_t transfer = NONE;
+  uint64_t compile = NONE;
+  uint64_t run = NONE;
+  uint64_t cpu = NONE;
+};
+
+// Why classify chose a level. Texts are in classify::describe.
+enum class Reason : uint8_t {
+  ASKED,             // the caller named the level
+  IO_BOUND,
+  WAITS_HINT,        // nothing measured yet, but it names modules that wait
+  HOT_LOOP,
+  LARGE_DATA_LOOP,
+  LARGE_DATA,
+  LARGE_ARRAY_GPU,
+  NOT_ENOUGH_WORK,
+  NOT_MEASURED,
+};
+
+// The waiting line a task stands in: tasks with equal keys fit the same workers.
+struct QueueKey {
+  Level level = Level::MONITOR;
+  PythonVersion pythonVersion;  // 0 = any
+  HostId host;                  // whose shared memory it needs, 0 = any
+  bool operator==(const QueueKey&) const = default;
+  auto operator<=>(const QueueKey& other) const {
+    return std::tie(level, pythonVersion.value, host) <=> std::tie(other.level, other.pythonVersion.value, other.host);
+  }
+};
+
+struct Task {
+  TaskId id;
+  Function* function = nullptr;    // owned by Core::functions, pinned by Function::references
+  Payload arguments;
+  kj::TimePoint acceptedAt = kj::origin<kj::TimePoint>();
+  kj::TimePoint assignedAt = kj::origin<kj::TimePoint>();
+  WorkerId worker;                 // while ASSIGNED
+  double dataSize = UNKNOWN;
+  double expectedSeconds = 0;      // what routing reckoned with; added to the worker's backlog while ASSIGNED
+  Attempt attempt;                 // 0 until first assigned
+  uint32_t timeoutMs = 0;
+  uint16_t retriesLeft = 0;
+  uint16_t losses = 0;             // workers lost under it
+  int8_t levelAsked = -1;
+  Level levelChosen = Level::MONITOR;
+  Level level = Level::MONITOR;    // after falling past levels that no worker offers
+  uint8_t notOffered = 0;          // bit per level fallen past
+  Reason reason = Reason::NOT_MEASURED;
+  TaskState state = TaskState::QUEUED;
+  bool cancelRequested = false;
+  bool isolated = false;           // an earlier attempt shared an executor that died
+
+  // Links of the ReadyQueue while QUEUED.
+  Task* previous = nullptr;
+  Task* next = nullptr;
+  struct ReadyQueue* queue = nullptr;
+};
+
+// FIFO through Task::previous/next. Owns nothing.
+struct ReadyQueue {
+  QueueKey key;
+  Task* head = nullptr;
+  Task* tail = nullptr;
+  uint64_t size = 0;
+  // When the queue last became non-empty with no joined worker fitting it; none while one fits.
+  kj::Maybe<kj::TimePoint> unfitSince;
+
+  void pushBack(Task& task);
+  void pushFront(Task& task);
+  void remove(Task& task);
+};
+
+enum class Outcome : uint8_t { SUCCEEDED, FAILED, CANCELLED };
+kj::StringPtr outcomeName(Outcome outcome);  // "succeeded", "failed", "cancelled"
+
+// Levels that did not run and why, in the order they were tried.
+struct Decline {
+  Level level;
+  kj::String reason;
+};
+
+// Why and where a task ran.
+struct Placement {
+  int8_t levelAsked = -1;
+  Level levelChosen = Level::MONITOR;
+  Level levelRan = Level::MONITOR;
+  Reason reason = Reason::NOT_MEASURED;
+  kj::Vector<Decline> declined;
+  WorkerId worker;                 // 0: it never ran
+  kj::String workerName;
+};
+
+// How a task ended, kept until its client has acknowledged it.
+struct Result {
+  TaskId id;
+  Outcome outcome = Outcome::SUCCEEDED;
+  Payload value;                   // SUCCEEDED
+  Failure failure;                 // FAILED
+  Placement placement;
+  Attempt attempt;
+  Timings timings;
+  size_t bytes() const { return value.inlineBytes() + failure.bytes(); }
+};
+
+// What is still known of a task after its end: for REST, bounded by Limits::endedMax.
+struct Epitaph {
+  TaskId id;
+  FunctionHash function;
+  Outcome outcome = Outcome::SUCCEEDED;
+  ErrorCode error = ErrorCode::NONE;
+  Level levelRan = Level::MONITOR;
+  WorkerId worker;
+  Attempt attempt;
+  Timings timings;
+};
+
+}  // namespace epochly::core

@@ -1,0 +1,93 @@
+// The scheduler's table entries for one joined worker and one client namespace.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <set>
+#include <unordered_map>
+
+#include "core/task.h"
+
+namespace epochly::core {
+
+// Levels that compete for the same slots of a worker: monitor, jit and multicore for its cores, threads for its I/O
+// threads, gpu for its device.
+enum class Pool : uint8_t { CPU, IO, GPU };
+constexpr uint POOL_COUNT = 3;
+constexpr Pool poolOf(Level level) {
+  return level == Level::THREADS ? Pool::IO : level == Level::GPU ? Pool::GPU : Pool::CPU;
+}
+
+// A fact of the worker's probe, as worker.capnp's Fact.
+struct Fact {
+  enum class Kind : uint8_t { KNOWN, ABSENT, UNKNOWN };
+  kj::String name;
+  Kind kind = Kind::UNKNOWN;
+  kj::String text;
+};
+
+// What a worker says of itself when it joins; does not change while it stays.
+struct WorkerSpec {
+  kj::String name;
+  kj::String hostName;
+  HostId host;
+  uint32_t pid = 0;
+  PythonVersion pythonVersion;
+  std::array<uint32_t, LEVEL_COUNT> slots{};  // 0: does not offer the level
+  uint32_t cores = 0;                         // 0 = unknown
+  uint64_t memoryBytes = 0;                   // 0 = unknown
+  kj::Array<Fact> facts;
+
+  bool offers(Level level) const { return slots[static_cast<uint>(level)] > 0; }
+};
+
+struct Load {
+  uint32_t queued = 0;
+  uint32_t running = 0;
+  uint64_t residentBytes = 0;  // 0 = unknown
+  uint64_t executorRestarts = 0;
+};
+
+enum class WorkerState : uint8_t {
+  READY,     // gets work
+  DRAINING,  // gets no more; what it holds may still come back
+};
+
+struct PoolUse {
+  uint32_t slots = 0;
+  uint32_t inflight = 0;
+  double backlogSeconds = 0;   // sum of Task::expectedSeconds over inflight
+};
+
+struct Worker {
+  WorkerId id;
+  WorkerSpec spec;
+  WorkerState state = WorkerState::READY;
+  kj::TimePoint lastHeard = kj::origin<kj::TimePoint>();
+  Load load;
+  std::array<PoolUse, POOL_COUNT> pools;
+  // Tasks sent to this worker and not yet answered. Each is ASSIGNED to this worker; checkInvariants() verifies both
+  // directions.
+  std::unordered_map<TaskId, Task*> inflight;
+  // Functions it has been sent: cold ones cost a transfer.
+  std::set<FunctionHash> functions;
+  uint64_t completed = 0;
+
+  bool fits(const QueueKey& key) const;
+  PoolUse& pool(Level level) { return pools[static_cast<uint>(poolOf(level))]; }
+  const PoolUse& pool(Level level) const { return pools[static_cast<uint>(poolOf(level))]; }
+};
+
+struct Client {
+  SpaceId space;
+  uint64_t seqMax = 0;               // highest accepted; a seq up to here is a repeat
+  uint64_t queued = 0;               // its tasks that have not ended
+  uint64_t argumentBytes = 0;        // inline bytes of their arguments
+  // Ended and not acknowledged, oldest first. The first `sent` of them are on their way on the present connection.
+  std::deque<Result> results;
+  size_t sent = 0;
+  bool connected = false;
+  kj::TimePoint lostAt = kj::origin<kj::TimePoint>();  // while not connected
+};
+
+}  // namespace epochly::core

@@ -1,0 +1,130 @@
+// The only code that changes Core. Each on*() takes one thing that happened and the time; effects leave through Ports.
+#pragma once
+
+#include "admission/admission.h"
+#include "classify/classify.h"
+#include "core/core.h"
+#include "core/observer.h"
+#include "core/outbox.h"
+#include "route/router.h"
+
+namespace epochly::events {
+
+// A function as a client's connection tells of it.
+struct NewFunction {
+  FunctionHash hash;
+  kj::String name;
+  kj::Array<byte> code;
+  PythonVersion pythonVersion;
+  kj::String module;
+  core::Hints hints;
+};
+
+struct NewTask {
+  uint64_t seq = 0;
+  FunctionHash function;       // told with onFunction before
+  int8_t level = -1;           // 0..4 or -1; anything else ends the task with INVALID_ARGUMENT
+  uint32_t retriesMax = 0;
+  uint32_t timeoutMs = 0;
+  double dataSize = core::UNKNOWN;
+  Payload arguments;
+};
+
+struct Receipt {
+  uint32_t accepted = 0;       // a prefix of the batch
+  kj::Maybe<kj::Duration> retryAfter;  // set when that is not all of it
+};
+
+// How an attempt ended, as the worker tells it.
+struct AttemptReport {
+  TaskId task;
+  Attempt attempt;
+  bool notRun = false;
+  kj::Maybe<Failure> failure;  // none: `value`
+  Payload value;
+  Level levelRan = Level::MONITOR;
+  kj::Vector<core::Decline> declined;
+  core::Timings timings;
+  double loopIterations = core::UNKNOWN;
+  double dataSize = core::UNKNOWN;
+};
+
+// Lives on the scheduler's kj loop; not reentrant (ports only take notes).
+class Events {
+ public:
+  Events(core::Core& core, core::Ports ports, core::Observer& observer, const classify::Thresholds& thresholds);
+  KJ_DISALLOW_COPY(Events);
+
+  // ---- clients ----
+  // Opens or resumes `wanted`; a fresh random one if it is 0. Throws OVERLOADED or SHUTTING_DOWN.
+  SpaceId onClientOpen(SpaceId wanted, kj::TimePoint now);
+  // Connection lost: results and tasks are kept for Limits::clientGrace.
+  void onClientLost(SpaceId space, kj::TimePoint now);
+  // Closed on purpose: its tasks are cancelled, its results dropped.
+  void onClientClosed(SpaceId space, kj::TimePoint now);
+  // Makes a function known and pins it for the caller's connection; pair with releaseFunction. Throws OVERLOADED,
+  // PAYLOAD_TOO_LARGE or INVALID_ARGUMENT.
+  void onFunction(NewFunction function);
+  void releaseFunction(FunctionHash hash);
+  void onWorkload(FunctionHash hash, const core::Workload& workload);
+  // Throws INVALID_ARGUMENT if a function is not known, NOT_FOUND if the space is not open.
+  Receipt onSubmit(SpaceId space, kj::ArrayPtr<NewTask> tasks, kj::TimePoint now);
+  void onCancel(SpaceId space, kj::ArrayPtr<const uint64_t> seqs, kj::TimePoint now);
+  // The client's connection has written results [sent, sent + count): advances Client::sent.
+  void onResultsSent(SpaceId space, size_t count);
+  // The client has the oldest `count` results.
+  void onAcknowledged(SpaceId space, size_t count);
+
+  // ---- workers ----
+  WorkerId onJoin(core::WorkerSpec spec, kj::TimePoint now);  // throws OVERLOADED
+  void onHeartbeat(WorkerId worker, const core::Load& load, kj::TimePoint now);
+  // Reports about attempts that are not current are counted as stale and dropped.
+  void onResults(WorkerId worker, kj::ArrayPtr<AttemptReport> reports, kj::TimePoint now);
+  void onFunctionSent(WorkerId worker, FunctionHash hash);
+  void onWorkerLeaving(WorkerId worker, kj::TimePoint now);
+  // Its tasks go back to the queue, each charged one loss.
+  void onLost(WorkerId worker, kj::StringPtr why, kj::TimePoint now);
+
+  // ---- time ----
+  // Missed heartbeats, due retries, expired graces. Safe to call at any time.
+  void onTick(kj::TimePoint now);
+  // SIGTERM: nothing new is accepted from here on.
+  void onDrain(kj::TimePoint now);
+
+ private:
+  core::Core& core;
+  core::Ports ports;
+  core::Observer& observer;
+  const classify::Thresholds& thresholds;
+  route::Router router;
+
+  // ---- one task's way (task_flow.cpp) ----
+  void accept(core::Client& client, NewTask&& task, kj::TimePoint now);
+  void refuse(core::Client& client, NewTask&& task, Failure failure, kj::TimePoint now);
+  void enqueue(core::Task& task, bool front, kj::TimePoint now);
+  void assign(core::Task& task, core::Worker& worker, kj::TimePoint now);
+  void unassign(core::Task& task);
+  void end(core::Task& task, core::Result result, kj::TimePoint now);
+  void endFailed(core::Task& task, Failure failure, kj::TimePoint now);
+  void endCancelled(core::Task& task, kj::TimePoint now);
+  void onReport(core::Worker& worker, AttemptReport&& report, kj::TimePoint now);
+  void learn(core::Task& task, const AttemptReport& report);
+  bool retry(core::Task& task, kj::TimePoint now);
+  void returnToQueue(core::Task& task, kj::TimePoint now);
+
+  // ---- queues and workers (placement.cpp) ----
+  void placeReady(kj::TimePoint now);
+  void refit(kj::TimePoint now);  // after the set of workers changed: fall to offered levels, start or stop unfit clocks
+  void failUnfit(kj::TimePoint now);
+
+  // ---- time (ticks.cpp) ----
+  void dropSilentWorkers(kj::TimePoint now);
+  void wakeBackoff(kj::TimePoint now);
+  void forgetLostClients(kj::TimePoint now);
+  void forgetClient(core::Client& client, kj::TimePoint now);
+  void armTimer(kj::TimePoint now);
+
+  void evictFunctions();
+};
+
+}  // namespace epochly::events

@@ -1,0 +1,42 @@
+// The one interface of a level. An engine knows its number, says whether a call fits or why not, and runs it.
+#pragma once
+
+#include <kj/common.h>
+#include <kj/string.h>
+#include <kj/vector.h>
+
+#include "wire/ids.h"
+
+namespace epochly::run {
+
+// One call of user code, as an engine sees it. The host (the Python extension) implements it; an engine never sees Python.
+// Lives on the thread that makes the call.
+class Invocation {
+ public:
+  virtual ~Invocation() = default;
+  // Runs it as it is, in CPython, with an engine's measuring around it. True if it returned, false if it raised; either way
+  // the host holds what came of it.
+  virtual bool callPlain() = 0;
+  // The same with loop iterations counted, callees included: slow. The count, or none when the host cannot count now (a
+  // debugger or coverage holds the trace function); then the call was made plainly.
+  virtual bool callCounted(kj::Maybe<uint64_t>& iterations) = 0;
+  // Elements in the arguments; NaN if nothing among them has a length.
+  virtual double dataSize() = 0;
+};
+
+struct Decline {
+  Level level;
+  kj::String reason;  // a sentence for the user
+};
+
+class LevelEngine {
+ public:
+  virtual ~LevelEngine() = default;
+  virtual Level level() const = 0;
+  // None: it fits.
+  virtual kj::Maybe<kj::String> declines(Invocation& call) const = 0;
+  // Only after declines() returned none. As Invocation::callPlain.
+  virtual bool run(Invocation& call) = 0;
+};
+
+}  // namespace epochly::run
