@@ -1,0 +1,8 @@
+// epochly._native: one module, a bind function per part.
+#include "ext/bindings.h"
+
+NB_MODULE(_native, m) {
+  epochly::ext::bindLocal(m);
+  epochly::ext::bindClient(m);
+  epochly::ext::bindExecutor(m);
+}
