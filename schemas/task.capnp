@@ -43,7 +43,6 @@ struct Assignment {
   level @3 :UInt8;          # what to run it at, 0..4
   timeoutMs @4 :UInt32;
   arguments @5 :Common.Payload;
-  isolated @6 :Bool;        # alone in its executor: an earlier attempt shared one that died
 }
 
 struct Timings {            # nanoseconds; 0xffff_ffff_ffff_ffff = not measured

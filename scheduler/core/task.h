@@ -1,7 +1,10 @@
 // The scheduler's table entry for one accepted task.
 #pragma once
 
+#include <tuple>
+
 #include <kj/time.h>
+#include <kj/vector.h>
 
 #include "core/function.h"
 #include "wire/errors.h"
@@ -70,7 +73,6 @@ struct Task {
   Reason reason = Reason::NOT_MEASURED;
   TaskState state = TaskState::QUEUED;
   bool cancelRequested = false;
-  bool isolated = false;           // an earlier attempt shared an executor that died
 
   // Links of the ReadyQueue while QUEUED.
   Task* previous = nullptr;
