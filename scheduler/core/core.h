@@ -36,6 +36,8 @@ struct Limits {
   kj::Duration prefetch = 10 * kj::MILLISECONDS;
   // ... and never more attempts than this per slot.
   uint32_t prefetchMax = 1024;
+  // ... nor this per worker and pool: 16,384 small attempts are 4 MB in the worker.
+  uint32_t inflightMax = 16'384;
   // Told to a client that met a bound.
   kj::Duration retryAfter = 50 * kj::MILLISECONDS;
 };

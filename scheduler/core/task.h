@@ -58,6 +58,7 @@ struct Task {
   Function* function = nullptr;    // owned by Core::functions, pinned by Function::references
   Payload arguments;
   kj::TimePoint acceptedAt = kj::origin<kj::TimePoint>();
+  kj::TimePoint queuedAt = kj::origin<kj::TimePoint>();    // last entered a queue
   kj::TimePoint assignedAt = kj::origin<kj::TimePoint>();
   WorkerId worker;                 // while ASSIGNED
   double dataSize = UNKNOWN;
@@ -65,6 +66,7 @@ struct Task {
   Attempt attempt;                 // 0 until first assigned
   uint32_t timeoutMs = 0;
   uint16_t retriesLeft = 0;
+  uint16_t retriesDone = 0;
   uint16_t losses = 0;             // workers lost under it
   int8_t levelAsked = -1;
   Level levelChosen = Level::MONITOR;

@@ -82,10 +82,10 @@ struct Client {
   SpaceId space;
   uint64_t seqMax = 0;               // highest accepted; a seq up to here is a repeat
   uint64_t queued = 0;               // its tasks that have not ended
-  uint64_t argumentBytes = 0;        // inline bytes of their arguments
   // Ended and not acknowledged, oldest first. The first `sent` of them are on their way on the present connection.
   std::deque<Result> results;
   size_t sent = 0;
+  uint64_t resultBytes = 0;          // of `results`
   bool connected = false;
   kj::TimePoint lostAt = kj::origin<kj::TimePoint>();  // while not connected
 };

@@ -98,33 +98,49 @@ class Events {
   const classify::Thresholds& thresholds;
   route::Router router;
 
+  // The time asked of TimerPort and not yet reached.
+  kj::Maybe<kj::TimePoint> armedFor;
+  kj::TimePoint housekeepingAt = kj::origin<kj::TimePoint>();
+
   // ---- one task's way (task_flow.cpp) ----
   void accept(core::Client& client, NewTask&& task, kj::TimePoint now);
-  void refuse(core::Client& client, NewTask&& task, Failure failure, kj::TimePoint now);
-  void enqueue(core::Task& task, bool front, kj::TimePoint now);
-  void assign(core::Task& task, core::Worker& worker, kj::TimePoint now);
-  void unassign(core::Task& task);
-  void end(core::Task& task, core::Result result, kj::TimePoint now);
+  void enqueue(core::Task& task, kj::TimePoint now);
+  void requeueFirst(core::Task& task, kj::TimePoint now);
+  void assign(core::Task& task, core::Worker& worker, double expectedSeconds, kj::TimePoint now);
+  void unassign(core::Task& task, core::Worker& worker);
+  void leaveQueueOrBackoff(core::Task& task);
+  void retryLater(core::Task& task, kj::TimePoint now);
+  void endWith(core::Task& task, core::Result result, kj::TimePoint now);  // `task` is gone afterwards
   void endFailed(core::Task& task, Failure failure, kj::TimePoint now);
   void endCancelled(core::Task& task, kj::TimePoint now);
+
+  // ---- attempts (attempts.cpp) ----
   void onReport(core::Worker& worker, AttemptReport&& report, kj::TimePoint now);
   void learn(core::Task& task, const AttemptReport& report);
-  bool retry(core::Task& task, kj::TimePoint now);
-  void returnToQueue(core::Task& task, kj::TimePoint now);
+  core::Result resultOf(core::Task& task, const core::Worker& worker, AttemptReport&& report, kj::TimePoint now);
+  void takeBack(core::Task& task, core::Worker& worker, kj::TimePoint now);
 
   // ---- queues and workers (placement.cpp) ----
+  core::ReadyQueue& queueFor(core::Task& task);
   void placeReady(kj::TimePoint now);
-  void refit(kj::TimePoint now);  // after the set of workers changed: fall to offered levels, start or stop unfit clocks
+  void refit(kj::TimePoint now);
+  void refitQueue(core::ReadyQueue& queue, kj::TimePoint now);
   void failUnfit(kj::TimePoint now);
+  kj::Maybe<core::QueueKey> fittingKey(core::QueueKey key, Level chosen, uint8_t& notOffered) const;
 
   // ---- time (ticks.cpp) ----
   void dropSilentWorkers(kj::TimePoint now);
   void wakeBackoff(kj::TimePoint now);
   void forgetLostClients(kj::TimePoint now);
-  void forgetClient(core::Client& client, kj::TimePoint now);
+  void cancelTasksOf(SpaceId space, kj::TimePoint now);
   void armTimer(kj::TimePoint now);
 
-  void evictFunctions();
+  // ---- functions (functions.cpp) ----
+  void evictFunctions(size_t bytesWanted);
+
+  core::Client& clientOf(SpaceId space);  // throws NOT_FOUND
+  // After every event: place what is ready, ask for the next tick.
+  void settle(kj::TimePoint now);
 };
 
 }  // namespace epochly::events

@@ -1,1 +1,128 @@
-// Filled by the core.
+// Which queue a task stands in, and when it leaves it for a worker.
+#include <algorithm>
+
+#include <kj/debug.h>
+
+#include "events/events.h"
+
+namespace epochly::events {
+
+using core::QueueKey;
+using core::ReadyQueue;
+using core::Task;
+using core::WorkerState;
+
+namespace {
+
+bool anyoneFits(const core::Core& core, const QueueKey& key) {
+  return std::any_of(core.workers.begin(), core.workers.end(), [&](auto& entry) { return entry.second.fits(key); });
+}
+
+bool anyoneIsReady(const core::Core& core) {
+  return std::any_of(core.workers.begin(), core.workers.end(),
+                     [](auto& entry) { return entry.second.state == WorkerState::READY; });
+}
+
+QueueKey keyOf(const Task& task) {
+  QueueKey key{task.levelChosen, task.function->pythonVersion, HostId()};
+  KJ_IF_MAYBE (host, task.arguments.sharedHost()) { key.host = *host; }
+  return key;
+}
+
+}  // namespace
+
+// The chosen level if a worker fits it, else the next of its fallbacks that one fits. None: nobody fits any of them.
+kj::Maybe<QueueKey> Events::fittingKey(QueueKey key, Level chosen, uint8_t& notOffered) const {
+  key.level = chosen;
+  notOffered = 0;
+  if (anyoneFits(core, key)) return key;
+  for (auto level : classify::fallbacks(chosen)) {
+    notOffered |= 1u << static_cast<uint>(key.level);
+    key.level = level;
+    if (anyoneFits(core, key)) return key;
+  }
+  notOffered = 0;
+  return nullptr;
+}
+
+ReadyQueue& Events::queueFor(Task& task) {
+  auto key = keyOf(task);
+  uint8_t notOffered = 0;
+  KJ_IF_MAYBE (fitting, fittingKey(key, task.levelChosen, notOffered)) { key = *fitting; }
+  task.level = key.level;
+  task.notOffered = notOffered;
+  auto [found, isNew] = core.queues.try_emplace(key);
+  found->second.key = key;
+  return found->second;
+}
+
+// Oldest task first, over all queues that have a worker with room, so that no level starves another of their common slots.
+void Events::placeReady(kj::TimePoint now) {
+  kj::Vector<ReadyQueue*> open;
+  for (auto& [key, queue] : core.queues) {
+    if (queue.head != nullptr) open.add(&queue);
+  }
+  while (!open.empty()) {
+    auto oldest = std::min_element(open.begin(), open.end(), [](auto a, auto b) {
+      return std::tie(a->head->acceptedAt, a->head->id) < std::tie(b->head->acceptedAt, b->head->id);
+    });
+    auto& queue = **oldest;
+    auto answer = router.place(*queue.head, core);
+    if (answer.is<route::Chosen>()) {
+      auto& chosen = answer.get<route::Chosen>();
+      assign(*queue.head, core.workers.at(chosen.worker), chosen.expectedSeconds, now);
+      queue.unfitSince = nullptr;
+    } else if (answer.is<route::NoFit>() && queue.unfitSince == nullptr && anyoneIsReady(core)) {
+      queue.unfitSince = now;
+    }
+    if (queue.head == nullptr || !answer.is<route::Chosen>()) {
+      *oldest = open.back();
+      open.removeLast();
+    }
+  }
+}
+
+// The set of ready workers changed: queues that nobody fits any more fall to what is offered, and those that somebody fits
+// stop their clocks. Queues that have become empty are forgotten.
+void Events::refit(kj::TimePoint now) {
+  kj::Vector<ReadyQueue*> unfit;
+  for (auto it = core.queues.begin(); it != core.queues.end();) {
+    if (it->second.head == nullptr) {
+      it = core.queues.erase(it);
+      continue;
+    }
+    if (anyoneFits(core, it->first)) it->second.unfitSince = nullptr;
+    else unfit.add(&it->second);
+    ++it;
+  }
+  for (auto queue : unfit) refitQueue(*queue, now);
+  // Without any worker there is nothing to wait out: tasks stay until one joins.
+  if (!anyoneIsReady(core)) {
+    for (auto& [key, queue] : core.queues) queue.unfitSince = nullptr;
+  }
+}
+
+// Each task goes to the queue that suits it now, in order; where nobody fits it that is this queue again.
+void Events::refitQueue(ReadyQueue& queue, kj::TimePoint now) {
+  for (auto left = queue.size; left > 0; left--) {
+    auto& task = *queue.head;
+    queue.remove(task);
+    queueFor(task).pushBack(task);
+  }
+}
+
+void Events::failUnfit(kj::TimePoint now) {
+  for (auto& [key, queue] : core.queues) {
+    KJ_IF_MAYBE (since, queue.unfitSince) {
+      while (queue.head != nullptr && now - std::max(*since, queue.head->acceptedAt) >= core.limits.unfitGrace) {
+        auto& task = *queue.head;
+        auto why = kj::str("no worker fits after ", core.limits.unfitGrace / kj::SECONDS, " s. ",
+                           route::explain(task, core, core.limits, now));
+        queue.remove(task);
+        endFailed(task, Failure::of(ErrorCode::NO_FITTING_WORKER, kj::mv(why)), now);
+      }
+    }
+  }
+}
+
+}  // namespace epochly::events

@@ -1,1 +1,71 @@
-// Filled by the core.
+// What time brings: silent workers, due retries, expired graces.
+#include <algorithm>
+
+#include "events/events.h"
+#include "wire/task_spec.h"
+
+namespace epochly::events {
+
+void Events::onTick(kj::TimePoint now) {
+  KJ_IF_MAYBE (armed, armedFor) {
+    if (*armed <= now) armedFor = nullptr;
+  }
+  wakeBackoff(now);
+  if (now >= housekeepingAt) {
+    dropSilentWorkers(now);
+    forgetLostClients(now);
+    failUnfit(now);
+    housekeepingAt = now + core.limits.heartbeat / 2;
+  }
+  settle(now);
+}
+
+void Events::onDrain(kj::TimePoint now) {
+  core.draining = true;
+  settle(now);
+}
+
+void Events::wakeBackoff(kj::TimePoint now) {
+  while (!core.backoff.empty() && core.backoff.begin()->first <= now) {
+    auto id = core.backoff.begin()->second;
+    core.backoff.erase(core.backoff.begin());
+    enqueue(core.tasks.at(id), now);
+  }
+}
+
+void Events::dropSilentWorkers(kj::TimePoint now) {
+  kj::Vector<WorkerId> silent;
+  for (auto& [id, worker] : core.workers) {
+    if (now - worker.lastHeard > core.limits.heartbeat * MISSED_BEATS_MAX) silent.add(id);
+  }
+  for (auto id : silent) onLost(id, "missed heartbeats", now);
+}
+
+void Events::forgetLostClients(kj::TimePoint now) {
+  kj::Vector<SpaceId> expired;
+  for (auto& [space, client] : core.clients) {
+    if (!client.connected && now - client.lostAt >= core.limits.clientGrace) expired.add(space);
+  }
+  std::sort(expired.begin(), expired.end());
+  for (auto space : expired) onClientClosed(space, now);
+}
+
+// The next retry, and twice a heartbeat while anyone is there to be watched.
+void Events::armTimer(kj::TimePoint now) {
+  kj::Maybe<kj::TimePoint> wanted;
+  if (!core.backoff.empty()) wanted = core.backoff.begin()->first;
+  if (!core.workers.empty() || !core.clients.empty() || !core.tasks.empty()) {
+    auto next = std::max(housekeepingAt, now);
+    KJ_IF_MAYBE (earlier, wanted) { next = std::min(*earlier, next); }
+    wanted = next;
+  }
+  KJ_IF_MAYBE (when, wanted) {
+    KJ_IF_MAYBE (armed, armedFor) {
+      if (*armed <= *when) return;
+    }
+    armedFor = *when;
+    ports.timer.wakeAt(*when);
+  }
+}
+
+}  // namespace epochly::events

@@ -1,1 +1,66 @@
-// Filled by the core.
+#include "route/router.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace epochly::route {
+
+namespace {
+
+// What a task costs beside the user's code: decode, hand over, answer. Keeps a backlog of no-ops from counting as nothing.
+constexpr double OVERHEAD_SECONDS = 10e-6;
+// Sending a function for the first time: one more message, and loading it (import, unpickle) dominates the bytes.
+constexpr double COLD_FUNCTION_SECONDS = 1e-3;
+// A loopback or 10 Gbit/s copy. Only the order of magnitude matters: it decides between a warm far and a cold near worker.
+constexpr double SECONDS_PER_BYTE = 1e-9;
+
+double seconds(kj::Duration duration) { return static_cast<double>(duration / kj::NANOSECONDS) * 1e-9; }
+
+}  // namespace
+
+double Router::expectedRun(const core::Task& task) const {
+  double known = task.function->expectedRunSeconds(task.level);
+  // Unknown: half of the prefetch horizon, so that one such task waits behind a busy slot and a second does not.
+  if (std::isnan(known)) return seconds(limits.prefetch) / 2;
+  return std::max(known, OVERHEAD_SECONDS);
+}
+
+bool Router::hasRoom(const core::Worker& worker, Level level) const {
+  auto& pool = worker.pool(level);
+  if (pool.inflight < pool.slots) return true;
+  uint64_t most = std::min<uint64_t>(limits.inflightMax, uint64_t(pool.slots) * (1 + limits.prefetchMax));
+  return pool.inflight < most && pool.backlogSeconds < pool.slots * seconds(limits.prefetch);
+}
+
+double Router::expectedFinish(const core::Task& task, const core::Worker& worker) const {
+  auto& pool = worker.pool(task.level);
+  double ahead = pool.inflight < pool.slots ? 0 : pool.backlogSeconds / pool.slots;
+  double transfer = static_cast<double>(task.arguments.inlineBytes()) * SECONDS_PER_BYTE;
+  if (worker.functions.count(task.function->hash) == 0) {
+    transfer += COLD_FUNCTION_SECONDS + static_cast<double>(task.function->code.size()) * SECONDS_PER_BYTE;
+  }
+  return ahead + transfer + expectedRun(task);
+}
+
+kj::OneOf<Chosen, NoRoom, NoFit> Router::place(const core::Task& task, const core::Core& core) const {
+  kj::OneOf<Chosen, NoRoom, NoFit> answer = NoFit();
+  double best = std::numeric_limits<double>::infinity();
+  double bestBacklog = best;
+  for (auto& [id, worker] : core.workers) {
+    if (!worker.fits(task.queue->key)) continue;
+    if (!hasRoom(worker, task.level)) {
+      if (answer.is<NoFit>()) answer = NoRoom();
+      continue;
+    }
+    double finish = expectedFinish(task, worker);
+    double backlog = worker.pool(task.level).backlogSeconds;
+    if (finish < best || (finish == best && backlog < bestBacklog)) {
+      best = finish;
+      bestBacklog = backlog;
+      answer = Chosen{id, expectedRun(task)};
+    }
+  }
+  return answer;
+}
+
+}  // namespace epochly::route
