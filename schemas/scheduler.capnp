@@ -8,6 +8,8 @@ using Task = import "task.capnp";
 using Worker = import "worker.capnp";
 
 # Errors of every method here are kj exceptions whose description starts with a code of schemas/wire/errors.h in brackets.
+# Until one of the methods has answered, a message may hold HANDSHAKE_BYTES_MAX of schemas/wire/task_spec.h, and the peer has
+# HANDSHAKE_MS: so wait for the answer before the first batch.
 interface Gateway {
   # space 0 asks for a new namespace. A known space resumes: results not yet acknowledged are sent again.
   openClient @0 (hello :Common.Hello, space :UInt64, sink :ClientSink)

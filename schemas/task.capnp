@@ -6,7 +6,8 @@ $Cxx.namespace("epochly::schema");
 using Common = import "common.capnp";
 
 # A pickled function. Sent once per connection; later messages name it by `id`, which the sender of the message chose and
-# which means something on that connection only.
+# which means something on that connection only. A client may use an id again for another function: tasks in later messages mean
+# the new one. So a program that makes functions without end stays within the scheduler's bound by keeping its ids few.
 struct Function {
   id @0 :UInt32;
   hashHigh @1 :UInt64;      # BLAKE2b-128 of `code`; the function's identity everywhere

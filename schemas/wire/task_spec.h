@@ -25,6 +25,10 @@ constexpr uint BATCH_TASKS_MAX = 1024;
 constexpr size_t MESSAGE_BYTES_MAX = PAYLOAD_BYTES_MAX + BATCH_BYTES_TARGET + (1u << 20);
 // capnp::ReaderOptions.traversalLimitInWords for it. Twice, because a reader may visit a list twice.
 constexpr uint64_t TRAVERSAL_WORDS_MAX = 2 * MESSAGE_BYTES_MAX / 8;
+// What a receiver accepts in one message, and the milliseconds it waits, before the peer has said a Hello that is accepted. The
+// largest honest message is a joinWorker with its probed facts, 4 KiB; ten seconds are three retransmitted packets.
+constexpr size_t HANDSHAKE_BYTES_MAX = 64u << 10;
+constexpr uint32_t HANDSHAKE_MS = 10'000;
 // A pickled function: closures over data belong into arguments.
 constexpr size_t FUNCTION_BYTES_MAX = 16u << 20;
 // Names and reasons that people read; longer ones are cut with an ellipsis.
