@@ -1,0 +1,150 @@
+"""The test suites of `./dev test`: each runs, prints its steps and returns its Tally."""
+import os
+import re
+from dataclasses import dataclass
+
+from scripts.dev import cpp, venv
+from scripts.dev.console import StepFailed, log_of, run_step, say, show_tail
+from scripts.dev.paths import BUILD, RESULTS, ROOT
+from scripts.dev.tally import Tally, read_junit, read_passed_failed
+
+# Fresh seeds for this long in every run.
+SIM_SECONDS = 30
+# And under each sanitizer, where a history takes about ten times as long.
+SIM_SANITIZED_SECONDS = 10
+# The CPythons we promise.
+PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+# Beside the checkout on the project's machines: every example of the guide, checked.
+ACCEPTANCE = ROOT.parent / "shared" / "acceptance" / "seed_examples.py"
+ACCEPTANCE_LEVELS = "0"
+# What of tests/python is about the checkout and not about the SDK: run once, not per CPython.
+CHECKOUT_TESTS = ("tests/python/docs", "tests/python/dev")
+
+
+@dataclass
+class Context:
+    """What the suites share."""
+    environment: venv.Environment  # with the SDK
+    arguments: list                # after the suite's name on the command line: for ctest or pytest
+    tools: list                    # folders to put on PATH
+
+    def env(self, environment=None):
+        """Environment variables of a test program that belongs to a virtual environment."""
+        bin_folder = (environment or self.environment).path / "bin"
+        path = [str(folder) for folder in (bin_folder, *self.tools)] + [os.environ.get("PATH", "")]
+        return {"PATH": ":".join(path), "EPOCHLY_PROGRAMS": str(BUILD / "release")}
+
+
+def unit(context):
+    junit = cpp.ctest("release", context.arguments, name="C++ tests", env=context.env())
+    return _report("C++ tests", read_junit(junit, "C++ tests"))
+
+
+def sim(context):
+    return _simulate("release", SIM_SECONDS)
+
+
+def python(context):
+    return _pytest(context, context.environment, ["tests/python"])
+
+
+def docs(context):
+    return _pytest(context, context.environment, ["tests/python/docs"], name="documentation")
+
+
+def acceptance(context):
+    name = "guide acceptance"
+    if not ACCEPTANCE.is_file():
+        return Tally.skip(name, "shared/acceptance/seed_examples.py is not beside this checkout")
+    command = [context.environment.python, ACCEPTANCE, "--levels", ACCEPTANCE_LEVELS]
+    code = run_step(name, command, env=context.env(), may_fail=True)
+    tally = read_passed_failed(log_of(name).read_text(errors="replace"))
+    if tally is None or (code != 0 and tally.failed == 0):
+        tally = Tally.failure(f"{name}: ended with code {code}")
+    return _report(name, tally)
+
+
+def sanitizers(context):
+    return asan(context) + tsan(context)
+
+
+def asan(context):
+    return _sanitized("asan", context)
+
+
+def tsan(context):
+    return _sanitized("tsan", context)
+
+
+def pythons(context):
+    """The SDK's tests on every other CPython that we promise."""
+    here = "%d.%d" % context.environment.version
+    return sum((_other_python(context, version) for version in PYTHON_VERSIONS if version != here), Tally())
+
+
+# In the order of a full run: what fails soonest and most often first.
+ALL = {"unit": unit, "sim": sim, "python": python, "acceptance": acceptance, "pythons": pythons, "asan": asan, "tsan": tsan}
+NAMED = {**ALL, "sanitizers": sanitizers, "docs": docs}
+
+
+def sim_program(preset):
+    return BUILD / preset / "tests" / "sim" / "epochly_sim"
+
+
+def _simulate(preset, seconds):
+    name = f"simulation {preset}"
+    program = sim_program(preset)
+    if not program.is_file():
+        return Tally.failure(f"{name}: epochly_sim was not built")
+    run_step(name, [program, "--seconds", str(seconds)], may_fail=True)
+    log = log_of(name).read_text(errors="replace")
+    seeds = re.findall(r"^seeds? .*$", log, re.M)
+    say(f"        {seeds[-1] if seeds else 'said no seeds'}")
+    tally = read_passed_failed(log) or Tally.failure(f"{name}: ended without a verdict")
+    return _report(name, tally)
+
+
+def _sanitized(preset, context):
+    """Builds with the sanitizer and runs the C++ tests and some histories of the simulation."""
+    try:
+        cpp.configure(preset)
+        cpp.build(preset)
+    except StepFailed as error:
+        return Tally.failure(str(error))
+    options = {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+               "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"}
+    name = f"C++ tests {preset}"
+    junit = cpp.ctest(preset, context.arguments, name=name, env={**context.env(), **options})
+    return _report(name, read_junit(junit, name)) + _simulate(preset, SIM_SANITIZED_SECONDS)
+
+
+def _other_python(context, version):
+    name = f"CPython {version}"
+    base = venv.find_python(version)
+    if base is None:
+        return Tally.skip(name, "not installed (looked among pyenv's versions and on PATH)")
+    environment = venv.Environment(ROOT / f".venv-py{version}", base)
+    try:
+        environment.make()
+        environment.install_sdk(["test"], venv.extension_only_settings(environment))
+    except StepFailed as error:
+        return Tally.failure(str(error))
+    ignored = [f"--ignore={folder}" for folder in CHECKOUT_TESTS]
+    return _pytest(context, environment, ["tests/python", *ignored], name=f"Python tests on {version}")
+
+
+def _pytest(context, environment, paths, name="Python tests"):
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    junit = RESULTS / f"pytest-{environment.label}.xml"
+    junit.unlink(missing_ok=True)
+    command = [environment.python, "-m", "pytest", "-ra", f"--junitxml={junit}", *paths, *context.arguments]
+    run_step(name, command, env=context.env(environment), may_fail=True)
+    return _report(name, read_junit(junit, name))
+
+
+def _report(name, tally):
+    """Says how it went; when badly, with the end of the log."""
+    say(f"        {tally.line()}")
+    if tally.failed:
+        show_tail(log_of(name))
+    return tally
