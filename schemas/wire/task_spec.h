@@ -36,6 +36,8 @@ constexpr size_t NAME_BYTES_MAX = 256;
 constexpr size_t TRACEBACK_BYTES_MAX = 64u << 10;
 // Pickle-5 buffers of this size and more travel through shared memory: below it, mapping costs more than copying.
 constexpr size_t SHARED_BUFFER_BYTES_MIN = 64u << 10;
+// Buffers of one payload: 16,384 of the smallest shared ones are 1 GiB, and 1 MiB of descriptions.
+constexpr uint BUFFERS_MAX = 16'384;
 
 // ---- tasks ---------------------------------------------------------------------------------------------------------
 // Retries a caller may ask for.
