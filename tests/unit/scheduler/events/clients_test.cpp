@@ -1,0 +1,105 @@
+// Clients open, resume, vanish and close.
+#include "support/sched_env.h"
+
+namespace epochly::test {
+namespace {
+
+using testing::ElementsAre;
+
+TEST(Clients, GetNamespacesOfTheirOwn) {
+  SchedEnv env;
+  auto other = env.events.onClientOpen(SpaceId(), env.now);
+  EXPECT_NE(other, env.space);
+  EXPECT_NE(other.value, 0u);
+}
+
+TEST(Clients, AnUnknownNamespaceIsNotResumedButReplaced) {
+  SchedEnv env;
+  EXPECT_NE(env.events.onClientOpen(SpaceId(42), env.now), SpaceId(42));
+}
+
+TEST(Clients, AResumedClientGetsItsUnacknowledgedResultsAgain) {
+  SchedEnv env;
+  auto worker = env.join();
+  auto task = env.submit();
+  env.report(worker, SchedEnv::returned(task, 1));
+  env.events.onResultsSent(env.space, 1);
+  env.events.onClientLost(env.space, env.now);
+  env.outbox.ready.clear();
+  EXPECT_EQ(env.events.onClientOpen(env.space, env.now), env.space);
+  EXPECT_THAT(env.outbox.ready, ElementsAre(env.space));
+  EXPECT_EQ(env.client().sent, 0u);
+  EXPECT_EQ(env.client().results.size(), 1u);
+}
+
+TEST(Clients, ALostClientsTasksRunOnWithinItsGraceAndAreCancelledAfter) {
+  SchedEnv env;
+  auto task = env.submit();
+  env.events.onClientLost(env.space, env.now);
+  env.pass(env.core.limits.clientGrace - 1 * kj::SECONDS);
+  EXPECT_EQ(env.core.tasks.count(task), 1u);
+  env.pass(2 * kj::SECONDS);
+  EXPECT_EQ(env.core.tasks.count(task), 0u);
+  EXPECT_EQ(env.core.clients.count(env.space), 0u);
+  EXPECT_EQ(env.core.endedById.at(task)->outcome, core::Outcome::CANCELLED) << "its end is still visible";
+}
+
+TEST(Clients, ClosingCancelsWhatRunsToo) {
+  SchedEnv env;
+  auto worker = env.join();
+  auto task = env.submit();
+  env.events.onClientClosed(env.space, env.now);
+  EXPECT_THAT(env.outbox.cancelled, ElementsAre(Sent{worker, task, Attempt(1)}));
+  env.report(worker, SchedEnv::failed(task, 1, ErrorCode::CANCELLED));
+  EXPECT_EQ(env.core.tasks.size(), 0u);
+  EXPECT_EQ(env.core.endedById.at(task)->outcome, core::Outcome::CANCELLED);
+}
+
+TEST(Clients, SubmittingToANamespaceThatIsNotOpenIsNotFound) {
+  SchedEnv env;
+  env.tell(1);
+  auto task = TaskBuilder().build();
+  try {
+    env.events.onSubmit(SpaceId(42), kj::arrayPtr(&task, 1), env.now);
+    FAIL();
+  } catch (const kj::Exception& e) {
+    EXPECT_EQ(codeOf(e), ErrorCode::NOT_FOUND);
+  }
+}
+
+TEST(Clients, AFunctionThatWasNotToldRefusesTheWholeBatch) {
+  SchedEnv env;
+  env.tell(1);
+  std::vector<events::NewTask> tasks;
+  tasks.push_back(TaskBuilder().build());
+  tasks.push_back(TaskBuilder().function(99).build());
+  tasks[0].seq = 1;
+  tasks[1].seq = 2;
+  EXPECT_THROW(env.events.onSubmit(env.space, kj::arrayPtr(tasks.data(), 2), env.now), kj::Exception);
+  EXPECT_EQ(env.core.tasks.size(), 0u);
+}
+
+TEST(Clients, WhileDrainingNothingNewIsAcceptedAndWhatRunsEnds) {
+  SchedEnv env;
+  auto worker = env.join();
+  auto task = env.submit();
+  env.events.onDrain(env.now);
+  auto late = TaskBuilder().build();
+  late.seq = 2;
+  try {
+    env.events.onSubmit(env.space, kj::arrayPtr(&late, 1), env.now);
+    FAIL();
+  } catch (const kj::Exception& e) {
+    EXPECT_EQ(codeOf(e), ErrorCode::SHUTTING_DOWN);
+  }
+  env.report(worker, SchedEnv::returned(task, 1));
+  EXPECT_EQ(env.client().results.size(), 1u);
+}
+
+TEST(Clients, OnlyWhatWasSentCanBeAcknowledged) {
+  SchedEnv env;
+  EXPECT_THROW(env.events.onAcknowledged(env.space, 1), kj::Exception);
+}
+
+}  // namespace
+}  // namespace epochly::test

@@ -1,0 +1,51 @@
+#include "support/sched_env.h"
+
+namespace epochly::test {
+namespace {
+
+using testing::ElementsAre;
+
+TEST(Router, PrefersAWorkerThatHasTheFunction) {
+  SchedEnv env;
+  env.tell(1);
+  env.join();
+  auto warm = env.join();
+  env.events.onFunctionSent(warm, FunctionHash{0, 1});
+  auto task = env.submit();
+  EXPECT_THAT(env.takeSent(), ElementsAre(Sent{warm, task, Attempt(1)}));
+}
+
+TEST(Router, TakesAColdWorkerOnceTheWarmOnesQueueCostsMore) {
+  SchedEnv env;
+  env.tell(1);
+  auto cold = env.join();
+  auto warm = env.join();
+  env.events.onFunctionSent(warm, FunctionHash{0, 1});
+  env.submit();
+  auto second = env.submit();
+  auto sent = env.takeSent();
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[1], (Sent{cold, second, Attempt(1)})) << "5 ms ahead against 1 ms of loading";
+}
+
+TEST(Router, TiesGoToTheLowerId) {
+  SchedEnv env;
+  auto first = env.join();
+  env.join();
+  auto task = env.submit();
+  EXPECT_THAT(env.takeSent(), ElementsAre(Sent{first, task, Attempt(1)}));
+}
+
+TEST(Router, SpreadsKnownWorkByItsLength) {
+  SchedEnv env;
+  env.tell(1);
+  env.core.functions.at(FunctionHash{0, 1}).runSeconds[0].add(1.0);
+  auto one = env.join(WorkerBuilder().cpus(1));
+  auto four = env.join(WorkerBuilder().cpus(4));
+  for (int i = 0; i < 20; i++) env.submit();
+  EXPECT_EQ(env.core.workers.at(one).inflight.size(), 1u);
+  EXPECT_EQ(env.core.workers.at(four).inflight.size(), 4u) << "long tasks are not sent ahead of a free slot";
+}
+
+}  // namespace
+}  // namespace epochly::test
