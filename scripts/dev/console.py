@@ -128,7 +128,7 @@ def _end(process):
 
 def _paint(name, log_path, seconds):
     if sys.stdout.isatty():
-        print(f"\r\033[K  ..    {name:<44}{seconds:7.1f} s  {_progress(log_path)}", end="", flush=True)
+        print(f"\r\033[K  ..      {name:<44}{seconds:7.1f} s  {_progress(log_path)}", end="", flush=True)
 
 
 def _progress(log_path):
@@ -142,4 +142,4 @@ def _progress(log_path):
 def _finish_line(name, verdict, seconds):
     if sys.stdout.isatty():
         print("\r\033[K", end="")
-    say(f"  {verdict:<6}{name:<44}{seconds:7.1f} s")
+    say(f"  {verdict:<8}{name:<44}{seconds:7.1f} s")

@@ -41,7 +41,7 @@ def _cpp_files():
 def _clang_tidy():
     changed = [name for name in changed_files() if name.endswith(".cpp")]
     if not changed:
-        say("  --    clang-tidy: no C++ file changed")
+        say("  --      clang-tidy: no C++ file changed")
         return
     cpp.configure("release")
     run_step(f"clang-tidy on {len(changed)} changed files", ["clang-tidy", "--quiet", "-p", BUILD / "release", *changed])
@@ -71,6 +71,6 @@ def _ruff():
 
 def _shellcheck():
     if shutil.which("shellcheck") is None:
-        say("  --    shellcheck: not installed")
+        say("  --      shellcheck: not installed")
         return
     run_step("shellcheck", ["shellcheck", *SHELL_SCRIPTS])
