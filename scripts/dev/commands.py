@@ -23,7 +23,7 @@ EPOCHLY_PYTHON names the Python for .venv (default python3). Logs are in build/l
 
 # What the SDK's wheel is made of; the C++ tests are the rest.
 PRODUCT_TARGETS = ["epochly_native", "epochly-scheduler", "epochly-worker"]
-# Of client-py/pyproject.toml. One environment serves demo, tests and bench, so that going from one to the other costs nothing.
+# Of client-py/pyproject.toml. One environment for demo, tests and bench: going from one to the other costs nothing.
 EXTRAS = ["demo", "test"]
 # Exit code of a program that was interrupted, as shells have it.
 INTERRUPTED = 130
@@ -60,7 +60,8 @@ def demo(arguments):
 def test(arguments):
     names, rest = _suites_of(arguments)
     if rest and len(names) > 1:
-        complain(f"dev: {rest[0]!r} is no suite. Arguments for ctest or pytest follow a suite's name: {' '.join(suites.NAMED)}")
+        complain(f"dev: {rest[0]!r} is no suite. Arguments for ctest or pytest follow a suite's name: "
+                 f"{' '.join(suites.NAMED)}")
         return USAGE
     failures = Failures()
     environment = set_up_for_tests(failures)
