@@ -1,7 +1,7 @@
 """The commands of ./dev and what they need before they run."""
 import signal
 
-from scripts.dev import cpp, lint, suites, system, venv
+from scripts.dev import cpp, lint, peers, suites, system, venv
 from scripts.dev.console import Failures, StepFailed, complain, run_in_foreground, say
 from scripts.dev.tally import Tally
 
@@ -146,7 +146,8 @@ def run_format(_):
 
 def bench(arguments):
     environment = set_up()
-    return run_in_foreground([environment.python, "-m", "tests.bench", *arguments])
+    peers_python = peers.ensure_peers(environment.base)
+    return run_in_foreground([environment.python, "-m", "tests.bench", "--peer-python", peers_python, *arguments])
 
 
 def clean(_):
