@@ -60,7 +60,7 @@ void setLogLevel(LogLevel level) {
 
 void log::write(kj::LogSeverity severity, kj::StringPtr text) {
   auto line = kj::str(timestamp(), ' ', wordFor(severity), ' ', text, '\n');
-  replaceControls(line.slice(0, line.size() - 1));
+  replaceControls(kj::arrayPtr(line.begin(), line.size() - 1));
   // One write: lines of several threads and processes do not mix. A log that nobody takes is not worth an error.
   [[maybe_unused]] auto written = ::write(STDERR_FILENO, line.begin(), line.size());
 }

@@ -1,6 +1,8 @@
 // Short lines for people, on stderr: "2026-11-23T09:00:44.123Z info  worker joined: box-1 (unix socket)".
 #pragma once
 
+#include <cstdint>
+
 #include <kj/debug.h>
 #include <kj/exception.h>
 
