@@ -2,9 +2,8 @@
 
 #include <algorithm>
 
-#include <kj/debug.h>
-
 #include "dispatch/messages.h"
+#include "rt/log.h"
 #include "wire/task_spec.h"
 
 namespace epochly::dispatch {
@@ -193,6 +192,6 @@ void WorkerLinks::onCallFailed(WorkerId worker, kj::Exception&& error) {
   }
 }
 
-void WorkerLinks::taskFailed(kj::Exception&& exception) { KJ_LOG(ERROR, "a worker's link failed", exception); }
+void WorkerLinks::taskFailed(kj::Exception&& exception) { rt::log::error("a worker's link failed: ", exception); }
 
 }  // namespace epochly::dispatch

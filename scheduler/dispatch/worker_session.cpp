@@ -1,14 +1,13 @@
 #include "dispatch/worker_session.h"
 
-#include <kj/debug.h>
-
 #include "dispatch/messages.h"
+#include "rt/log.h"
 
 namespace epochly::dispatch {
 
 WorkerSession::~WorkerSession() noexcept(false) {
   KJ_IF_MAYBE (error, kj::runCatchingExceptions([this]() { links.lost(worker, hasLeft ? "left" : "connection lost"); })) {
-    KJ_LOG(ERROR, "a worker's loss could not be recorded", worker.value, *error);
+    rt::log::error("the loss of worker ", worker.value, " could not be recorded: ", *error);
   }
 }
 
