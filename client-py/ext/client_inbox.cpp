@@ -36,9 +36,12 @@ void readValue(schema::Payload::Reader from, Outcome& outcome, RegionOpener& reg
   outcome.value = Payload::read(from);
   outcome.regions.resize(outcome.value.buffers.size());
   auto problem = kj::runCatchingExceptions([&]() {
-    for (auto i : kj::indices(outcome.value.buffers)) {
-      auto& buffer = outcome.value.buffers[i];
-      if (buffer.is<SharedBuffer>()) outcome.regions[i] = regions.open(buffer.get<SharedBuffer>());
+    auto& buffers = outcome.value.buffers;
+    for (auto i : kj::indices(buffers)) {
+      if (buffers[i].is<SharedBuffer>()) outcome.regions[i] = regions.open(buffers[i].get<SharedBuffer>());
+    }
+    for (auto& buffer : buffers) {
+      if (buffer.is<SharedBuffer>()) regions.unlink(buffer.get<SharedBuffer>());
     }
   });
   KJ_IF_MAYBE (e, problem) {

@@ -12,6 +12,8 @@ class RegionOpener {
   virtual ~RegionOpener() = default;
   // Throws if it cannot be mapped.
   virtual std::shared_ptr<Region> open(const SharedBuffer& buffer) = 0;
+  // Every buffer of this object has been opened.
+  virtual void unlink(const SharedBuffer& buffer) = 0;
 };
 
 // Everything is copied out of the message: once the scheduler has its answer it forgets the values.
