@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include <strings.h>
 #include <unistd.h>
 
 namespace epochly::rt {
@@ -42,10 +43,11 @@ kj::String timestamp() {
 }  // namespace
 
 kj::Maybe<LogLevel> parseLogLevel(kj::StringPtr text) {
-  if (text == "debug") return LogLevel::DEBUG;
-  if (text == "info") return LogLevel::INFO;
-  if (text == "warning") return LogLevel::WARNING;
-  if (text == "error") return LogLevel::ERROR;
+  auto is = [&](const char* word) { return strcasecmp(text.cStr(), word) == 0; };
+  if (is("debug")) return LogLevel::DEBUG;
+  if (is("info")) return LogLevel::INFO;
+  if (is("warning") || is("warn")) return LogLevel::WARNING;
+  if (is("error")) return LogLevel::ERROR;
   return nullptr;
 }
 

@@ -10,7 +10,7 @@ namespace epochly::rt {
 
 enum class LogLevel : uint8_t { DEBUG, INFO, WARNING, ERROR };
 
-// "debug", "info", "warning", "error"; none for another word. DEBUG shows no more than INFO does yet.
+// "debug", "info", "warning" or "warn", "error", in any case; none for another word. DEBUG shows no more than INFO does yet.
 kj::Maybe<LogLevel> parseLogLevel(kj::StringPtr text);
 // For the whole process. Before threads are started.
 void setLogLevel(LogLevel level);

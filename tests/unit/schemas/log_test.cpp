@@ -52,7 +52,7 @@ TEST(Log, WhatKjLogsIsALineToo) {
 }
 
 TEST(Log, LevelsAreWords) {
-  for (const char* word : {"debug", "info", "warning", "error"}) EXPECT_FALSE(parseLogLevel(word) == nullptr) << word;
+  for (const char* word : {"debug", "info", "WARNING", "warn", "error"}) EXPECT_FALSE(parseLogLevel(word) == nullptr) << word;
   EXPECT_TRUE(parseLogLevel("loud") == nullptr);
 }
 
