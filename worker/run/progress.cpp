@@ -6,9 +6,6 @@ namespace epochly::run {
 
 namespace {
 
-// Of indices that wrap: is `a` before `b`?
-bool before(uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) < 0; }
-
 uint32_t endOf(uint64_t claims) { return claims >> 32; }
 uint32_t recalledOf(uint64_t claims) { return static_cast<uint32_t>(claims); }
 uint64_t pack(uint32_t end, uint32_t recalled) { return static_cast<uint64_t>(end) << 32 | recalled; }
@@ -26,7 +23,7 @@ bool Progress::begin(uint32_t index) {
   begunAtNs.store(monotonicNs());
   uint64_t seen = claims.load();
   do {
-    if (before(index, recalledOf(seen))) return false;
+    if (indexBefore(index, recalledOf(seen))) return false;
     // Everything below has begun or was taken back; moving the low half along keeps it within reach of the index, which wraps.
   } while (!claims.compare_exchange_weak(seen, pack(index + 1, index + 1)));
   return true;

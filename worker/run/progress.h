@@ -17,6 +17,9 @@ namespace epochly::run {
 // Threads of one I/O executor. Waiting threads cost 8 MiB of address space and some 30 KiB of memory each: 1024 are 30 MiB.
 constexpr uint32_t IO_THREADS_MAX = 1024;
 
+// Of indices, which wrap: was `a` delivered before `b`?
+inline bool indexBefore(uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) < 0; }
+
 // Lives in shared memory; all zeroes is the state before anything began. Written by the executor, except for recall().
 class Progress {
  public:
