@@ -2,6 +2,8 @@
 
 #include <kj/debug.h>
 
+#include "rt/log.h"
+
 namespace epochly::run {
 
 Dispatcher::Dispatcher(const DispatchLimits& limits, ExecutorControl& control, ResultPort& results, Observer& observer)
@@ -36,7 +38,7 @@ void Dispatcher::onFunction(schema::Function::Reader definition) { functions.add
 void Dispatcher::onAssigned(schema::Assignment::Reader reader) {
   AttemptName name{readTaskId(reader.getTask()), Attempt(reader.getAttempt())};
   if (byName.find(name) != nullptr) {
-    KJ_LOG(ERROR, "the scheduler sent an attempt that is here already; it will be answered once", toString(name.task));
+    rt::log::error("the scheduler sent task ", toString(name.task), " attempt ", name.attempt.value, " twice; it is answered once");
     return;
   }
   KJ_IF_MAYBE (level, levelFromNumber(reader.getLevel())) {
@@ -62,6 +64,8 @@ void Dispatcher::onCancel(const AttemptName& name, kj::TimePoint now) {
 }
 
 void Dispatcher::onDrain() { draining = true; }
+
+void Dispatcher::onResume() { draining = false; }
 
 void Dispatcher::onShutdown(kj::TimePoint now) {
   draining = true;

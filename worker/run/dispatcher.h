@@ -84,6 +84,7 @@ class Dispatcher {
   void onCancel(const AttemptName& name, kj::TimePoint now);
   // What has not begun goes back; what has finishes. So does everything that comes later.
   void onDrain();
+  void onResume();
   // Stops every executor: at once if it holds nothing, else when it has finished. Implies onDrain().
   void onShutdown(kj::TimePoint now);
   // The scheduler has taken everything back: forgets it all, kills what runs.

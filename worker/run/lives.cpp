@@ -3,6 +3,8 @@
 
 #include <kj/debug.h>
 
+#include "rt/log.h"
+
 namespace epochly::run {
 
 // ---- starting ------------------------------------------------------------------------------------------------------
@@ -59,8 +61,7 @@ void Dispatcher::onStartFailure(const Executor& executor, kj::StringPtr how, kj:
   of.failures++;
   of.failedAt = now;
   of.notBefore = now + limits.startDelay * (1u << (of.failures - 1));
-  auto role = roleName(executor.role);
-  KJ_LOG(WARNING, "an executor died before it was ready", role, of.failures, limits.startFailuresMax, how);
+  rt::log::warning("an executor (", roleName(executor.role), ") ", how, " before it was ready");
   if (of.failures >= limits.startFailuresMax) {
     fatalReason = kj::str("executors do not start; the last of ", of.failures, " ", how);
   }
@@ -123,8 +124,9 @@ void Dispatcher::onGone(ExecutorId id, kj::StringPtr how, kj::TimePoint now) {
   }
   requeue(executor, how);
   if (!executor.wasReady && !draining) onStartFailure(executor, how, now);
-  auto role = roleName(executor.role);
-  if (executor.wasReady && executor.state != State::LEAVING) KJ_LOG(WARNING, "an executor died", role, how);
+  if (executor.wasReady && executor.state != State::LEAVING) {
+    rt::log::warning("an executor (", roleName(executor.role), ") ", how, "; it is replaced");
+  }
   observer.onExecutorGone(executor.role, executor.wasReady);
   executors.erase(found);
 }

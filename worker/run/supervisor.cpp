@@ -6,6 +6,7 @@
 
 #include <kj/debug.h>
 
+#include "rt/log.h"
 #include "run/fd.h"
 
 namespace epochly::run {
@@ -92,6 +93,16 @@ kj::Promise<void> Supervisor::onDrained() {
   return kj::mv(paf.promise);
 }
 
+void Supervisor::resume() {
+  draining = false;
+  dispatcher.onResume();
+  scheduleTurn();
+}
+
+void Supervisor::resultsTaken() {
+  if (draining) scheduleTurn();
+}
+
 void Supervisor::connectionLost() {
   drainRings();
   dispatcher.onConnectionLost(now());
@@ -168,7 +179,7 @@ bool Supervisor::drainRing(ExecutorId id, Entry& entry) {
     }
     return !entry.process->prepareToSleep();
   } catch (const kj::Exception& e) {
-    KJ_LOG(ERROR, "an executor damaged its ring and is killed", e.getDescription());
+    rt::log::error("an executor (", roleName(entry.process->role), ") damaged its ring and is killed: ", e.getDescription());
     entry.broken = true;
     entry.process->kill();
     return false;
@@ -319,7 +330,7 @@ void Supervisor::notRun(const AttemptName& name, Level level) {
 }
 
 void Supervisor::taskFailed(kj::Exception&& exception) {
-  KJ_LOG(ERROR, "the supervisor failed", exception);
+  rt::log::error("supervising executors failed: ", exception.getDescription());
   KJ_IF_MAYBE (fulfiller, fatalWaiter) (*fulfiller)->reject(kj::cp(exception));
   fatalWaiter = nullptr;
   KJ_IF_MAYBE (fulfiller, startWaiter) (*fulfiller)->reject(kj::mv(exception));

@@ -47,6 +47,8 @@ class Supervisor final : private ExecutorControl, private ResultPort, private kj
   void cancel(const AttemptName& name);
   void drain();
   kj::Promise<void> onDrained();       // draining, nothing held, nothing in the outbox
+  void resume();                       // after a drain: takes work again
+  void resultsTaken();                 // from the outbox, by the sink
   void connectionLost();
   bool functionTableFull() const { return dispatcher.functionTable().full(); }
   void forgetFunctions() { dispatcher.forgetFunctions(); }
