@@ -110,6 +110,7 @@ class Dispatcher {
   size_t queuedCount() const;
   size_t runningCount() const;                              // executors' attempts that have begun, as far as known
   size_t readyCount(Role role) const;
+  uint64_t restartCount() const { return restarts; }        // executors started in place of others
   const Functions& functionTable() const { return functions; }
   void forgetFunctions();                                   // only while idle
 
@@ -142,6 +143,7 @@ class Dispatcher {
   };
 
   struct Starts {                     // of one role
+    uint64_t count = 0;
     uint failures = 0;                // in a row
     kj::TimePoint failedAt = kj::origin<kj::TimePoint>();
     kj::TimePoint notBefore = kj::origin<kj::TimePoint>();
@@ -161,6 +163,7 @@ class Dispatcher {
   std::set<std::pair<kj::TimePoint, AttemptName>> deadlines;
   Starts starts[ROLE_COUNT];
   uint32_t lastExecutor = 0;
+  uint64_t restarts = 0;
   size_t delivered = 0;               // sum of Executor::held's sizes
   bool draining = false;
   kj::Maybe<kj::String> fatalReason;
@@ -188,6 +191,7 @@ class Dispatcher {
 
   // ---- executors' lives (lives.cpp) ----
   void startMissing(kj::TimePoint now);
+  void start(Role role, uint wanted, kj::TimePoint now);
   uint wanted(Role role) const;
   uint live(Role role) const;
   void retire(Executor& executor, kj::TimePoint now);

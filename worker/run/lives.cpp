@@ -31,17 +31,21 @@ void Dispatcher::startMissing(kj::TimePoint now) {
   if (fatalReason != nullptr) return;
   for (Role role : {Role::CPU, Role::IO, Role::ALONE}) {
     if (now < starts[static_cast<uint>(role)].notBefore) continue;
-    for (uint missing = wanted(role), have = live(role); have < missing; have++) {
-      ExecutorId id(++lastExecutor);
-      auto& executor = executors[id];
-      executor.id = id;
-      executor.role = role;
-      executor.since = now;
-      executor.progressed = now;
-      observer.onExecutorStarted(role);
-      control.start(id, role);
-    }
+    for (uint missing = wanted(role), have = live(role); have < missing; have++) start(role, missing, now);
   }
+}
+
+void Dispatcher::start(Role role, uint wanted, kj::TimePoint now) {
+  ExecutorId id(++lastExecutor);
+  auto& executor = executors[id];
+  executor.id = id;
+  executor.role = role;
+  executor.since = now;
+  executor.progressed = now;
+  bool replacement = ++starts[static_cast<uint>(role)].count > wanted && role != Role::ALONE;
+  restarts += replacement;
+  observer.onExecutorStarted(role, replacement);
+  control.start(id, role);
 }
 
 void Dispatcher::onReady(ExecutorId id, kj::TimePoint now) {

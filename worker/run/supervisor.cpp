@@ -111,7 +111,8 @@ void Supervisor::connectionLost() {
 }
 
 LoadReport Supervisor::load() const {
-  return {static_cast<uint32_t>(dispatcher.queuedCount()), static_cast<uint32_t>(dispatcher.runningCount()), residentBytes(), restarts};
+  return {static_cast<uint32_t>(dispatcher.queuedCount()), static_cast<uint32_t>(dispatcher.runningCount()), residentBytes(),
+          dispatcher.restartCount()};
 }
 
 kj::Promise<void> Supervisor::shutdown() {
@@ -210,7 +211,6 @@ void Supervisor::onExit(ExecutorId id) {
   KJ_ASSERT(found != entries.end());
   drainRing(id, found->second);  // what it wrote before it died counts
   auto how = found->second.process->reap();
-  if (!draining && found->second.process->role != Role::ALONE) restarts++;
   dispatcher.onGone(id, how, now());
   auto gone = kj::mv(found->second);  // its watch is what we are running in
   entries.erase(found);
