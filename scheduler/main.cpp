@@ -283,7 +283,7 @@ kj::Promise<void> onGone(kj::UnixEventPort& port, pid_t pid) {
   auto pidfd = kj::heap<kj::AutoCloseFd>(fd);
   auto observer = kj::heap<kj::UnixEventPort::FdObserver>(port, *pidfd, kj::UnixEventPort::FdObserver::OBSERVE_READ);
   auto gone = observer->whenBecomesReadable();
-  return gone.attach(kj::mv(observer), kj::mv(pidfd));
+  return gone.attach(kj::mv(observer)).attach(kj::mv(pidfd));  // in this order they go
 }
 
 int Scheduler::run(kj::WaitScope& scope) {
