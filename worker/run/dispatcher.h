@@ -80,7 +80,8 @@ class Dispatcher {
 
   // ---- from the scheduler ----
   void onFunction(schema::Function::Reader definition);
-  void onAssigned(schema::Assignment::Reader assignment);
+  // False: it is here already, which is the scheduler's mistake; it is answered once.
+  bool onAssigned(schema::Assignment::Reader assignment);
   void onCancel(const AttemptName& name, kj::TimePoint now);
   // What has not begun goes back; what has finishes. So does everything that comes later.
   void onDrain();
@@ -94,8 +95,9 @@ class Dispatcher {
   void onReady(ExecutorId executor, kj::TimePoint now);
   // True: the attempt was this executor's and is answered by this result; forward it. False: nobody waits for it.
   bool onResult(ExecutorId executor, const AttemptName& name, bool failed, kj::Maybe<kj::Duration> run, kj::TimePoint now);
-  // The process is gone, and every result it left in its ring has been told. `how`: "was killed by SIGSEGV (signal 11)".
-  void onGone(ExecutorId executor, kj::StringPtr how, kj::TimePoint now);
+  // The process is gone, and every result it left in its ring has been told. `how`: "was killed by SIGSEGV (signal 11)". True if
+  // the dispatcher had asked for it.
+  bool onGone(ExecutorId executor, kj::StringPtr how, kj::TimePoint now);
 
   // ---- time ----
   // Places what waits, starts what is missing, ends what ran too long. Afterwards call it again when something has happened,
@@ -185,7 +187,8 @@ class Dispatcher {
   void placeIo(kj::TimePoint now);
   void placeSuspects(kj::TimePoint now);
   bool mayTake(const Executor& executor, const Assignment& assignment, kj::TimePoint now) const;
-  Executor* leastLoaded(Role role);
+  Executor* cpuExecutorFor(const Assignment& assignment, kj::TimePoint now);
+  Executor* ioExecutorWithRoom();
   Executor* idleExecutor(Role role);
   void recallStalled(kj::TimePoint now);
 

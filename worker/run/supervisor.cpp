@@ -70,7 +70,11 @@ void Supervisor::setSink(kj::Maybe<ResultSink&> newSink) { sink = newSink; }
 
 void Supervisor::assign(schema::Assignments::Reader batch) {
   for (auto function : batch.getFunctions()) dispatcher.onFunction(function);
-  for (auto assignment : batch.getAssignments()) dispatcher.onAssigned(assignment);
+  for (auto assignment : batch.getAssignments()) {
+    if (dispatcher.onAssigned(assignment)) continue;
+    rt::log::error("the scheduler sent task ", toString(readTaskId(assignment.getTask())), " attempt ", assignment.getAttempt(),
+                   " twice; it is answered once");
+  }
   scheduleTurn();
 }
 
@@ -211,7 +215,8 @@ void Supervisor::onExit(ExecutorId id) {
   KJ_ASSERT(found != entries.end());
   drainRing(id, found->second);  // what it wrote before it died counts
   auto how = found->second.process->reap();
-  dispatcher.onGone(id, how, now());
+  bool asked = dispatcher.onGone(id, how, now());
+  if (!asked) rt::log::warning("executor ", id.value, " (", roleName(found->second.process->role), ") ", how);
   auto gone = kj::mv(found->second);  // its watch is what we are running in
   entries.erase(found);
   tasks.add(kj::evalLater([gone = kj::mv(gone)]() {}));
@@ -293,6 +298,7 @@ void Supervisor::start(ExecutorId id, Role role) {
 
 void Supervisor::onNotStarted(ExecutorId id, kj::String why) {
   dispatcher.onGone(id, why, now());
+  rt::log::error("executor ", id.value, " ", why);
   scheduleTurn();
 }
 
