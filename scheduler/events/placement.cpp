@@ -23,6 +23,8 @@ bool anyoneIsReady(const core::Core& core) {
                      [](auto& entry) { return entry.second.state == WorkerState::READY; });
 }
 
+double inSeconds(kj::Duration duration) { return static_cast<double>(duration / kj::MILLISECONDS) / 1000; }
+
 QueueKey keyOf(const Task& task) {
   QueueKey key{task.levelChosen, task.function->pythonVersion, HostId()};
   KJ_IF_MAYBE (host, task.arguments.sharedHost()) { key.host = *host; }
@@ -114,12 +116,16 @@ void Events::refitQueue(ReadyQueue& queue, kj::TimePoint now) {
 void Events::failUnfit(kj::TimePoint now) {
   for (auto& [key, queue] : core.queues) {
     KJ_IF_MAYBE (since, queue.unfitSince) {
-      while (queue.head != nullptr && now - std::max(*since, queue.head->acceptedAt) >= core.limits.unfitGrace) {
+      kj::String why;  // made once: it is the same for all of them, and there may be a million
+      // Each waits from when it came here: one that comes back for a retry has not waited yet.
+      while (queue.head != nullptr && now - std::max(*since, queue.head->queuedAt) >= core.limits.unfitGrace) {
         auto& task = *queue.head;
-        auto why = kj::str("no worker fits after ", core.limits.unfitGrace / kj::SECONDS, " s. ",
-                           route::explain(task, core, core.limits, now));
+        if (why.size() == 0) {
+          why = kj::str("no worker fits after ", inSeconds(core.limits.unfitGrace), " s. ",
+                        route::explain(task, core, core.limits, now));
+        }
         queue.remove(task);
-        endFailed(task, Failure::of(ErrorCode::NO_FITTING_WORKER, kj::mv(why)), now);
+        endFailed(task, Failure::of(ErrorCode::NO_FITTING_WORKER, kj::str(why)), now);
       }
     }
   }
