@@ -81,12 +81,12 @@ bool Way::counted(Nanos limit) {
     block.sampler.refusedCounting();
     return false;
   }
-  Nanos start = wallNow();
-  noteOutcome(f, block, pick, start);
+  Nanos start = cpuNow();
+  noteOutcome(f, block, pick, wallNow());
   runOn(pick.engine, call);
   loops::Count count = loops::stop();
   monitor::addLoops(block.tally, count.iterations, count.complete);
-  block.sampler.endCounted(wallNow() - start, count.complete);
+  block.sampler.endCounted(cpuNow() - start, count.complete);
   return true;
 }
 

@@ -37,13 +37,13 @@ Nanos CallSampler::planCounting() {
   return limit;
 }
 
-void CallSampler::endCounted(Nanos wall, bool complete) {
-  spent += wall + sessionCost;
+void CallSampler::endCounted(Nanos cpu, bool complete) {
+  spent += cpu + sessionCost;
   if (complete) {
-    if (expected != 0) slowdown = std::clamp(double(wall) / double(expected), 1.0, 100.0);
+    if (expected != 0) slowdown = std::clamp(double(cpu) / double(expected), 1.0, 100.0);
     limitReached = 0;
   } else {
-    limitReached = std::max(limitReached, wall);
+    limitReached = std::max(limitReached, cpu);
   }
   postpone(spacing);
   spacing = std::min(spacing * 2, LOOP_COUNTING_SPACING_MAX);
