@@ -108,6 +108,17 @@ TEST(Placement, ATaskThatComesBackForItsRetryWaitsForAFitAsLongAsAnyOther) {
   EXPECT_EQ(env.core.tasks.count(retried), 0u);
 }
 
+TEST(Placement, QueuesThatNobodyStandsInAnyMoreAreForgotten) {
+  SchedEnv env;
+  env.join();
+  for (uint64_t host = 10; host < 20; host++) {
+    auto task = env.submit(TaskBuilder().onHost(host));
+    env.events.onCancel(env.space, kj::arrayPtr(&task.seq, 1), env.now);
+  }
+  env.pass(1 * kj::SECONDS);
+  EXPECT_EQ(env.core.queues.size(), 0u);
+}
+
 TEST(Placement, SharedMemoryBindsATaskToItsHost) {
   SchedEnv env;
   env.join(WorkerBuilder().host(1));
