@@ -30,8 +30,14 @@ struct Pickling {
   nb::object loadKeywords = nb::make_tuple("buffers");
 };
 
+// Guarded by the GIL and not by the compiler: importing gives up the GIL, and a thread that then waited for the compiler's guard
+// would hold it.
 const Pickling& pickling() {
-  static const Pickling* instance = new Pickling;
+  static const Pickling* instance = nullptr;
+  if (instance == nullptr) {
+    auto made = new Pickling;
+    if (instance == nullptr) instance = made;
+  }
   return *instance;
 }
 
