@@ -221,6 +221,7 @@ void History::assigned(const core::Task& task, kj::Duration) {
   life.attempt = task.attempt;
   life.worker = life.lastWorker = task.worker;
   context.stats.attempts++;
+  context.stats[Fault::LEVEL_NOT_OFFERED] += task.notOffered != 0;
   context.noteTask(What::TASK_ASSIGNED, task.id, task.attempt.value, task.worker.value);
 }
 
