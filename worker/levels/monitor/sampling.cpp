@@ -12,12 +12,7 @@ CallSampler::CallSampler(Nanos initialAllowance, Nanos sessionCost) : earned(ini
 
 void CallSampler::endStretch(Nanos wall) {
   plainTotal += wall;
-  if (stretches <= 1) {
-    expected = wall;
-  } else {
-    expected += wall / 8;
-    expected -= expected / 8;
-  }
+  expected = stretches <= 1 ? wall : expected - expected / 8 + wall / 8;
 }
 
 Nanos CallSampler::planCounting() {
