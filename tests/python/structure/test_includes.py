@@ -27,7 +27,7 @@ ALLOWED = {
     "worker/probe": {"schemas/wire"},
     "worker/link": {"worker/run", "schemas/wire", "schemas/rt"},
     "worker/metrics": {"worker/run"},
-    "worker/config": {"schemas/wire", "schemas/rt"},
+    "worker/config": {"worker/run"},
     "worker/levels/monitor": {"worker/run"},
     "worker/levels/registry": {"worker/run"},
     "client-py/ext": {"schemas/wire", "schemas/rt", "worker/run", "worker/objects", "worker/levels/monitor",
