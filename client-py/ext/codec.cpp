@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "ext/fork_guard.h"
+#include "ext/without_gil.h"
 #include "objects/object.h"
 #include "wire/errors.h"
 #include "wire/task_spec.h"
@@ -151,7 +152,7 @@ void copyOut(kj::ArrayPtr<byte> to, kj::ArrayPtr<const byte> from) {
     if (from.size() > 0) memcpy(to.begin(), from.begin(), from.size());
     return;
   }
-  nb::gil_scoped_release release;
+  WithoutGil unlocked;
   memcpy(to.begin(), from.begin(), from.size());
 }
 
