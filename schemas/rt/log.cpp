@@ -12,11 +12,16 @@ namespace {
 
 kj::StringPtr wordFor(kj::LogSeverity severity) {
   switch (severity) {
-    case kj::LogSeverity::INFO: return "info ";
-    case kj::LogSeverity::WARNING: return "warn ";
-    case kj::LogSeverity::ERROR: return "error";
-    case kj::LogSeverity::FATAL: return "fatal";
-    case kj::LogSeverity::DBG: return "debug";
+    case kj::LogSeverity::INFO:
+      return "info ";
+    case kj::LogSeverity::WARNING:
+      return "warn ";
+    case kj::LogSeverity::ERROR:
+      return "error";
+    case kj::LogSeverity::FATAL:
+      return "fatal";
+    case kj::LogSeverity::DBG:
+      return "debug";
   }
   return "?";
 }
@@ -28,6 +33,9 @@ void replaceControls(kj::ArrayPtr<char> line) {
     if (u < ' ' || u == 0x7f) c = ' ';
   }
 }
+
+// KJ's own INFO is about its insides ("returning failure over rpc" at every hang-up): for DEBUG only.
+bool libraryInfo = false;
 
 kj::String timestamp() {
   timespec now;
@@ -52,11 +60,18 @@ kj::Maybe<LogLevel> parseLogLevel(kj::StringPtr text) {
 }
 
 void setLogLevel(LogLevel level) {
+  libraryInfo = level == LogLevel::DEBUG;
   switch (level) {
     case LogLevel::DEBUG:
-    case LogLevel::INFO: kj::_::Debug::setLogLevel(kj::LogSeverity::INFO); return;
-    case LogLevel::WARNING: kj::_::Debug::setLogLevel(kj::LogSeverity::WARNING); return;
-    case LogLevel::ERROR: kj::_::Debug::setLogLevel(kj::LogSeverity::ERROR); return;
+    case LogLevel::INFO:
+      kj::_::Debug::setLogLevel(kj::LogSeverity::INFO);
+      return;
+    case LogLevel::WARNING:
+      kj::_::Debug::setLogLevel(kj::LogSeverity::WARNING);
+      return;
+    case LogLevel::ERROR:
+      kj::_::Debug::setLogLevel(kj::LogSeverity::ERROR);
+      return;
   }
 }
 
@@ -68,6 +83,7 @@ void log::write(kj::LogSeverity severity, kj::StringPtr text) {
 }
 
 void LogLines::logMessage(kj::LogSeverity severity, const char* file, int line, int contextDepth, kj::String&& text) {
+  if (severity == kj::LogSeverity::INFO && !libraryInfo) return;
   log::write(severity, kj::str(text, " (", file, ':', line, ')'));
 }
 

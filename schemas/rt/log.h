@@ -10,7 +10,8 @@ namespace epochly::rt {
 
 enum class LogLevel : uint8_t { DEBUG, INFO, WARNING, ERROR };
 
-// "debug", "info", "warning" or "warn", "error", in any case; none for another word. DEBUG shows no more than INFO does yet.
+// "debug", "info", "warning" or "warn", "error", in any case; none for another word. DEBUG also shows what
+// libraries say at INFO.
 kj::Maybe<LogLevel> parseLogLevel(kj::StringPtr text);
 // For the whole process. Before threads are started.
 void setLogLevel(LogLevel level);
@@ -25,7 +26,8 @@ void info(Params&&... params) {
 }
 template <typename... Params>
 void warning(Params&&... params) {
-  if (kj::_::Debug::shouldLog(kj::LogSeverity::WARNING)) write(kj::LogSeverity::WARNING, kj::str(kj::fwd<Params>(params)...));
+  if (kj::_::Debug::shouldLog(kj::LogSeverity::WARNING))
+    write(kj::LogSeverity::WARNING, kj::str(kj::fwd<Params>(params)...));
 }
 template <typename... Params>
 void error(Params&&... params) {

@@ -51,8 +51,25 @@ TEST(Log, WhatKjLogsIsALineToo) {
   EXPECT_NE(GetCapturedStderr().find("Z warn  odd ("), std::string::npos);
 }
 
+TEST(Log, WhatKjLogsOfItsInsidesIsForDebugOnly) {
+  LogLines lines;
+  CaptureStderr();
+  {
+    AtLevel level(LogLevel::INFO);
+    KJ_LOG(INFO, "returning failure over rpc");
+  }
+  EXPECT_EQ(GetCapturedStderr(), "");
+  CaptureStderr();
+  {
+    AtLevel level(LogLevel::DEBUG);
+    KJ_LOG(INFO, "returning failure over rpc");
+  }
+  EXPECT_NE(GetCapturedStderr().find("returning failure"), std::string::npos);
+}
+
 TEST(Log, LevelsAreWords) {
-  for (const char* word : {"debug", "info", "WARNING", "warn", "error"}) EXPECT_FALSE(parseLogLevel(word) == nullptr) << word;
+  for (const char* word : {"debug", "info", "WARNING", "warn", "error"})
+    EXPECT_FALSE(parseLogLevel(word) == nullptr) << word;
   EXPECT_TRUE(parseLogLevel("loud") == nullptr);
 }
 
