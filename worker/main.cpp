@@ -142,7 +142,8 @@ Worker::Worker(kj::AsyncIoContext& io, const config::Options& options, kj::Maybe
       timer(io.provider->getTimer()),
       machine(probe::probeMachine(probe::Sources())),
       limits(dispatchLimits(options, machine)),
-      name(options.name.map([](const kj::String& n) { return kj::str(n); }).orDefault(kj::str(machine.hostName, ':', getpid()))),
+      name(options.name.map([](const kj::String& n) { return kj::str(n); })
+               .orDefault(kj::str(machine.hostName, ':', getpid()))),
       scratch(run::Scratch::create(temporaryDirectory())),
       supervisor(io.unixEventPort, limits, executorCommand(options, files, scratch.path()), metrics) {
   KJ_IF_MAYBE (address, options.metrics) {
@@ -156,9 +157,15 @@ void writeFacts(kj::ArrayPtr<const probe::Fact> facts, capnp::List<schema::Fact>
     auto to = list[from + i];
     to.setName(facts[i].name);
     switch (facts[i].kind) {
-      case probe::Fact::Kind::KNOWN: to.setKnown(facts[i].text); break;
-      case probe::Fact::Kind::ABSENT: to.setAbsent(facts[i].text); break;
-      case probe::Fact::Kind::UNKNOWN: to.setUnknown(facts[i].text); break;
+      case probe::Fact::Kind::KNOWN:
+        to.setKnown(facts[i].text);
+        break;
+      case probe::Fact::Kind::ABSENT:
+        to.setAbsent(facts[i].text);
+        break;
+      case probe::Fact::Kind::UNKNOWN:
+        to.setUnknown(facts[i].text);
+        break;
     }
   }
 }
@@ -189,8 +196,8 @@ kj::Own<link::Introduction> Worker::introduce(const probe::Python& python, kj::A
 
 void Worker::onJoined(WorkerId id) {
   metrics.onJoined();
-  auto line = kj::str("{\"event\":\"joined\",\"worker\":", quoted(name), ",\"id\":\"", id.value, "\",\"scheduler\":",
-                      quoted(KJ_ASSERT_NONNULL(options.scheduler).toString()), "}\n");
+  auto line = kj::str("{\"event\":\"joined\",\"worker\":", quoted(name), ",\"id\":\"", id.value,
+                      "\",\"scheduler\":", quoted(KJ_ASSERT_NONNULL(options.scheduler).toString()), "}\n");
   fwrite(line.begin(), 1, line.size(), stdout);
   fflush(stdout);
 }
@@ -205,7 +212,8 @@ kj::Promise<int> Worker::serve() {
   metrics.setPython(toString(python.version));
   auto& made = *link.emplace(kj::heap<link::Link>(io.provider->getNetwork(), timer, KJ_ASSERT_NONNULL(options.scheduler),
                                                   introduce(python, facts.release()), supervisor, *this));
-  return ready.exclusiveJoin(made.onDrain()).then([&made]() { return made.run(); })
+  return ready.exclusiveJoin(made.onDrain())
+      .then([&made]() { return made.run(); })
       .then([this](kj::Maybe<link::Refused> refused) -> kj::Promise<int> {
         KJ_IF_MAYBE (r, refused) {
           auto scheduler = KJ_ASSERT_NONNULL(options.scheduler).toString();
@@ -256,7 +264,8 @@ kj::Promise<int> Worker::untilTold() {
 kj::Promise<void> Worker::sweepLoop() {
   objects::SweepScope scope{"/dev/shm", objects::processAlive, [this](pid_t pid) { return supervisor.isExecutor(pid); }};
   auto swept = objects::sweep(scope, kj::systemPreciseCalendarClock().now());
-  if (swept.objects > 0) rt::log::info("removed ", swept.objects, " abandoned shared memory objects, ", swept.bytes, " bytes");
+  if (swept.objects > 0)
+    rt::log::info("removed ", swept.objects, " abandoned shared memory objects, ", swept.bytes, " bytes");
   metrics.onSwept(swept.objects, swept.bytes);
   return timer.afterDelay(objects::SWEEP_INTERVAL).then([this]() { return sweepLoop(); });
 }
@@ -314,16 +323,16 @@ int runProgram(kj::ArrayPtr<const kj::StringPtr> args) {
     return kj::StringPtr(value);
   };
   auto parsed = config::parse(args, environment);
-  KJ_SWITCH_ONEOF (parsed) {
-    KJ_CASE_ONEOF (answer, config::Answer) {
+  KJ_SWITCH_ONEOF(parsed) {
+    KJ_CASE_ONEOF(answer, config::Answer) {
       fputs(answer.text.cStr(), stdout);
       return 0;
     }
-    KJ_CASE_ONEOF (mistake, config::Mistake) {
+    KJ_CASE_ONEOF(mistake, config::Mistake) {
       fprintf(stderr, "%s\n", mistake.text.cStr());
       return EXIT_MISTAKE;
     }
-    KJ_CASE_ONEOF (options, config::Options) {
+    KJ_CASE_ONEOF(options, config::Options) {
       int status = 0;
       KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { status = serve(options); })) status = report(*error);
       return status;

@@ -16,16 +16,16 @@ namespace epochly::run {
 struct DispatchEnv final : public ExecutorControl, public ResultPort, public Observer {
   struct Fake {
     Role role;
-    std::vector<uint64_t> delivered;              // seqs, in order
-    std::vector<uint64_t> functionsSent;          // seqs of the attempts whose function was sent along
-    uint32_t begunEnd = 0;                        // indices below have begun, unless taken back
+    std::vector<uint64_t> delivered;      // seqs, in order
+    std::vector<uint64_t> functionsSent;  // seqs of the attempts whose function was sent along
+    uint32_t begunEnd = 0;                // indices below have begun, unless taken back
     uint64_t begunAtNs = 0;
-    std::map<uint32_t, uint64_t> entered;         // of threads: index to time
+    std::map<uint32_t, uint64_t> entered;  // of threads: index to time
     bool stopped = false, killed = false, gone = false;
   };
   struct Answered {
     uint64_t seq;
-    ErrorCode code;                               // NONE: given back not run
+    ErrorCode code;  // NONE: given back not run
     std::string message;
     bool operator==(const Answered& other) const { return seq == other.seq && code == other.code; }
   };

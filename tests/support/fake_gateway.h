@@ -27,9 +27,9 @@ struct FakeGateway final : public kj::TaskSet::ErrorHandler {
 
   std::string directory;
   std::string path;
-  kj::Maybe<kj::Exception> refusal;              // of the next joins
-  kj::Maybe<kj::Exception> resultsRefusal;       // of the next calls with results
-  bool holdResults = false;                      // results calls do not return
+  kj::Maybe<kj::Exception> refusal;         // of the next joins
+  kj::Maybe<kj::Exception> resultsRefusal;  // of the next calls with results
+  bool holdResults = false;                 // results calls do not return
   bool holdHeartbeats = false;
   uint32_t heartbeatMs = 20;
 
@@ -41,7 +41,7 @@ struct FakeGateway final : public kj::TaskSet::ErrorHandler {
   uint resultCalls = 0, resultCallsAtOnce = 0, resultCallsAtOnceMax = 0;
   bool left = false;
   std::vector<Result> results;
-  kj::Maybe<schema::WorkerSink::Client> sink;    // of the worker that joined last
+  kj::Maybe<schema::WorkerSink::Client> sink;  // of the worker that joined last
 
   explicit FakeGateway(kj::AsyncIoContext& io) : io(io), tasks(*this) {
     char made[] = "/tmp/epochly-gateway-XXXXXX";
@@ -135,7 +135,8 @@ struct FakeGateway final : public kj::TaskSet::ErrorHandler {
    protected:
     kj::Promise<void> joinWorker(JoinWorkerContext context) override {
       auto params = context.getParams();
-      gateway.token = std::string(reinterpret_cast<const char*>(params.getHello().getToken().begin()), params.getHello().getToken().size());
+      gateway.token = std::string(reinterpret_cast<const char*>(params.getHello().getToken().begin()),
+                                  params.getHello().getToken().size());
       gateway.protocolMax = params.getHello().getProtocolMax();
       gateway.name = params.getInfo().getName().cStr();
       gateway.joins++;

@@ -31,7 +31,7 @@ struct SupervisorEnv final : public ResultSink {
   DispatchLimits limits;
   ExecutorCommand command;
   kj::Own<Supervisor> supervisor;
-  std::map<uint64_t, std::vector<Ended>> ended;   // by seq
+  std::map<uint64_t, std::vector<Ended>> ended;  // by seq
 
   explicit SupervisorEnv(uint cpuSlots = 2, uint ioThreads = 8) {
     limits.cpuSlots = cpuSlots;

@@ -117,38 +117,50 @@ Validity setText(To& to, kj::StringPtr text) {
 kj::MainFunc makeMain(kj::ProcessContext& context, Options& o) {
   using Text = kj::StringPtr;
   static const kj::String VERSION = kj::str(PROGRAM, ' ', SOFTWARE_VERSION);  // MainBuilder keeps a pointer
-  return kj::MainBuilder(context, VERSION,
-                         "Runs tasks for a scheduler in Python processes that it supervises.",
-                         "When it has joined it prints one line of JSON on stdout. SIGTERM or SIGINT: gives back what has not begun, "
-                         "finishes the rest, exits 0. A second one: exits at once. Exit status 2: a wrong option, or the scheduler "
-                         "refused this worker; 1: executors do not start.")
-      .addOptionWithArg({"scheduler"}, [&o](Text t) { return setScheduler(o, t); }, "<address>",
-                        "The scheduler to join: unix:PATH or tcp://HOST:PORT. Default: $EPOCHLY_ADDRESS.")
-      .addOptionWithArg({"name"}, [&o](Text t) { return setText(o.name, t); }, "<name>",
-                        "What people call this worker. Default: its host's name and process id.")
-      .addOptionWithArg({"python"}, [&o](Text t) { return setText(o.python, t); }, "<path>",
-                        "The interpreter that runs the tasks; epochly must be importable in it. Default: python3.")
-      .addOptionWithArg({"cpu-slots"}, [&o](Text t) { return setNumber<uint>(o.cpuSlots, t, 1, CPU_SLOTS_MAX); }, "<n>",
-                        "Tasks that compute at once, each in a process of its own. Default: the cores this process may use.")
-      .addOptionWithArg({"io-threads"}, [&o](Text t) { return setNumber<uint>(o.ioThreads, t, 1, run::IO_THREADS_MAX); }, "<n>",
-                        "Tasks that wait at once, as threads of one process. Default: 256.")
-      .addOptionWithArg({"token-file"}, [&o](Text t) { return setText(o.tokenFile, t); }, "<file>",
-                        "The scheduler's token.")
-      .addOptionWithArg({"metrics"}, [&o](Text t) { return setMetrics(o, t); }, "<host:port>",
-                        "Serve this worker's own Prometheus metrics there, at /metrics. :PORT is loopback only. Default: not at all.")
-      .addOptionWithArg({"executor-memory"}, [&o](Text t) { return setMemory(o, t); }, "<bytes>",
-                        "Address space of each executor process (2GiB). Default: no limit.")
-      .addOptionWithArg({"executor-open-files"},
-                        [&o](Text t) { return setNumber<uint64_t>(o.executorOpenFiles, t, EXECUTOR_OPEN_FILES_MIN, 1u << 30); },
-                        "<n>", "Open files of each executor process. Default: this process's own limit.")
-      .addOptionWithArg({"executor-user"}, [&o](Text t) { return setText(o.executorUser, t); }, "<user>",
-                        "Run executors as this user; only root can. Shared memory is not used then: it belongs to one user.")
-      .addOptionWithArg({"parent-pid"}, [&o](Text t) { return setNumber<pid_t>(o.parentPid, t, 1, INT32_MAX); }, "<pid>",
-                        "Exit when this process is gone.")
-      .addOptionWithArg({"log-level"}, [&o](Text t) { return setLogLevel(o, t); }, "<level>",
-                        "debug, info, warning or error. Default: $EPOCHLY_LOG, else info.")
-      .addOptionWithArg({"log-file"}, [&o](Text t) { return setText(o.logFile, t); }, "<file>",
-                        "Append the log, and what tasks write to standard error, to this file. Default: standard error.")
+  return kj::MainBuilder(
+             context, VERSION, "Runs tasks for a scheduler in Python processes that it supervises.",
+             "When it has joined it prints one line of JSON on stdout. SIGTERM or SIGINT: gives back what has not begun, "
+             "finishes the rest, exits 0. A second one: exits at once. Exit status 2: a wrong option, or the scheduler "
+             "refused this worker; 1: executors do not start.")
+      .addOptionWithArg(
+          {"scheduler"}, [&o](Text t) { return setScheduler(o, t); }, "<address>",
+          "The scheduler to join: unix:PATH or tcp://HOST:PORT. Default: $EPOCHLY_ADDRESS.")
+      .addOptionWithArg(
+          {"name"}, [&o](Text t) { return setText(o.name, t); }, "<name>",
+          "What people call this worker. Default: its host's name and process id.")
+      .addOptionWithArg(
+          {"python"}, [&o](Text t) { return setText(o.python, t); }, "<path>",
+          "The interpreter that runs the tasks; epochly must be importable in it. Default: python3.")
+      .addOptionWithArg(
+          {"cpu-slots"}, [&o](Text t) { return setNumber<uint>(o.cpuSlots, t, 1, CPU_SLOTS_MAX); }, "<n>",
+          "Tasks that compute at once, each in a process of its own. Default: the cores this process may use.")
+      .addOptionWithArg(
+          {"io-threads"}, [&o](Text t) { return setNumber<uint>(o.ioThreads, t, 1, run::IO_THREADS_MAX); }, "<n>",
+          "Tasks that wait at once, as threads of one process. Default: 256.")
+      .addOptionWithArg(
+          {"token-file"}, [&o](Text t) { return setText(o.tokenFile, t); }, "<file>", "The scheduler's token.")
+      .addOptionWithArg(
+          {"metrics"}, [&o](Text t) { return setMetrics(o, t); }, "<host:port>",
+          "Serve this worker's own Prometheus metrics there, at /metrics. :PORT is loopback only. Default: not at all.")
+      .addOptionWithArg(
+          {"executor-memory"}, [&o](Text t) { return setMemory(o, t); }, "<bytes>",
+          "Address space of each executor process (2GiB). Default: no limit.")
+      .addOptionWithArg(
+          {"executor-open-files"},
+          [&o](Text t) { return setNumber<uint64_t>(o.executorOpenFiles, t, EXECUTOR_OPEN_FILES_MIN, 1u << 30); }, "<n>",
+          "Open files of each executor process. Default: this process's own limit.")
+      .addOptionWithArg(
+          {"executor-user"}, [&o](Text t) { return setText(o.executorUser, t); }, "<user>",
+          "Run executors as this user; only root can. Shared memory is not used then: it belongs to one user.")
+      .addOptionWithArg(
+          {"parent-pid"}, [&o](Text t) { return setNumber<pid_t>(o.parentPid, t, 1, INT32_MAX); }, "<pid>",
+          "Exit when this process is gone.")
+      .addOptionWithArg(
+          {"log-level"}, [&o](Text t) { return setLogLevel(o, t); }, "<level>",
+          "debug, info, warning or error. Default: $EPOCHLY_LOG, else info.")
+      .addOptionWithArg(
+          {"log-file"}, [&o](Text t) { return setText(o.logFile, t); }, "<file>",
+          "Append the log, and what tasks write to standard error, to this file. Default: standard error.")
       .callAfterParsing([&o]() -> Validity {
         if (o.scheduler == nullptr) return "--scheduler is missing: unix:PATH or tcp://HOST:PORT";
         return true;

@@ -22,19 +22,19 @@ constexpr uint64_t EXECUTOR_MEMORY_MIN = 64ull << 20;
 constexpr uint64_t EXECUTOR_OPEN_FILES_MIN = 64;
 
 struct Options {
-  kj::Maybe<rt::Address> scheduler;         // set after parse()
-  kj::Maybe<kj::String> name;               // none: host:pid
+  kj::Maybe<rt::Address> scheduler;  // set after parse()
+  kj::Maybe<kj::String> name;        // none: host:pid
   kj::String python = kj::str("python3");
-  kj::Maybe<uint> cpuSlots;                 // none: as many as there are cores
+  kj::Maybe<uint> cpuSlots;  // none: as many as there are cores
   uint ioThreads = IO_THREADS_DEFAULT;
   kj::Maybe<kj::String> tokenFile;
-  kj::Maybe<rt::Address> metrics;           // none: not exposed
-  kj::Maybe<uint64_t> executorMemory;       // bytes of address space of each
+  kj::Maybe<rt::Address> metrics;      // none: not exposed
+  kj::Maybe<uint64_t> executorMemory;  // bytes of address space of each
   kj::Maybe<uint64_t> executorOpenFiles;
   kj::Maybe<kj::String> executorUser;
-  kj::Maybe<pid_t> parentPid;               // exit when it is gone
+  kj::Maybe<pid_t> parentPid;  // exit when it is gone
   rt::LogLevel logLevel = rt::LogLevel::INFO;
-  kj::Maybe<kj::String> logFile;            // none: stderr
+  kj::Maybe<kj::String> logFile;  // none: stderr
 };
 
 // Asked for something else than to run: text for stdout, exit 0.

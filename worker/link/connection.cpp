@@ -137,7 +137,8 @@ void Connection::sendResults(kj::Array<run::PendingResult> batch) {
           return;
         }
         rt::log::warning("the scheduler did not take ", batch.size(), " results: ", messageOf(e), "; they are sent again");
-        tasks.add(timer.afterDelay(RESULTS_RETRY).then([this, batch = kj::mv(batch)]() mutable { sendResults(kj::mv(batch)); }));
+        tasks.add(
+            timer.afterDelay(RESULTS_RETRY).then([this, batch = kj::mv(batch)]() mutable { sendResults(kj::mv(batch)); }));
       }));
 }
 

@@ -12,8 +12,8 @@ namespace epochly::link {
 
 // What the worker says of itself; the same at every join.
 struct Introduction {
-  kj::Array<byte> token;                              // empty: none
-  capnp::MallocMessageBuilder info;                   // root: schema::WorkerInfo
+  kj::Array<byte> token;             // empty: none
+  capnp::MallocMessageBuilder info;  // root: schema::WorkerInfo
 };
 
 struct Joined {
@@ -59,7 +59,7 @@ class Connection final : private run::ResultSink, private kj::TaskSet::ErrorHand
   kj::Own<kj::AsyncIoStream> stream;
   capnp::TwoPartyVatNetwork network;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
-  kj::Maybe<Sink&> sink;                       // the scheduler holds it; detached when this ends
+  kj::Maybe<Sink&> sink;  // the scheduler holds it; detached when this ends
   kj::Maybe<schema::WorkerSession::Client> session;
   kj::PromiseFulfillerPair<kj::String> lost = kj::newPromiseAndFulfiller<kj::String>();
   kj::PromiseFulfillerPair<DrainCause> drainCause = kj::newPromiseAndFulfiller<DrainCause>();

@@ -88,13 +88,16 @@ kj::Promise<void> Link::connectAndJoin() {
 kj::Promise<Link::End> Link::onFailed(kj::Exception&& e) {
   disconnect();
   if (isFinal(e)) return End(Refused{messageOf(e)});
-  if (!told) rt::log::warning("cannot join the scheduler at ", addressText, ": ", messageOf(e), "; trying again until it answers");
+  if (!told)
+    rt::log::warning("cannot join the scheduler at ", addressText, ": ", messageOf(e), "; trying again until it answers");
   told = true;
   return again();
 }
 
 kj::Promise<Link::End> Link::again() {
-  return timer.afterDelay(retry.next(randomNumber())).exclusiveJoin(drainStarted.addBranch()).then([this]() { return attempt(); });
+  return timer.afterDelay(retry.next(randomNumber())).exclusiveJoin(drainStarted.addBranch()).then([this]() {
+    return attempt();
+  });
 }
 
 void Link::disconnect() {
@@ -114,7 +117,8 @@ kj::Promise<Link::End> Link::serve() {
     if (after == After::SERVE) after = cause == DrainCause::SCHEDULER_ASKED ? After::EXIT : After::REJOIN;
   });
   using Why = kj::Maybe<kj::String>;  // of the loss; none: drained
-  auto left = cause.exclusiveJoin(drainStarted.addBranch()).then([this]() { return drainAndLeave(); }).then([]() { return Why(); });
+  auto left =
+      cause.exclusiveJoin(drainStarted.addBranch()).then([this]() { return drainAndLeave(); }).then([]() { return Why(); });
   auto lost = joined.onLost().then([](kj::String why) { return Why(kj::mv(why)); });
   return lost.exclusiveJoin(kj::mv(left)).then([this](Why why) {
     KJ_IF_MAYBE (reason, why) return onLost(*reason);
@@ -137,7 +141,8 @@ kj::Promise<Link::End> Link::onLost(kj::StringPtr why) {
 }
 
 kj::Promise<void> Link::drainAndLeave() {
-  rt::log::info(after == After::EXIT ? "leaving: what has begun is finished first" : "joining anew, to forget old functions");
+  rt::log::info(after == After::EXIT ? "leaving: what has begun is finished first"
+                                     : "joining anew, to forget old functions");
   auto& joined = *KJ_ASSERT_NONNULL(connection);
   // A leave that fails changes nothing: what still comes is given back.
   return joined.leave()

@@ -42,8 +42,8 @@ class Link {
 
   kj::Network& network;
   kj::Timer& timer;
-  const kj::String address;          // as kj takes it
-  const kj::String addressText;      // as users write it
+  const kj::String address;      // as kj takes it
+  const kj::String addressText;  // as users write it
   const bool isTcp;
   kj::Own<Introduction> introduction;
   run::Supervisor& supervisor;
@@ -52,7 +52,7 @@ class Link {
   kj::Maybe<kj::Own<Connection>> connection;
   kj::Maybe<kj::TimePoint> joinedAt;
   After after = After::SERVE;
-  bool told = false;                 // that the scheduler cannot be reached, once per outage
+  bool told = false;  // that the scheduler cannot be reached, once per outage
   kj::PromiseFulfillerPair<void> drainAsked = kj::newPromiseAndFulfiller<void>();
   kj::ForkedPromise<void> drainStarted = drainAsked.promise.fork();
 

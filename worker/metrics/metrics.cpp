@@ -20,8 +20,9 @@ using prometheus::Histogram;
 using Labels = std::map<std::string, std::string>;
 
 // 1-2.5-5 from 10 us, what a task costs at least, to 10 minutes.
-const Histogram::BucketBoundaries RUN_SECONDS = {1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05,
-                                                 0.1,  0.25,   0.5,  1,    2.5,    5,    10,   30,     60,   120,  300,   600};
+const Histogram::BucketBoundaries RUN_SECONDS = {1e-5, 2.5e-5, 5e-5,  1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3,
+                                                 5e-3, 0.01,   0.025, 0.05, 0.1,    0.25, 0.5,  1,
+                                                 2.5,  5,      10,    30,   60,     120,  300,  600};
 
 prometheus::Family<Counter>& counters(prometheus::Registry& registry, const char* name, const char* help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -64,13 +65,15 @@ struct WorkerMetrics::Families {
     connected = &gauges(r, "epochly_worker_connected", "1 while the worker is joined to its scheduler.").Add({});
     joins = &counters(r, "epochly_worker_joins_total", "Times the worker has joined a scheduler.").Add({});
     sweptObjects = &counters(r, "epochly_worker_orphan_objects_total",
-                             "Shared memory objects removed because nobody would unlink them any more.").Add({});
+                             "Shared memory objects removed because nobody would unlink them any more.")
+                        .Add({});
     sweptBytes = &counters(r, "epochly_worker_orphan_objects_bytes_total", "Bytes of those objects.").Add({});
   }
 
   void addExecutors(prometheus::Registry& r) {
     auto& states = gauges(r, "epochly_worker_executors", "Executor processes by role and state.");
-    auto& restarted = counters(r, "epochly_worker_executor_restarts_total", "Executors started in place of one that was gone.");
+    auto& restarted =
+        counters(r, "epochly_worker_executor_restarts_total", "Executors started in place of one that was gone.");
     for (uint role = 0; role < run::ROLE_COUNT; role++) {
       auto name = text(run::roleName(static_cast<run::Role>(role)));
       executors[role][0] = &states.Add(Labels{{"role", name}, {"state", "starting"}});
@@ -91,19 +94,22 @@ struct WorkerMetrics::Families {
       taken[level] = &takenFamily.Add(Labels{{"level", name}});
       runSeconds[level] = &seconds.Add(Labels{{"level", name}}, RUN_SECONDS);
       for (uint outcome = 0; outcome < run::OUTCOME_COUNT; outcome++) {
-        ended[level][outcome] =
-            &endedFamily.Add(Labels{{"level", name}, {"outcome", text(run::outcomeName(static_cast<run::Outcome>(outcome)))}});
+        ended[level][outcome] = &endedFamily.Add(
+            Labels{{"level", name}, {"outcome", text(run::outcomeName(static_cast<run::Outcome>(outcome)))}});
       }
     }
     auto& now = gauges(r, "epochly_worker_attempts", "Attempts the worker holds.");
     queued = &now.Add(Labels{{"state", "queued"}});
     running = &now.Add(Labels{{"state", "running"}});
     recalled = &counters(r, "epochly_worker_attempts_recalled_total",
-                         "Attempts taken back from an executor before they began, for another to run.").Add({});
+                         "Attempts taken back from an executor before they began, for another to run.")
+                    .Add({});
     suspected = &counters(r, "epochly_worker_attempts_suspected_total",
-                          "Attempts run again alone because they shared an executor that died.").Add({});
+                          "Attempts run again alone because they shared an executor that died.")
+                     .Add({});
     resultsDropped = &counters(r, "epochly_worker_results_dropped_total",
-                               "Results that came after their attempt had been answered: it had timed out or was cancelled.").Add({});
+                               "Results that came after their attempt had been answered: it had timed out or was cancelled.")
+                          .Add({});
   }
 };
 
@@ -115,7 +121,8 @@ uint16_t WorkerMetrics::expose(kj::StringPtr hostPort) {
   try {
     families->exposer = kj::heap<prometheus::Exposer>(text(hostPort), 1);
   } catch (const std::exception& e) {
-    kj::throwFatalException(makeError(ErrorCode::INVALID_ARGUMENT, kj::str("cannot serve metrics at ", hostPort, ": ", e.what())));
+    kj::throwFatalException(
+        makeError(ErrorCode::INVALID_ARGUMENT, kj::str("cannot serve metrics at ", hostPort, ": ", e.what())));
   }
   families->exposer->RegisterCollectable(families->registry);
   return static_cast<uint16_t>(families->exposer->GetListeningPorts().front());
@@ -124,7 +131,8 @@ uint16_t WorkerMetrics::expose(kj::StringPtr hostPort) {
 std::string WorkerMetrics::page() const { return prometheus::TextSerializer().Serialize(families->registry->Collect()); }
 
 void WorkerMetrics::setPython(kj::StringPtr version) {
-  gauges(*families->registry, "epochly_worker_info", "Always 1; its labels say which release this is and which Python its executors run.")
+  gauges(*families->registry, "epochly_worker_info",
+         "Always 1; its labels say which release this is and which Python its executors run.")
       .Add(Labels{{"version", SOFTWARE_VERSION}, {"python", text(version)}})
       .Set(1);
 }

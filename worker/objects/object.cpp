@@ -93,8 +93,8 @@ void requireRange(int fd, kj::StringPtr name, uint64_t offset, uint64_t size) {
   }
   uint64_t real = static_cast<uint64_t>(info.st_size);
   if (offset > real || size > real - offset) {
-    fail(ErrorCode::INVALID_ARGUMENT,
-         kj::str("bytes ", offset, " to ", offset, "+", size, " are outside shared memory object ", name, " of ", real, " bytes"));
+    fail(ErrorCode::INVALID_ARGUMENT, kj::str("bytes ", offset, " to ", offset, "+", size,
+                                              " are outside shared memory object ", name, " of ", real, " bytes"));
   }
 }
 

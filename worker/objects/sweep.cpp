@@ -36,7 +36,8 @@ Swept sweep(SweepScope& scope, kj::Date now) {
     KJ_IF_MAYBE (name, parseName(kj::str("/", entry->d_name))) {
       struct stat info;
       if (name->uid != geteuid() || fstatat(dirfd(directory), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      if (info.st_uid != geteuid() || !S_ISREG(info.st_mode) || !isForgotten(scope, name->creator, now - modified(info))) continue;
+      if (info.st_uid != geteuid() || !S_ISREG(info.st_mode) || !isForgotten(scope, name->creator, now - modified(info)))
+        continue;
       if (unlinkat(dirfd(directory), entry->d_name, 0) != 0) continue;  // its owner was faster
       swept.objects++;
       swept.bytes += static_cast<uint64_t>(info.st_size);

@@ -9,9 +9,9 @@
 namespace epochly::probe {
 
 struct Cgroup {
-  uint version;              // 1 or 2
-  kj::String mount;          // "/sys/fs/cgroup", "/sys/fs/cgroup/cpu,cpuacct"
-  kj::String path;           // of this process below it: "/", "/system.slice/x.service"
+  uint version;      // 1 or 2
+  kj::String mount;  // "/sys/fs/cgroup", "/sys/fs/cgroup/cpu,cpuacct"
+  kj::String path;   // of this process below it: "/", "/system.slice/x.service"
 };
 
 // The group that limits `controller` ("cpu", "memory"). None: this system has none for it.

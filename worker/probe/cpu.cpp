@@ -71,7 +71,8 @@ kj::Maybe<uint> affinityCores() {
   for (uint bits = 1024; bits <= 65'536; bits *= 2) {
     cpu_set_t* set = CPU_ALLOC(bits);
     KJ_DEFER(CPU_FREE(set));
-    if (sched_getaffinity(0, CPU_ALLOC_SIZE(bits), set) == 0) return static_cast<uint>(CPU_COUNT_S(CPU_ALLOC_SIZE(bits), set));
+    if (sched_getaffinity(0, CPU_ALLOC_SIZE(bits), set) == 0)
+      return static_cast<uint>(CPU_COUNT_S(CPU_ALLOC_SIZE(bits), set));
   }
   return nullptr;
 }

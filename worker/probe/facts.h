@@ -11,9 +11,9 @@ namespace epochly::probe {
 struct Fact {
   enum class Kind : uint8_t { KNOWN, ABSENT, UNKNOWN };
 
-  kj::String name;   // "cpu.model"
+  kj::String name;  // "cpu.model"
   Kind kind;
-  kj::String text;   // the value; how we know that it is not there; why we could not find out
+  kj::String text;  // the value; how we know that it is not there; why we could not find out
 };
 
 class Facts {

@@ -1,8 +1,8 @@
 #include "probe/files.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cctype>
+#include <charconv>
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -8,8 +8,13 @@ namespace {
 constexpr kj::StringPtr LIBRARY = "libcuda.so.1"_kj;
 // Where the driver's installers put it on the distributions we know; a loader path set by hand is not searched.
 constexpr kj::StringPtr LIBRARY_DIRECTORIES[] = {
-    "/usr/lib/x86_64-linux-gnu"_kj, "/usr/lib/aarch64-linux-gnu"_kj, "/usr/lib64"_kj, "/usr/lib"_kj,
-    "/usr/local/nvidia/lib64"_kj,   "/usr/lib/wsl/lib"_kj,           "/run/opengl-driver/lib"_kj,
+    "/usr/lib/x86_64-linux-gnu"_kj,
+    "/usr/lib/aarch64-linux-gnu"_kj,
+    "/usr/lib64"_kj,
+    "/usr/lib"_kj,
+    "/usr/local/nvidia/lib64"_kj,
+    "/usr/lib/wsl/lib"_kj,
+    "/run/opengl-driver/lib"_kj,
 };
 
 kj::Maybe<kj::String> findLibrary(const Files& files) {

@@ -16,9 +16,9 @@ struct Sources {
 };
 
 struct Machine {
-  kj::String hostName;            // "unknown" if it has none
-  uint cores = 0;                 // usable here: affinity and cgroup quota applied, rounded up; 0 = unknown
-  uint64_t memoryBytes = 0;       // usable here: cgroup limit applied; 0 = unknown
+  kj::String hostName;       // "unknown" if it has none
+  uint cores = 0;            // usable here: affinity and cgroup quota applied, rounded up; 0 = unknown
+  uint64_t memoryBytes = 0;  // usable here: cgroup limit applied; 0 = unknown
   kj::Array<Fact> facts;
 };
 

@@ -10,8 +10,8 @@ namespace epochly::probe {
 constexpr PythonVersion PYTHON_MIN{3 << 8 | 10};
 
 struct Python {
-  PythonVersion version;   // 0 if it could not be found out
-  kj::String problem;      // empty, or why it cannot run executors: a clause that follows its name
+  PythonVersion version;  // 0 if it could not be found out
+  kj::String problem;     // empty, or why it cannot run executors: a clause that follows its name
 };
 
 // Asks `program` (as for execvp). Blocks for about 15 ms.

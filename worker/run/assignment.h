@@ -34,17 +34,17 @@ using ExecutorId = Id<struct ExecutorTag, uint32_t>;  // 0: none; a replacement 
 struct Assignment {
   AttemptName name;
   Level level;
-  uint32_t timeoutMs;                    // 0: none
+  uint32_t timeoutMs;  // 0: none
   Function* function;
   Owned<schema::Assignment> message;
   // Where it is waiting, or what executor has it: the one list of the dispatcher that holds it.
   Role queue;
-  ExecutorId executor;                   // none: in its queue
-  uint32_t index = 0;                    // in that executor's order of delivery
+  ExecutorId executor;                      // none: in its queue
+  uint32_t index = 0;                       // in that executor's order of delivery
   kj::Duration expected = 0 * kj::SECONDS;  // what `executor` was reckoned to need for it, if known
   bool expectedKnown = false;
-  kj::Maybe<kj::TimePoint> checkAt;      // its entry in Dispatcher::deadlines
-  uint losses = 0;                       // executors that died with it before it had begun
+  kj::Maybe<kj::TimePoint> checkAt;  // its entry in Dispatcher::deadlines
+  uint losses = 0;                   // executors that died with it before it had begun
 };
 
 using AssignmentList = std::list<Assignment>;

@@ -34,7 +34,8 @@ kj::Array<kj::byte> map(int fd) {
 Channel Channel::create() {
   auto file = newMemoryFile("epochly-channel", sizeof(ChannelLayout));
   auto memory = map(file);
-  auto layout = new (memory.begin()) ChannelLayout;  // not value-initialised: the file is zeroes, and untouched costs nothing
+  auto layout =
+      new (memory.begin()) ChannelLayout;  // not value-initialised: the file is zeroes, and untouched costs nothing
   layout->magic = ChannelLayout::MAGIC;
   layout->bytes = sizeof(ChannelLayout);
   return Channel(kj::mv(file), kj::mv(memory));
@@ -43,7 +44,8 @@ Channel Channel::create() {
 Channel Channel::open(kj::AutoCloseFd file) {
   struct stat info;
   KJ_SYSCALL(fstat(file, &info));
-  KJ_REQUIRE(static_cast<size_t>(info.st_size) == sizeof(ChannelLayout), "not a channel of this release of Epochly", info.st_size);
+  KJ_REQUIRE(static_cast<size_t>(info.st_size) == sizeof(ChannelLayout), "not a channel of this release of Epochly",
+             info.st_size);
   auto memory = map(file);
   KJ_SYSCALL(madvise(memory.begin(), memory.size(), MADV_DONTFORK));
   auto& layout = *reinterpret_cast<ChannelLayout*>(memory.begin());

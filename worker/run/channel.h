@@ -14,7 +14,7 @@ struct ChannelLayout {
   static constexpr uint64_t MAGIC = 0x31'76'6c'68'63'6f'70'65;  // "epochlv1"
 
   uint64_t magic;
-  uint64_t bytes;              // sizeof(ChannelLayout)
+  uint64_t bytes;  // sizeof(ChannelLayout)
   RingControl toExecutor;
   RingControl fromExecutor;
   Progress progress;
@@ -36,7 +36,7 @@ class Channel {
 
  private:
   kj::AutoCloseFd file;
-  kj::Array<kj::byte> memory;   // unmaps itself
+  kj::Array<kj::byte> memory;  // unmaps itself
 
   Channel(kj::AutoCloseFd file, kj::Array<kj::byte> memory) : file(kj::mv(file)), memory(kj::mv(memory)) {}
 };

@@ -6,7 +6,8 @@ namespace epochly::run {
 
 Dispatcher::Dispatcher(const DispatchLimits& limits, ExecutorControl& control, ResultPort& results, Observer& observer)
     : limits(limits), control(control), results(results), observer(observer) {
-  KJ_REQUIRE(limits.cpuSlots > 0 && limits.ioThreads > 0 && limits.ioThreads <= IO_THREADS_MAX, limits.cpuSlots, limits.ioThreads);
+  KJ_REQUIRE(limits.cpuSlots > 0 && limits.ioThreads > 0 && limits.ioThreads <= IO_THREADS_MAX, limits.cpuSlots,
+             limits.ioThreads);
 }
 
 kj::Maybe<kj::TimePoint> Dispatcher::settle(kj::TimePoint now) {
@@ -50,11 +51,13 @@ bool Dispatcher::onAssigned(schema::Assignment::Reader reader) {
       return true;
     }
     auto& waiting = queue(roleOf(*level));
-    waiting.push_back(Assignment{name, *level, reader.getTimeoutMs(), function, Owned<schema::Assignment>(reader), roleOf(*level)});
+    waiting.push_back(
+        Assignment{name, *level, reader.getTimeoutMs(), function, Owned<schema::Assignment>(reader), roleOf(*level)});
     heldBytes += waiting.back().message.bytes();
     byName.insert(name, std::prev(waiting.end()));
   } else {
-    results.fail(name, Level::MONITOR, Failure::of(ErrorCode::INVALID_ARGUMENT, kj::str("there is no level ", reader.getLevel())));
+    results.fail(name, Level::MONITOR,
+                 Failure::of(ErrorCode::INVALID_ARGUMENT, kj::str("there is no level ", reader.getLevel())));
   }
   return true;
 }
@@ -99,7 +102,8 @@ void Dispatcher::forgetFunctions() {
 
 // ---- from executors ------------------------------------------------------------------------------------------------
 
-bool Dispatcher::onResult(ExecutorId id, const AttemptName& name, bool failed, kj::Maybe<kj::Duration> run, kj::TimePoint now) {
+bool Dispatcher::onResult(ExecutorId id, const AttemptName& name, bool failed, kj::Maybe<kj::Duration> run,
+                          kj::TimePoint now) {
   Executor& executor = executors.at(id);
   executor.progressed = now;
   KJ_IF_MAYBE (at, byName.find(name)) {
@@ -221,7 +225,8 @@ void Dispatcher::checkInvariants() const {
       auto& entry = KJ_ASSERT_NONNULL(byName.find(at->name), "in a list but not in byName");
       KJ_ASSERT(&*entry == &*at, "byName points elsewhere");
       KJ_ASSERT(at->executor == owner, "in the wrong list");
-      KJ_ASSERT((at->checkAt != nullptr) == (at->timeoutMs > 0 && owner != ExecutorId()), "a timeout is watched from delivery");
+      KJ_ASSERT((at->checkAt != nullptr) == (at->timeoutMs > 0 && owner != ExecutorId()),
+                "a timeout is watched from delivery");
       KJ_IF_MAYBE (checkAt, at->checkAt) {
         KJ_ASSERT(deadlines.count({*checkAt, at->name}) == 1);
         watched++;
@@ -243,7 +248,8 @@ void Dispatcher::checkInvariants() const {
     }
     KJ_ASSERT(unknown == executor.unknownHeld && backlog == executor.backlog);
     KJ_ASSERT(executor.wasReady || executor.held.empty());
-    KJ_ASSERT(executor.state != State::LEAVING || executor.killed || executor.held.empty(), "told to stop with work in hand");
+    KJ_ASSERT(executor.state != State::LEAVING || executor.killed || executor.held.empty(),
+              "told to stop with work in hand");
     KJ_ASSERT(executor.role == Role::IO || executor.held.size() <= limits.aheadMax);
     KJ_ASSERT(executor.role != Role::IO || executor.held.size() + executor.abandoned.size() <= limits.ioThreads);
     KJ_ASSERT(executor.role != Role::ALONE || executor.held.size() <= 1);

@@ -17,8 +17,8 @@
 namespace epochly::run {
 
 struct DispatchLimits {
-  uint cpuSlots = 1;    // executors of role CPU
-  uint ioThreads = 256; // attempts at once in the I/O executor; at most IO_THREADS_MAX
+  uint cpuSlots = 1;     // executors of role CPU
+  uint ioThreads = 256;  // attempts at once in the I/O executor; at most IO_THREADS_MAX
 
   // Attempts held at once, and their bytes. The scheduler sends at most 16,384 to a pool and holds 2 GiB of arguments in all
   // (its Limits): twice that is a scheduler that miscounts, and what is more goes back to it not run.
@@ -111,15 +111,15 @@ class Dispatcher {
 
   // Why no executor will ever work; the worker says it and exits.
   kj::Maybe<kj::StringPtr> fatal() const;
-  bool idle() const { return byName.size() == 0; }          // holds no assignment
-  bool anyDelivered() const { return delivered > 0; }       // executors hold some
+  bool idle() const { return byName.size() == 0; }     // holds no assignment
+  bool anyDelivered() const { return delivered > 0; }  // executors hold some
   bool anyExecutors() const { return !executors.empty(); }
   size_t queuedCount() const;
-  size_t runningCount() const;                              // executors' attempts that have begun, as far as known
+  size_t runningCount() const;  // executors' attempts that have begun, as far as known
   size_t readyCount(Role role) const;
-  uint64_t restartCount() const { return restarts; }        // executors started in place of others
+  uint64_t restartCount() const { return restarts; }  // executors started in place of others
   const Functions& functionTable() const { return functions; }
-  void forgetFunctions();                                   // only while idle
+  void forgetFunctions();  // only while idle
 
   // Throws, naming what is wrong, if the tables contradict each other. For tests.
   void checkInvariants() const;
@@ -138,20 +138,21 @@ class Dispatcher {
     State state = State::STARTING;
     kj::TimePoint since = kj::origin<kj::TimePoint>();  // when it entered `state`
     bool wasReady = false;
-    bool killed = false;              // LEAVING by kill
-    AssignmentList held;              // in order of delivery
-    uint32_t delivered = 0;           // ever: the next one's index
-    uint unknownHeld = 0;             // of `held`, those whose run time is not known
+    bool killed = false;                     // LEAVING by kill
+    AssignmentList held;                     // in order of delivery
+    uint32_t delivered = 0;                  // ever: the next one's index
+    uint unknownHeld = 0;                    // of `held`, those whose run time is not known
     kj::Duration backlog = 0 * kj::SECONDS;  // expected time of the others
-    kj::TimePoint progressed = kj::origin<kj::TimePoint>();  // last result, or last delivery to an executor that held nothing
+    kj::TimePoint progressed =
+        kj::origin<kj::TimePoint>();         // last result, or last delivery to an executor that held nothing
     std::unordered_set<uint32_t> functions;  // Function::id it has seen
     // Attempts answered while a thread of it still runs them: cancelled or timed out.
     kj::HashSet<AttemptName> abandoned;
   };
 
-  struct Starts {                     // of one role
+  struct Starts {  // of one role
     uint64_t count = 0;
-    uint failures = 0;                // in a row
+    uint failures = 0;  // in a row
     kj::TimePoint failedAt = kj::origin<kj::TimePoint>();
     kj::TimePoint notBefore = kj::origin<kj::TimePoint>();
   };
@@ -171,8 +172,8 @@ class Dispatcher {
   Starts starts[ROLE_COUNT];
   uint32_t lastExecutor = 0;
   uint64_t restarts = 0;
-  size_t delivered = 0;               // sum of Executor::held's sizes
-  size_t heldBytes = 0;               // of all assignments' messages
+  size_t delivered = 0;  // sum of Executor::held's sizes
+  size_t heldBytes = 0;  // of all assignments' messages
   bool draining = false;
   kj::Maybe<kj::String> fatalReason;
 
@@ -180,7 +181,7 @@ class Dispatcher {
 
   // ---- assignments (dispatcher.cpp) ----
   void deliver(Executor& executor, AssignmentList::iterator assignment, kj::TimePoint now);
-  void unhold(Executor& executor, const Assignment& assignment);      // its share of the executor's sums
+  void unhold(Executor& executor, const Assignment& assignment);  // its share of the executor's sums
   void forget(AssignmentList& from, AssignmentList::iterator assignment, Outcome outcome);
   void fail(AssignmentList& from, AssignmentList::iterator assignment, Outcome outcome, Failure failure);
   void giveBack(AssignmentList& from);

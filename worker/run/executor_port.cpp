@@ -35,7 +35,8 @@ void refuseInForkedChild() {
 
 ExecutorFds parseFds(kj::StringPtr text) {
   KJ_IF_MAYBE (fds, ExecutorFds::parse(text)) return *fds;
-  kj::throwFatalException(makeError(ErrorCode::INVALID_ARGUMENT, kj::str("--fds '", text, "': expected six numbers with commas between")));
+  kj::throwFatalException(
+      makeError(ErrorCode::INVALID_ARGUMENT, kj::str("--fds '", text, "': expected six numbers with commas between")));
 }
 
 kj::AutoCloseFd adopt(int fd) {
@@ -47,7 +48,8 @@ enum class Wait : uint8_t { SIGNALLED, INTERRUPTED, TIMED_OUT, HANGUP };
 
 // Until `eventFd` is signalled or the daemon is gone. What was signalled before the hang-up counts first.
 Wait waitFor(int eventFd, int lifeLine, int timeoutMs) {
-  pollfd polled[] = {{eventFd, POLLIN, 0}, {lifeLine, POLLIN, 0}};  // the daemon never writes to the life line: readable is EOF
+  pollfd polled[] = {{eventFd, POLLIN, 0},
+                     {lifeLine, POLLIN, 0}};  // the daemon never writes to the life line: readable is EOF
   int count = ::poll(polled, 2, timeoutMs);
   if (count < 0) return Wait::INTERRUPTED;
   if (count == 0) return Wait::TIMED_OUT;
@@ -118,10 +120,13 @@ ExecutorPort::Received ExecutorPort::receive(int timeoutMs) {
       left = kj::max(0, std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count());
     }
     switch (waitFor(fds.dataWake, fds.lifeLine, left)) {
-      case Wait::SIGNALLED: continue;
-      case Wait::HANGUP: return {Got::HANGUP, kj::Own<Frame>()};
+      case Wait::SIGNALLED:
+        continue;
+      case Wait::HANGUP:
+        return {Got::HANGUP, kj::Own<Frame>()};
       case Wait::INTERRUPTED:
-      case Wait::TIMED_OUT: return {Got::NOTHING, kj::Own<Frame>()};
+      case Wait::TIMED_OUT:
+        return {Got::NOTHING, kj::Own<Frame>()};
     }
   }
 }
@@ -171,13 +176,14 @@ bool ExecutorPort::send(capnp::MessageBuilder& message, Wake wake) {
   refuseInForkedChild();
   size_t bytes = capnp::computeSerializedSizeInWords(message) * sizeof(capnp::word);
   if (bytes > FRAME_BYTES_MAX) {
-    kj::throwRecoverableException(makeError(ErrorCode::PAYLOAD_TOO_LARGE, kj::str("a result of ", bytes, " bytes is more than ", FRAME_BYTES_MAX)));
+    kj::throwRecoverableException(
+        makeError(ErrorCode::PAYLOAD_TOO_LARGE, kj::str("a result of ", bytes, " bytes is more than ", FRAME_BYTES_MAX)));
     return true;
   }
   std::lock_guard lock(sending);
   RingStream stream(*this);
-  const kj::byte length[] = {static_cast<kj::byte>(bytes), static_cast<kj::byte>(bytes >> 8), static_cast<kj::byte>(bytes >> 16),
-                             static_cast<kj::byte>(bytes >> 24)};
+  const kj::byte length[] = {static_cast<kj::byte>(bytes), static_cast<kj::byte>(bytes >> 8),
+                             static_cast<kj::byte>(bytes >> 16), static_cast<kj::byte>(bytes >> 24)};
   stream.write(length, sizeof(length));
   capnp::writeMessage(stream, message);
   if (stream.hangup) return false;

@@ -35,10 +35,10 @@ enum class Wake : uint8_t {
 
 // How many attempts the executor runs at once: decides how their progress is kept.
 enum class Mode : uint8_t {
-  CPU,   // one at a time, in the order they came
-  IO,    // many, on threads
+  CPU,  // one at a time, in the order they came
+  IO,   // many, on threads
 };
-kj::StringPtr modeName(Mode mode);              // "cpu", "io": the executor's --mode argument
+kj::StringPtr modeName(Mode mode);  // "cpu", "io": the executor's --mode argument
 kj::Maybe<Mode> parseMode(kj::StringPtr text);
 
 // An executor's duties, in this order:
@@ -86,14 +86,14 @@ class ExecutorPort {
 
   const ExecutorFds fds;
   const Mode mode;
-  kj::AutoCloseFd owned[5];    // the descriptors of `fds` but for the channel's, which `channel` owns
+  kj::AutoCloseFd owned[5];  // the descriptors of `fds` but for the channel's, which `channel` owns
   Channel channel;
-  RingReader reader;           // the receiving thread's
+  RingReader reader;  // the receiving thread's
   uint32_t assignmentsSeen = 0;
 
-  std::mutex sending;          // guards what follows
+  std::mutex sending;  // guards what follows
   RingWriter writer;
-  uint64_t wokenAtNs = 0;      // when the daemon was last told
+  uint64_t wokenAtNs = 0;  // when the daemon was last told
 
   kj::Maybe<kj::Own<Frame>> take();
   void wakeDaemon(Wake wake);

@@ -71,7 +71,7 @@ struct Child {
   kj::Vector<int> inherited;
   int standardInput;
   int standardError;
-  int report;               // pipe, closed by exec: the error number of what failed
+  int report;  // pipe, closed by exec: the error number of what failed
   pid_t parent;
   const ExecutorCommand& command;
 
@@ -204,9 +204,17 @@ void ExecutorProcess::spawn(const ExecutorCommand& command, int daemonWake) {
   KJ_SYSCALL(null = open("/dev/null", O_RDONLY | O_CLOEXEC));
   kj::AutoCloseFd standardInput(null);
 
-  Child child{kj::str(program), pointersTo(arguments), pointersTo(environment), {}, standardInput, earlyErrors, reportWrite,
-              getpid(),         command};
-  for (int fd : {fds.channel, fds.daemonWake, fds.dataWake, fds.roomWake, fds.lifeLine, fds.stderrLater}) child.inherited.add(fd);
+  Child child{kj::str(program),
+              pointersTo(arguments),
+              pointersTo(environment),
+              {},
+              standardInput,
+              earlyErrors,
+              reportWrite,
+              getpid(),
+              command};
+  for (int fd : {fds.channel, fds.daemonWake, fds.dataWake, fds.roomWake, fds.lifeLine, fds.stderrLater})
+    child.inherited.add(fd);
   KJ_SYSCALL(pid_ = fork());
   if (pid_ == 0) child.run();
 
@@ -246,8 +254,8 @@ void ExecutorProcess::write(kj::ArrayPtr<const kj::byte> bytes) {
 
 void ExecutorProcess::send(capnp::MessageBuilder& message) {
   uint32_t bytes = capnp::computeSerializedSizeInWords(message) * sizeof(capnp::word);
-  const kj::byte length[] = {static_cast<kj::byte>(bytes), static_cast<kj::byte>(bytes >> 8), static_cast<kj::byte>(bytes >> 16),
-                             static_cast<kj::byte>(bytes >> 24)};
+  const kj::byte length[] = {static_cast<kj::byte>(bytes), static_cast<kj::byte>(bytes >> 8),
+                             static_cast<kj::byte>(bytes >> 16), static_cast<kj::byte>(bytes >> 24)};
   write(length);
 
   class Stream : public kj::OutputStream {
@@ -317,7 +325,8 @@ kj::String ExecutorProcess::reap() {
   }
   if (earlyErrors == nullptr) return how;
   auto tail = earlyErrorsTail();
-  return tail.size() == 0 ? kj::str(how, " and wrote nothing to standard error") : kj::str(how, "; its standard error:\n", tail);
+  return tail.size() == 0 ? kj::str(how, " and wrote nothing to standard error")
+                          : kj::str(how, "; its standard error:\n", tail);
 }
 
 kj::String ExecutorProcess::earlyErrorsTail() {

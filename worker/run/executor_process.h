@@ -34,7 +34,7 @@ struct ExecutorCommand {
   kj::Maybe<uint64_t> memoryBytesMax;  // address space of each
   kj::Maybe<rlimit> openFiles;         // none: as the daemon's
   kj::Maybe<User> user;
-  kj::String scratch;               // directory that holds each one's own
+  kj::String scratch;  // directory that holds each one's own
 };
 
 // Lives on the daemon's loop.
@@ -50,9 +50,9 @@ class ExecutorProcess {
   const ExecutorId id;
   const Role role;
   pid_t pid() const { return pid_; }
-  int pidFd() const { return pidFd_; }        // readable when it is gone
+  int pidFd() const { return pidFd_; }  // readable when it is gone
   Progress& progress() { return channel.layout().progress; }
-  uint64_t residentBytes() const;             // 0: unknown
+  uint64_t residentBytes() const;  // 0: unknown
 
   // A ToExecutor message; what the ring has no room for waits here and goes with a later flush().
   void send(capnp::MessageBuilder& message);
@@ -60,7 +60,7 @@ class ExecutorProcess {
   void flush();
   // The next frame; none if there is no whole one. Throws if what it wrote cannot be frames.
   kj::Maybe<kj::Array<capnp::word>> receive();
-  bool prepareToSleep();                      // see RingReader
+  bool prepareToSleep();  // see RingReader
 
   // It said that it is ready: passes on what it wrote to standard error until now.
   void onReady();
@@ -75,17 +75,17 @@ class ExecutorProcess {
   kj::AutoCloseFd dataWake;
   kj::AutoCloseFd roomWake;
   kj::AutoCloseFd lifeLine;
-  kj::AutoCloseFd earlyErrors;        // file that takes its standard error until it is ready; none afterwards
+  kj::AutoCloseFd earlyErrors;  // file that takes its standard error until it is ready; none afterwards
   kj::String scratch;
   pid_t pid_ = 0;
   kj::AutoCloseFd pidFd_;
   bool reaped = false;
-  kj::Maybe<kj::String> killedWhy;    // by kill()
+  kj::Maybe<kj::String> killedWhy;  // by kill()
   RingWriter writer;
   RingReader reader;
-  kj::Vector<kj::byte> waiting;       // for room in the ring; bounded by what the dispatcher gives one executor
-  size_t waitingFrom = 0;             // what of it has been written
-  bool dirty = false;                 // written and not published
+  kj::Vector<kj::byte> waiting;  // for room in the ring; bounded by what the dispatcher gives one executor
+  size_t waitingFrom = 0;        // what of it has been written
+  bool dirty = false;            // written and not published
 
   void spawn(const ExecutorCommand& command, int daemonWake);
   void write(kj::ArrayPtr<const kj::byte> bytes);

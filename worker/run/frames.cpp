@@ -37,7 +37,8 @@ void writeFrames(kj::ArrayPtr<const Delivery> deliveries, kj::FunctionParam<void
   }
   for (kj::ArrayPtr<const Function* const> rest = newFunctions.asPtr(); rest.size() > 0;) {
     size_t words;
-    size_t count = prefixFor(rest, [](const Function* function) { return function->definition.bytes(); }, words);
+    size_t count = prefixFor(
+        rest, [](const Function* function) { return function->definition.bytes(); }, words);
     capnp::MallocMessageBuilder message(words);
     auto list = message.initRoot<schema::ToExecutor>().initRun().initFunctions(count);
     for (size_t i = 0; i < count; i++) {
@@ -49,7 +50,8 @@ void writeFrames(kj::ArrayPtr<const Delivery> deliveries, kj::FunctionParam<void
   }
   while (deliveries.size() > 0) {
     size_t words;
-    size_t count = prefixFor(deliveries, [](const Delivery& delivery) { return delivery.assignment->message.bytes(); }, words);
+    size_t count = prefixFor(
+        deliveries, [](const Delivery& delivery) { return delivery.assignment->message.bytes(); }, words);
     capnp::MallocMessageBuilder message(words);
     auto list = message.initRoot<schema::ToExecutor>().initRun().initAssignments(count);
     for (size_t i = 0; i < count; i++) {

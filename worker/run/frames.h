@@ -9,7 +9,7 @@ namespace epochly::run {
 
 struct Delivery {
   const Assignment* assignment;
-  bool withFunction;              // the executor has not seen its function
+  bool withFunction;  // the executor has not seen its function
 };
 
 // ToExecutor messages that carry `deliveries` in order, functions first. Each is closed at BATCH_BYTES_TARGET, so that it is

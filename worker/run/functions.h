@@ -19,9 +19,10 @@ constexpr size_t FUNCTIONS_MAX = 20'000;
 constexpr size_t FUNCTION_TABLE_BYTES_MAX = 1ull << 30;
 
 struct Function {
-  uint32_t id;                       // this worker's, in frames to executors; never used for another function
+  uint32_t id;  // this worker's, in frames to executors; never used for another function
   Owned<schema::Function> definition;
-  kj::Maybe<kj::Duration> runTime;   // what a call takes an executor, weighted towards the recent and the long; none: never ran
+  kj::Maybe<kj::Duration>
+      runTime;  // what a call takes an executor, weighted towards the recent and the long; none: never ran
 
   // A call took `sample`. Rises at once, falls slowly: a wrong guess downwards makes others wait behind a long call.
   void learn(kj::Duration sample);

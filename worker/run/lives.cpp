@@ -100,7 +100,8 @@ void Dispatcher::leaveIfDone(kj::TimePoint now) {
   for (auto& [id, executor] : executors) {
     if (!executor.held.empty()) continue;
     if (executor.state == State::RETIRING) leave(executor, executor.abandoned.size() > 0, now);
-    if (executor.role == Role::ALONE && executor.state == State::READY && queue(Role::ALONE).empty()) leave(executor, false, now);
+    if (executor.role == Role::ALONE && executor.state == State::READY && queue(Role::ALONE).empty())
+      leave(executor, false, now);
   }
 }
 
@@ -168,8 +169,9 @@ void Dispatcher::requeue(Executor& executor, kj::StringPtr how) {
     auto assignment = at++;
     if (++assignment->losses < limits.lossesMax) continue;
     fail(executor.held, assignment, Outcome::DIED,
-         Failure::of(ErrorCode::EXECUTOR_DIED, kj::str("executors died ", assignment->losses,
-                                                       " times when they were given it, before it began; the last one ", how)));
+         Failure::of(ErrorCode::EXECUTOR_DIED,
+                     kj::str("executors died ", assignment->losses,
+                             " times when they were given it, before it began; the last one ", how)));
   }
   if (!executor.held.empty()) {
     takeBack(executor, executor.held.begin(), executor.held.end(), executor.role);

@@ -6,13 +6,13 @@
 namespace epochly::run {
 
 enum class Outcome : uint8_t {
-  VALUE,        // the function returned
-  FAILURE,      // it raised, or the executor could not run it
-  NOT_RUN,      // given back unstarted
-  DIED,         // its executor died under it
+  VALUE,    // the function returned
+  FAILURE,  // it raised, or the executor could not run it
+  NOT_RUN,  // given back unstarted
+  DIED,     // its executor died under it
   TIMEOUT,
   CANCELLED,
-  DROPPED,      // the connection was lost; the scheduler has taken it back
+  DROPPED,  // the connection was lost; the scheduler has taken it back
 };
 constexpr uint OUTCOME_COUNT = 7;
 kj::StringPtr outcomeName(Outcome outcome);  // "value", "failure", ...: metric labels

@@ -22,7 +22,7 @@ class ResultSource : public kj::Refcounted {
 struct PendingResult {
   kj::Own<ResultSource> source;
   schema::AttemptResult::Reader reader;
-  size_t bytes;                        // about what it takes in a message
+  size_t bytes;  // about what it takes in a message
 };
 
 // Lives on the daemon's loop. Bounded by what the worker holds: each result answers one assignment.

@@ -68,7 +68,8 @@ void Dispatcher::placeSuspects(kj::TimePoint now) {
 void Dispatcher::recallStalled(kj::TimePoint now) {
   if (!queue(Role::CPU).empty() || idleExecutor(Role::CPU) == nullptr) return;
   for (auto& [id, executor] : executors) {
-    if (executor.role == Role::CPU && executor.held.size() > 1 && now - executor.progressed >= limits.ahead) recall(executor);
+    if (executor.role == Role::CPU && executor.held.size() > 1 && now - executor.progressed >= limits.ahead)
+      recall(executor);
   }
 }
 

@@ -25,7 +25,7 @@ class Progress {
  public:
   struct Begun {
     uint32_t index;
-    uint64_t atNs;   // CLOCK_MONOTONIC
+    uint64_t atNs;  // CLOCK_MONOTONIC
   };
 
   // ---- executors that run one attempt at a time, in order ----
@@ -51,7 +51,7 @@ class Progress {
 
  private:
   struct Slot {
-    std::atomic<uint64_t> entry{0};   // 0: free; TAKEN | index otherwise
+    std::atomic<uint64_t> entry{0};  // 0: free; TAKEN | index otherwise
     std::atomic<uint64_t> atNs{0};
   };
   static constexpr uint64_t TAKEN = 1ull << 32;

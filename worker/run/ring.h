@@ -23,9 +23,9 @@ constexpr size_t FRAME_BYTES_MAX = MESSAGE_BYTES_MAX;
 // The shared part. Positions count bytes since the beginning and never wrap in practice (2^64).
 // Each line is written by one side, so that the two do not take a cache line from each other at every step.
 struct RingControl {
-  alignas(64) std::atomic<uint64_t> written{0};      // by the writer, after the bytes are in place
-  std::atomic<uint32_t> writerWaits{0};              // set by the writer before it waits for space, cleared by who wakes it
-  alignas(64) std::atomic<uint64_t> taken{0};        // by the reader, after the bytes are copied out
+  alignas(64) std::atomic<uint64_t> written{0};  // by the writer, after the bytes are in place
+  std::atomic<uint32_t> writerWaits{0};          // set by the writer before it waits for space, cleared by who wakes it
+  alignas(64) std::atomic<uint64_t> taken{0};    // by the reader, after the bytes are copied out
   // Set by the reader before it sleeps, cleared by who wakes it. Up at first: the reader looks when it is told to.
   std::atomic<uint32_t> readerSleeps{1};
 };
@@ -50,7 +50,7 @@ class RingWriter {
   RingControl& control;
   kj::ArrayPtr<kj::byte> data;
   const int readerFd;
-  uint64_t position = 0;   // written so far, published or not
+  uint64_t position = 0;  // written so far, published or not
 
   size_t room() const;
 };
@@ -72,9 +72,9 @@ class RingReader {
   RingControl& control;
   kj::ArrayPtr<kj::byte> data;
   const int writerFd;
-  uint64_t position = 0;          // taken so far
-  kj::Array<capnp::word> frame;   // being assembled
-  size_t frameFilled = 0;         // bytes of it that have come
+  uint64_t position = 0;         // taken so far
+  kj::Array<capnp::word> frame;  // being assembled
+  size_t frameFilled = 0;        // bytes of it that have come
   bool inFrame = false;
 
   size_t available() const;

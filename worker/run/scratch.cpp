@@ -20,8 +20,9 @@ namespace epochly::run {
 namespace {
 
 [[noreturn]] void fail(kj::StringPtr temporaryDirectory) {
-  kj::throwFatalException(makeError(ErrorCode::INVALID_ARGUMENT,
-                                    kj::str("cannot make a scratch directory in ", temporaryDirectory, " (TMPDIR): ", strerror(errno))));
+  kj::throwFatalException(
+      makeError(ErrorCode::INVALID_ARGUMENT,
+                kj::str("cannot make a scratch directory in ", temporaryDirectory, " (TMPDIR): ", strerror(errno))));
 }
 
 std::string prefix() { return "epochly-worker-" + std::to_string(geteuid()) + "-"; }

@@ -72,8 +72,8 @@ void Supervisor::assign(schema::Assignments::Reader batch) {
   for (auto function : batch.getFunctions()) dispatcher.onFunction(function);
   for (auto assignment : batch.getAssignments()) {
     if (dispatcher.onAssigned(assignment)) continue;
-    rt::log::error("the scheduler sent task ", toString(readTaskId(assignment.getTask())), " attempt ", assignment.getAttempt(),
-                   " twice; it is answered once");
+    rt::log::error("the scheduler sent task ", toString(readTaskId(assignment.getTask())), " attempt ",
+                   assignment.getAttempt(), " twice; it is answered once");
   }
   scheduleTurn();
 }
@@ -251,18 +251,22 @@ void Supervisor::arm(kj::Maybe<kj::TimePoint> at) {
       if (*armed <= *when) return;  // it will come, and settle() will name the next
     }
     armedAt = *when;
-    alarm = port.getTimer().atTime(*when).then([this]() {
-      armedAt = nullptr;
-      drainRings();
-      scheduleTurn();
-    }).eagerlyEvaluate([this](kj::Exception&& e) { taskFailed(kj::mv(e)); });
+    alarm = port.getTimer()
+                .atTime(*when)
+                .then([this]() {
+                  armedAt = nullptr;
+                  drainRings();
+                  scheduleTurn();
+                })
+                .eagerlyEvaluate([this](kj::Exception&& e) { taskFailed(kj::mv(e)); });
   }
 }
 
 void Supervisor::tellWaiters() {
   KJ_IF_MAYBE (reason, dispatcher.fatal()) {
     for (auto waiter : {&startWaiter, &fatalWaiter}) {
-      KJ_IF_MAYBE (fulfiller, *waiter) (*fulfiller)->reject(kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::str(*reason)));
+      KJ_IF_MAYBE (fulfiller, *waiter)
+        (*fulfiller)->reject(kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::str(*reason)));
       *waiter = nullptr;
     }
   }
@@ -286,7 +290,8 @@ void Supervisor::start(ExecutorId id, Role role) {
     process = kj::heap<ExecutorProcess>(id, role, command, wakeFd);
   } catch (const kj::Exception& e) {
     // Told later: the dispatcher is in the middle of its turn.
-    tasks.add(kj::evalLater([this, id, why = kj::str("could not be started: ", messageOf(e))]() mutable { onNotStarted(id, kj::mv(why)); }));
+    tasks.add(kj::evalLater(
+        [this, id, why = kj::str("could not be started: ", messageOf(e))]() mutable { onNotStarted(id, kj::mv(why)); }));
     return;
   }
   auto exit = kj::heap<kj::UnixEventPort::FdObserver>(port, process->pidFd(), kj::UnixEventPort::FdObserver::OBSERVE_READ);
@@ -322,7 +327,8 @@ void Supervisor::stop(ExecutorId id) {
 }
 
 void Supervisor::kill(ExecutorId id) {
-  if (entries.count(id) > 0) process(id).kill("it was told to end");  // else it could not be started, which the dispatcher is about to learn
+  if (entries.count(id) > 0)
+    process(id).kill("it was told to end");  // else it could not be started, which the dispatcher is about to learn
 }
 
 void Supervisor::fail(const AttemptName& name, Level level, Failure failure) {

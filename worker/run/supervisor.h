@@ -23,7 +23,7 @@ class ResultSink {
 struct LoadReport {
   uint32_t queued = 0;
   uint32_t running = 0;
-  uint64_t residentBytes = 0;   // 0: unknown
+  uint64_t residentBytes = 0;  // 0: unknown
   uint64_t executorRestarts = 0;
 };
 
@@ -47,9 +47,9 @@ class Supervisor final : private ExecutorControl, private ResultPort, private kj
   void assign(schema::Assignments::Reader batch);
   void cancel(const AttemptName& name);
   void drain();
-  kj::Promise<void> onDrained();       // draining, nothing held, nothing in the outbox
-  void resume();                       // after a drain: takes work again
-  void resultsTaken();                 // from the outbox, by the sink
+  kj::Promise<void> onDrained();  // draining, nothing held, nothing in the outbox
+  void resume();                  // after a drain: takes work again
+  void resultsTaken();            // from the outbox, by the sink
   void connectionLost();
   bool functionTableFull() const { return dispatcher.functionTable().full(); }
   void forgetFunctions() { dispatcher.forgetFunctions(); }
@@ -67,14 +67,14 @@ class Supervisor final : private ExecutorControl, private ResultPort, private kj
     kj::Own<ExecutorProcess> process;
     kj::Own<kj::UnixEventPort::FdObserver> exit;
     kj::Promise<void> watching = nullptr;
-    kj::Vector<Delivery> deliveries;   // valid until the end of the turn
-    bool broken = false;               // it wrote what cannot be frames: not read any more
+    kj::Vector<Delivery> deliveries;  // valid until the end of the turn
+    bool broken = false;              // it wrote what cannot be frames: not read any more
   };
 
   kj::UnixEventPort& port;
   const ExecutorCommand command;
   Observer& observer;
-  kj::AutoCloseFd wakeFd;              // eventfd that every executor signals
+  kj::AutoCloseFd wakeFd;  // eventfd that every executor signals
   kj::UnixEventPort::FdObserver wakeObserver;
   Outbox outbox_;
   Dispatcher dispatcher;
@@ -84,7 +84,7 @@ class Supervisor final : private ExecutorControl, private ResultPort, private kj
   bool resultsAdded = false;
   bool framesCame = false;
   bool draining = false;
-  kj::Maybe<kj::TimePoint> armedAt;    // what `alarm` waits for
+  kj::Maybe<kj::TimePoint> armedAt;  // what `alarm` waits for
   kj::Promise<void> alarm = nullptr;
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> startWaiter;
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> fatalWaiter;

@@ -68,7 +68,8 @@ struct Program {
     _exit(127);
   }
   void startWorker(std::vector<std::string> more = {}) {
-    std::vector<std::string> arguments = {"--scheduler", "unix:" + gateway.path, "--python", FAKE_EXECUTOR_PATH, "--cpu-slots", "2", "--name", "box"};
+    std::vector<std::string> arguments = {
+        "--scheduler", "unix:" + gateway.path, "--python", FAKE_EXECUTOR_PATH, "--cpu-slots", "2", "--name", "box"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     start(arguments);
   }
@@ -100,7 +101,8 @@ struct Program {
 TEST(WorkerProgram, PrintsALineOfJsonWhenItHasJoined) {
   Program program;
   program.startJoined();
-  EXPECT_EQ(program.said(), "{\"event\":\"joined\",\"worker\":\"box\",\"id\":\"1\",\"scheduler\":\"unix:" + program.gateway.path + "\"}\n");
+  EXPECT_EQ(program.said(),
+            "{\"event\":\"joined\",\"worker\":\"box\",\"id\":\"1\",\"scheduler\":\"unix:" + program.gateway.path + "\"}\n");
 }
 
 TEST(WorkerProgram, LeavesWithZeroOnSigterm) {
@@ -172,11 +174,12 @@ TEST(WorkerProgram, SaysInOneLineWhatIsWrongWithItsOptions) {
     std::vector<std::string> arguments;
     const char* says;
   };
-  for (auto& wrong : std::vector<Case>{{{"--frobnicate"}, "--frobnicate"},
-                                       {{"--scheduler", "unix:/run/s", "--token-file", "/nonexistent"}, "/nonexistent"},
-                                       {{"--scheduler", "unix:/run/s", "--python", "/nonexistent/python"}, "/nonexistent/python"},
-                                       {{"--scheduler", "unix:/run/s", "--executor-user", "no-such-user"}, "--executor-user"},
-                                       {{"--scheduler", "unix:/run/s", "--log-file", "/nonexistent/log"}, "/nonexistent/log"}}) {
+  for (auto& wrong :
+       std::vector<Case>{{{"--frobnicate"}, "--frobnicate"},
+                         {{"--scheduler", "unix:/run/s", "--token-file", "/nonexistent"}, "/nonexistent"},
+                         {{"--scheduler", "unix:/run/s", "--python", "/nonexistent/python"}, "/nonexistent/python"},
+                         {{"--scheduler", "unix:/run/s", "--executor-user", "no-such-user"}, "--executor-user"},
+                         {{"--scheduler", "unix:/run/s", "--log-file", "/nonexistent/log"}, "/nonexistent/log"}}) {
     Program program;
     program.start(wrong.arguments);
     EXPECT_EQ(program.end(), 2);

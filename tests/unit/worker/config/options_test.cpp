@@ -58,9 +58,28 @@ TEST(WorkerOptions, HaveDefaults) {
 }
 
 TEST(WorkerOptions, AreReadFromTheCommandLine) {
-  auto options = with({"--name", "box", "--python=/opt/python", "--cpu-slots", "3", "--io-threads=64", "--token-file", "token",
-                       "--metrics", ":9100", "--executor-memory", "2GiB", "--executor-open-files", "512", "--executor-user", "nobody",
-                       "--parent-pid", "42", "--log-level", "error", "--log-file", "log"})
+  auto options = with({"--name",
+                       "box",
+                       "--python=/opt/python",
+                       "--cpu-slots",
+                       "3",
+                       "--io-threads=64",
+                       "--token-file",
+                       "token",
+                       "--metrics",
+                       ":9100",
+                       "--executor-memory",
+                       "2GiB",
+                       "--executor-open-files",
+                       "512",
+                       "--executor-user",
+                       "nobody",
+                       "--parent-pid",
+                       "42",
+                       "--log-level",
+                       "error",
+                       "--log-file",
+                       "log"})
                      .options();
   EXPECT_STREQ(KJ_ASSERT_NONNULL(options.name).cStr(), "box");
   EXPECT_STREQ(options.python.cStr(), "/opt/python");
@@ -116,8 +135,9 @@ TEST(WorkerOptions, ThatAreWrongAreOneClearLine) {
 TEST(WorkerOptions, HelpNamesEveryOptionAndVersionTheVersion) {
   auto help = CommandLine{{"--help"}, {}}.parse();
   ASSERT_TRUE(help.is<Answer>());
-  for (auto option : {"--scheduler", "--name", "--python", "--cpu-slots", "--io-threads", "--token-file", "--metrics",
-                      "--executor-memory", "--executor-open-files", "--executor-user", "--parent-pid", "--log-level", "--log-file"}) {
+  for (auto option :
+       {"--scheduler", "--name", "--python", "--cpu-slots", "--io-threads", "--token-file", "--metrics", "--executor-memory",
+        "--executor-open-files", "--executor-user", "--parent-pid", "--log-level", "--log-file"}) {
     EXPECT_THAT(help.get<Answer>().text.cStr(), HasSubstr(option));
   }
   auto version = CommandLine{{"--version"}, {}}.parse();

@@ -46,9 +46,9 @@ struct LinkEnv final : public LinkObserver {
   ~LinkEnv() noexcept override {}
 
   void run() {
-    running = link->run().then([this](kj::Maybe<Refused> refused) { end = kj::mv(refused); }).eagerlyEvaluate([](kj::Exception&& e) {
-      ADD_FAILURE() << kj::str(e).cStr();
-    });
+    running = link->run()
+                  .then([this](kj::Maybe<Refused> refused) { end = kj::mv(refused); })
+                  .eagerlyEvaluate([](kj::Exception&& e) { ADD_FAILURE() << kj::str(e).cStr(); });
   }
   void join() {
     gateway.listen();

@@ -18,11 +18,11 @@ TEST(ObjectName, ReadsBackAsItWasWritten) {
 }
 
 TEST(ObjectName, IsRefusedUnlessItIsExactlyOne) {
-  for (auto text : {"", "/", "/epochly-", "/epochly-1000-", "/epochly-1000-000012abdeadbee", "/epochly-1000-000012abdeadbeef0",
-                    "/epochly-1000-000012ABDEADBEEF", "epochly-1000-000012abdeadbeef", "/epochly-01000-000012abdeadbeef",
-                    "/epochly--1-000012abdeadbeef", "/epochly-1000-00000000deadbeef", "/epochly-1000-ffffffffdeadbeef",
-                    "/epochly-1000-../../etc/passwd", "/epochly-1000-0000/2abdeadbeef", "/../epochly-1000-000012abdeadbeef",
-                    "/epochly-99999999999-000012abdeadbeef"}) {
+  for (auto text : {"", "/", "/epochly-", "/epochly-1000-", "/epochly-1000-000012abdeadbee",
+                    "/epochly-1000-000012abdeadbeef0", "/epochly-1000-000012ABDEADBEEF", "epochly-1000-000012abdeadbeef",
+                    "/epochly-01000-000012abdeadbeef", "/epochly--1-000012abdeadbeef", "/epochly-1000-00000000deadbeef",
+                    "/epochly-1000-ffffffffdeadbeef", "/epochly-1000-../../etc/passwd", "/epochly-1000-0000/2abdeadbeef",
+                    "/../epochly-1000-000012abdeadbeef", "/epochly-99999999999-000012abdeadbeef"}) {
     EXPECT_TRUE(parseName(text) == nullptr) << text;
   }
 }

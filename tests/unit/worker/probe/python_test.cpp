@@ -50,7 +50,8 @@ TEST(Python, IsAskedForItsVersion) {
 }
 
 TEST(Python, ThatIsTooOldOrNotCPythonCannotRunExecutors) {
-  EXPECT_THAT(Program("cpython\\n3\\n9\\n3.9.2\\n/opt/python\\n").probe().problem.cStr(), HasSubstr("is version 3.9; Epochly needs 3.10"));
+  EXPECT_THAT(Program("cpython\\n3\\n9\\n3.9.2\\n/opt/python\\n").probe().problem.cStr(),
+              HasSubstr("is version 3.9; Epochly needs 3.10"));
   EXPECT_THAT(Program("pypy\\n3\\n10\\n3.10.2\\n/opt/pypy\\n").probe().problem.cStr(), HasSubstr("is pypy, not CPython"));
 }
 
@@ -64,7 +65,8 @@ TEST(Python, ThatDoesNotAnswerIsUnknownAndSaysWhy) {
 }
 
 TEST(Python, OfThisMachineAnswers) {
-  if (system("python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'") != 0) GTEST_SKIP() << "there is no python3 of 3.10 or newer";
+  if (system("python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'") != 0)
+    GTEST_SKIP() << "there is no python3 of 3.10 or newer";
   Facts facts;
   auto python = probePython("python3", facts);
   EXPECT_STREQ(python.problem.cStr(), "");

@@ -289,8 +289,8 @@ TEST(Dispatcher, ChargesACrashToTheAttemptThatRanAndToNoOther) {
   for (uint64_t seq = 1; seq <= 4; seq++) env.assign(seq);
   env.settle();
   ASSERT_THAT(env.delivered(1), ElementsAre(1, 2, 3, 4));
-  env.result(1, 1);      // in the ring before it died
-  env.begins(1, 2);      // 2 was running (learn() gave index 0)
+  env.result(1, 1);  // in the ring before it died
+  env.begins(1, 2);  // 2 was running (learn() gave index 0)
   env.dies(1);
   auto answers = env.takeAnswers();
   ASSERT_THAT(answers, ElementsAre(answered(2, ErrorCode::EXECUTOR_DIED)));
@@ -603,7 +603,8 @@ TEST(Dispatcher, AnswersEachAttemptExactlyOnceWhateverHappens) {
       for (auto& answer : env.takeAnswers()) answers[answer.seq]++;
     };
     for (int step = 0; step < 300; step++) {
-      if (chance(40)) env.assign(++seq, chance(40) ? Level::THREADS : Level::MONITOR, chance(30) ? 1 + rand() % 20 : 0, 1 + rand() % 3);
+      if (chance(40))
+        env.assign(++seq, chance(40) ? Level::THREADS : Level::MONITOR, chance(30) ? 1 + rand() % 20 : 0, 1 + rand() % 3);
       if (chance(5) && seq > 0) env.cancel(1 + rand() % seq);
       for (auto& [id, fake] : env.fakes) {
         if (fake.gone) continue;

@@ -5,13 +5,13 @@
 #include <vector>
 
 #include <capnp/serialize.h>
-#include <csignal>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <csignal>
 
 #include "run/fd.h"
 #include "wire/errors.h"
@@ -44,7 +44,7 @@ struct Daemon {
 
   // The port takes ownership of what it is given, as after an exec.
   kj::Own<ExecutorPort> attach(Mode mode = Mode::CPU) {
-    ExecutorFds fds{copyOf(channel.fd()).release(), copyOf(wake).release(),     copyOf(dataWake).release(),
+    ExecutorFds fds{copyOf(channel.fd()).release(), copyOf(wake).release(),  copyOf(dataWake).release(),
                     copyOf(roomWake).release(),     theirLifeLine.release(), copyOf(errors).release()};
     return kj::heap<ExecutorPort>(fds.toString(), mode);
   }

@@ -14,9 +14,9 @@ namespace {
 
 // What an executor would receive.
 struct Written {
-  std::vector<std::vector<uint32_t>> functionIds;    // by frame
+  std::vector<std::vector<uint32_t>> functionIds;  // by frame
   std::vector<std::vector<uint64_t>> seqs;
-  std::vector<uint32_t> functionOf;                  // of each assignment
+  std::vector<uint32_t> functionOf;  // of each assignment
   size_t bytesMax = 0;
 };
 
@@ -39,8 +39,8 @@ struct Deliveries {
     assignment.initTask().setSeq(seq);
     assignment.setFunction(function);
     assignment.initArguments().initPickle(bytes);
-    assignments.push_back(Assignment{{}, Level::MONITOR, 0, functions.find(function),
-                                     Owned<schema::Assignment>(assignment.asReader()), Role::CPU});
+    assignments.push_back(Assignment{
+        {}, Level::MONITOR, 0, functions.find(function), Owned<schema::Assignment>(assignment.asReader()), Role::CPU});
     list.push_back({&assignments.back(), withFunction});
   }
 

@@ -18,7 +18,8 @@ void addFrame(Outbox& outbox, uint64_t seq, uint count, size_t bytes) {
     list[i].initValue().initPickle(bytes);
   }
   auto frame = kj::refcounted<ResultFrame>(capnp::messageToFlatArray(message));
-  for (auto result : frame->message().getResults().getResults()) outbox.add({kj::addRef(*frame), result, frame->bytes() / count});
+  for (auto result : frame->message().getResults().getResults())
+    outbox.add({kj::addRef(*frame), result, frame->bytes() / count});
 }
 
 TEST(Outbox, GivesResultsInTheirOrderWithTheMemoryTheyPointInto) {

@@ -38,7 +38,8 @@ TEST(Progress, TakesBackWhatHasNotBegunAndOnlyThat) {
 TEST(Progress, GoesOnWhereIndicesWrap) {
   // A billion at a time stands for the attempts in between: begin() only ever sees distances below 2^31.
   auto page = newPage();
-  for (uint32_t at : {1'000'000'000u, 2'000'000'000u, 3'000'000'000u, 4'000'000'000u, 0xffff'ffffu}) ASSERT_TRUE(page->begin(at));
+  for (uint32_t at : {1'000'000'000u, 2'000'000'000u, 3'000'000'000u, 4'000'000'000u, 0xffff'ffffu})
+    ASSERT_TRUE(page->begin(at));
   EXPECT_EQ(page->last().end, 0u);
   EXPECT_EQ(page->recall(2), 0u);
   EXPECT_FALSE(page->begin(0));

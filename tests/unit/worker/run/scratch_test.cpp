@@ -3,12 +3,12 @@
 #include <cstdlib>
 #include <string>
 
-#include <csignal>
 #include <gtest/gtest.h>
 #include <kj/debug.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <csignal>
 
 namespace epochly::run {
 namespace {

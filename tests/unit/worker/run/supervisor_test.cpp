@@ -42,7 +42,8 @@ TEST(Supervisor, RunsManyAttemptsEachOnce) {
   env.startAndWait();
   for (uint64_t seq = 1; seq <= ATTEMPTS;) {
     std::vector<SupervisorEnv::Work> batch;
-    for (int i = 0; i < 250; i++, seq++) batch.push_back({seq, "echo " + std::to_string(seq), seq % 5 == 0 ? Level::THREADS : Level::MONITOR});
+    for (int i = 0; i < 250; i++, seq++)
+      batch.push_back({seq, "echo " + std::to_string(seq), seq % 5 == 0 ? Level::THREADS : Level::MONITOR});
     env.assign(batch);
   }
   env.until([&] { return env.ended.size() == ATTEMPTS; });
@@ -73,7 +74,8 @@ TEST(Supervisor, SaysHowAnExecutorDied) {
   EXPECT_EQ(segv.code, ErrorCode::EXECUTOR_DIED);
   EXPECT_EQ(segv.message, "the executor running it was killed by SIGSEGV (signal 11)");
   EXPECT_EQ(env.run(2, "exit 3").message, "the executor running it exited with status 3");
-  EXPECT_THAT(env.run(3, "kill").message, HasSubstr("SIGKILL (signal 9); the kernel's out-of-memory killer is a likely cause"));
+  EXPECT_THAT(env.run(3, "kill").message,
+              HasSubstr("SIGKILL (signal 9); the kernel's out-of-memory killer is a likely cause"));
   EXPECT_EQ(env.run(4, "exit 0").message, "the executor running it exited with status 0");
   EXPECT_EQ(env.run(5, "segv", Level::THREADS).code, ErrorCode::EXECUTOR_DIED);
   EXPECT_EQ(env.run(6, "echo alive").value, "alive");
