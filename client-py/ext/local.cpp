@@ -1,7 +1,152 @@
+// What epochly._native offers to the Python files of the local part.
 #include "ext/bindings.h"
+#include "ext/local/function.h"
+#include "ext/local/levels.h"
+#include "ext/local/loops.h"
+#include "ext/local/measure.h"
+#include "ext/local/steps.h"
+#include "levels/monitor/ledger.h"
 
 namespace epochly::ext {
 
-void bindLocal(nanobind::module_& m) {}
+namespace nb = nanobind;
+
+namespace {
+
+// Two interpreters in one process would share the sums, the levels and the types; each needs its own.
+void refuseSubinterpreter() {
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return;
+  PyErr_SetString(PyExc_ImportError, "epochly works in the main interpreter only, not in a subinterpreter: use a process instead");
+  throw nb::python_error();
+}
+
+Function& expectFunction(nb::handle object) {
+  if (!isFunction(object.ptr())) throw nb::type_error("not a function that epochly.optimize() has made");
+  return *reinterpret_cast<Function*>(object.ptr());
+}
+
+nb::object wrap(nb::handle callable, int level, int placement) {
+  PyObject* made = makeFunction(callable.ptr(), level, static_cast<Placement>(placement));
+  if (made == nullptr) throw nb::python_error();
+  return nb::steal(made);
+}
+
+nb::tuple optionsOf(nb::handle object) {
+  Function& f = expectFunction(object);
+  return nb::make_tuple(nb::borrow(f.wrapped), int(f.level), int(f.placement));
+}
+
+// What was not measured is absent.
+void put(nb::dict& into, const char* name, double value) {
+  if (!std::isnan(value)) into[name] = value;
+}
+
+nb::dict asDict(const monitor::Figures& f) {
+  nb::dict d;
+  d["total_calls"] = f.totalCalls;
+  d["error_count"] = f.errorCount;
+  put(d, "total_time_ms", f.totalTimeMs);
+  put(d, "cpu_time_ms", f.cpuTimeMs);
+  put(d, "wait_time_ms", f.waitTimeMs);
+  put(d, "avg_time_ms", f.avgTimeMs);
+  put(d, "min_time_ms", f.minTimeMs);
+  put(d, "max_time_ms", f.maxTimeMs);
+  put(d, "io_wait_ratio", f.ioWaitRatio);
+  put(d, "avg_loop_iterations", f.avgLoopIterations);
+  put(d, "avg_data_size", f.avgDataSize);
+  d["timed_calls"] = f.timedCalls;
+  d["cpu_samples"] = f.cpuSamples;
+  d["loop_samples"] = f.loopSamples;
+  d["loop_samples_cut"] = f.loopSamplesCut;
+  d["data_samples"] = f.dataSamples;
+  return d;
+}
+
+nb::dict figuresOf(nb::handle object) { return asDict(monitor::figuresOf(expectFunction(object).ledger->read())); }
+nb::dict allFigures() { return asDict(monitor::processFigures()); }
+void reset(nb::handle object) { expectFunction(object).ledger->reset(); }
+
+// (asked, ran, ((level, reason), ...)), or None before the first call.
+nb::object outcomeOf(nb::handle object) {
+  KJ_IF_MAYBE(outcome, expectFunction(object).ledger->lastOutcome()) {
+    nb::list declined;
+    for (auto& d : outcome->declined) declined.append(nb::make_tuple(int(d.level), nb::str(d.reason.cStr())));
+    return nb::make_tuple(int(outcome->asked), int(outcome->ran), nb::tuple(declined));
+  }
+  return nb::none();
+}
+
+// {level: (calls, milliseconds)} of the plainly timed calls.
+nb::dict levelTimesOf(nb::handle object) {
+  auto totals = expectFunction(object).ledger->read();
+  nb::dict times;
+  for (size_t i = 0; i < LEVEL_COUNT; ++i) {
+    auto& level = totals.levels[i];
+    if (level.calls.get() > 0) times[nb::int_(i)] = nb::make_tuple(level.calls.get(), double(level.wallNs.get()) / 1e6);
+  }
+  return times;
+}
+
+// Whether this build has an engine for `level`, and if not why.
+nb::tuple engineFor(int level) {
+  auto l = static_cast<Level>(level);
+  return nb::make_tuple(engines().has(l), nb::str(engines().whyAbsent(l).cStr()));
+}
+
+void makeContextVariable() {
+  levelChoice.variable = PyContextVar_New("epochly_level", nullptr);
+  if (levelChoice.variable == nullptr) throw nb::python_error();
+}
+
+nb::object enterLevel(int level) {
+  levelChoice.contextUsed = true;
+  nb::int_ value(level);
+  PyObject* token = PyContextVar_Set(levelChoice.variable, value.ptr());
+  if (token == nullptr) throw nb::python_error();
+  return nb::steal(token);
+}
+
+void leaveLevel(nb::handle token) {
+  if (PyContextVar_Reset(levelChoice.variable, token.ptr()) != 0) throw nb::python_error();
+}
+
+// The level that a call without one of its own asks for; LEVEL_NOT_GIVEN if nobody said.
+int levelInForce() {
+  int level = levelChoice.contextUsed ? contextLevel() : LEVEL_NOT_GIVEN;
+  return level != LEVEL_NOT_GIVEN ? level : levelChoice.process;
+}
+
+// Why loops cannot be counted on this thread now; None if they can.
+nb::object loopObstacle() {
+  if (loops::active) return nb::none();
+  if (!loops::start(0)) return nb::str(loops::whyNot());
+  loops::stop();
+  return nb::none();
+}
+
+}  // namespace
+
+void bindLocal(nb::module_& m) {
+  refuseSubinterpreter();
+  calibrateClocks();
+  makeContextVariable();
+  addFunctionTypes(m.ptr());
+  addStepTypes(m.ptr());
+  m.def("wrap", &wrap);
+  m.def("is_wrapped", [](nb::handle object) { return isFunction(object.ptr()); });
+  m.def("options", &optionsOf);
+  m.def("figures", &figuresOf);
+  m.def("all_figures", &allFigures);
+  m.def("reset", &reset);
+  m.def("reset_all", &monitor::resetProcess);
+  m.def("outcome", &outcomeOf);
+  m.def("level_times", &levelTimesOf);
+  m.def("engine", &engineFor);
+  m.def("set_process_level", [](int level) { levelChoice.process = level; });
+  m.def("level_in_force", &levelInForce);
+  m.def("enter_level", &enterLevel);
+  m.def("leave_level", &leaveLevel);
+  m.def("loop_obstacle", &loopObstacle);
+}
 
 }  // namespace epochly::ext

@@ -1,11 +1,12 @@
-// Text that others wrote, cut to the bounds of task_spec.h.
+// Text that others wrote, made fit to keep and to print.
 #pragma once
 
 #include <kj/string.h>
 
 namespace epochly {
 
-// `text` if it has at most `bytesMax` bytes; else its beginning, cut between UTF-8 characters, and "..." within that bound.
+// `text` as valid UTF-8 of at most `bytesMax` bytes: what is longer is cut between characters and ends in "..." within that
+// bound; bytes that are no UTF-8 become "?". (Cap'n Proto does not check Text; JSON, Prometheus and Python do.)
 kj::String cut(kj::StringPtr text, size_t bytesMax);
 
 }  // namespace epochly

@@ -1,7 +1,7 @@
 """The commands of ./dev and what they need before they run."""
 import signal
 
-from scripts.dev import cpp, lint, suites, system, venv
+from scripts.dev import cpp, lint, peers, suites, system, venv
 from scripts.dev.console import Failures, StepFailed, complain, run_in_foreground, say
 from scripts.dev.tally import Tally
 
@@ -23,7 +23,7 @@ EPOCHLY_PYTHON names the Python for .venv (default python3). Logs are in build/l
 
 # What the SDK's wheel is made of; the C++ tests are the rest.
 PRODUCT_TARGETS = ["epochly_native", "epochly-scheduler", "epochly-worker"]
-# Of client-py/pyproject.toml. One environment serves demo, tests and bench, so that going from one to the other costs nothing.
+# Of client-py/pyproject.toml. One environment for demo, tests and bench: going from one to the other costs nothing.
 EXTRAS = ["demo", "test"]
 # Exit code of a program that was interrupted, as shells have it.
 INTERRUPTED = 130
@@ -60,7 +60,8 @@ def demo(arguments):
 def test(arguments):
     names, rest = _suites_of(arguments)
     if rest and len(names) > 1:
-        complain(f"dev: {rest[0]!r} is no suite. Arguments for ctest or pytest follow a suite's name: {' '.join(suites.NAMED)}")
+        complain(f"dev: {rest[0]!r} is no suite. Arguments for ctest or pytest follow a suite's name: "
+                 f"{' '.join(suites.NAMED)}")
         return USAGE
     failures = Failures()
     environment = set_up_for_tests(failures)
@@ -145,7 +146,8 @@ def run_format(_):
 
 def bench(arguments):
     environment = set_up()
-    return run_in_foreground([environment.python, "-m", "tests.bench", *arguments])
+    peers_python = peers.ensure_peers(environment.base)
+    return run_in_foreground([environment.python, "-m", "tests.bench", "--peer-python", peers_python, *arguments])
 
 
 def clean(_):

@@ -1,4 +1,4 @@
-"""One line per step: what, how far, how long. The full output is in build/logs, its tail on the terminal when a step fails."""
+"""One line per step: what, how far, how long. The full output is in build/logs; its tail is shown when a step fails."""
 import contextlib
 import os
 import re
@@ -118,12 +118,15 @@ def _wait(name, process, log_path, started):
 
 
 def _end(process):
+    """Interrupts the step and ends what is left of its processes after the grace."""
     os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(INTERRUPT_GRACE_SECONDS)
     except subprocess.TimeoutExpired:
+        pass
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()
 
 
 def _paint(name, log_path, seconds):

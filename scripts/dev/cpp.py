@@ -17,7 +17,7 @@ BUILD_ENV = {"CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "true", "CMAKE_BUI
 def configure(preset, definitions=()):
     """Configures when it never was, or when the preset, the definitions or the set of CMake files changed. (Ninja itself
     sees changes inside a CMake file.)"""
-    cmake_files = [name for name in files_under("CMakeLists.txt", "cmake", "schemas", "scheduler", "worker", "client-py", "tests")
+    cmake_files = [name for name in files_under(*SOURCES, "tests")
                    if name.endswith(("CMakeLists.txt", ".cmake", "main.cpp"))]
     wanted = content_hash(["CMakePresets.json"], *cmake_files, *definitions)
     stamp = Stamp(BUILD / preset / ".configured", wanted)
@@ -28,7 +28,7 @@ def configure(preset, definitions=()):
 
 
 def build(preset, targets=()):
-    """Builds all, or these targets. Goes on past an error, so that what can be built can be tested; then raises StepFailed."""
+    """Builds all, or these targets. Goes on past an error, so that the rest can be tested; then raises StepFailed."""
     command = ["cmake", "--build", "--preset", preset, "-j", str(JOBS)]
     if targets:
         command += ["--target", *targets]

@@ -78,7 +78,7 @@ def tsan(context):
 
 def pythons(context):
     """The SDK's tests on every other CPython that we promise."""
-    here = "%d.%d" % context.environment.version
+    here = ".".join(map(str, context.environment.version))
     return sum((_other_python(context, version) for version in PYTHON_VERSIONS if version != here), Tally())
 
 
@@ -111,7 +111,8 @@ def _sanitized(preset, context):
         cpp.build(preset)
     except StepFailed as error:
         return Tally.failure(str(error))
-    options = {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    options = {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1",
+               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
                "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"}
     name = f"C++ tests {preset}"
     junit = cpp.ctest(preset, context.arguments, name=name, env={**context.env(), **options})

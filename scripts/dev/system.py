@@ -75,7 +75,8 @@ def ensure_promtool():
         if shutil.which("apt-get") is None or os.environ.get(NO_APT):
             return None
         TOOLS.mkdir(parents=True, exist_ok=True)
-        script = "apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb prometheus.new && mv prometheus.new prometheus"
+        script = ("apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb prometheus.new"
+                  " && mv prometheus.new prometheus")
         if run_step("unpack promtool", ["sh", "-ec", script], cwd=TOOLS, may_fail=True) != 0:
             return None
     return folder / "usr/bin"

@@ -32,7 +32,7 @@ class Environment:
 
     def make(self):
         """Makes it, with what the SDK is built with, unless it is there and whole."""
-        stamp = Stamp(self.path / ".epochly-made", content_hash([], self.base, ".".join(map(str, self.version)), *_build_requires()))
+        stamp = Stamp(self.path / ".epochly-made", content_hash([], self.base, str(self.version), *_build_requires()))
         if stamp.fresh():
             return
         run_step(f"make {self.label}", [self.base, "-m", "venv", "--clear", self.path])
@@ -64,7 +64,8 @@ def base_python():
     path = shutil.which(name)
     if path is None or _version(path) < PYTHON_MIN:
         found = "not found" if path is None else "version " + ".".join(map(str, _version(path)))
-        complain(f"dev: needs Python {'.'.join(map(str, PYTHON_MIN))} or newer; {name} is {found}. Name one in EPOCHLY_PYTHON.")
+        complain(f"dev: needs Python {'.'.join(map(str, PYTHON_MIN))} or newer; {name} is {found}. "
+                 "Name one in EPOCHLY_PYTHON.")
         raise StepFailed("find a Python")
     return _real_path(path)
 
@@ -120,7 +121,8 @@ def extension_only_settings(environment):
     """For scikit-build-core: the extension alone, for another CPython. The programs do not depend on it and are those of
     build/release."""
     version = ".".join(map(str, environment.version))
-    return [f"build-dir={BUILD / f'py{version}'}", f"cmake.define.EPOCHLY_PROGRAMS={BUILD / 'release'}"]
+    return [f"build-dir={BUILD / f'py{version}'}", "build.targets=epochly_native",
+            f"cmake.define.EPOCHLY_PROGRAMS={BUILD / 'release'}"]
 
 
 def clean():

@@ -1,9 +1,9 @@
 // The one interface of a level. An engine knows its number, says whether a call fits or why not, and runs it.
 #pragma once
 
+#include <kj/array.h>
 #include <kj/common.h>
 #include <kj/string.h>
-#include <kj/vector.h>
 
 #include "wire/ids.h"
 
@@ -14,12 +14,9 @@ namespace epochly::run {
 class Invocation {
  public:
   virtual ~Invocation() = default;
-  // Runs it as it is, in CPython, with an engine's measuring around it. True if it returned, false if it raised; either way
-  // the host holds what came of it.
+  // Runs it as it is, in CPython. The host counts its loop iterations if this call is one of those it samples. True if it
+  // returned, false if it raised; either way the host holds what came of it.
   virtual bool callPlain() = 0;
-  // The same with loop iterations counted, callees included: slow. The count, or none when the host cannot count now (a
-  // debugger or coverage holds the trace function); then the call was made plainly.
-  virtual bool callCounted(kj::Maybe<uint64_t>& iterations) = 0;
   // Elements in the arguments; NaN if nothing among them has a length.
   virtual double dataSize() = 0;
 };
@@ -29,13 +26,24 @@ struct Decline {
   kj::String reason;  // a sentence for the user
 };
 
+// What became of the level a call asked for.
+struct Outcome {
+  Level asked;
+  Level ran;
+  kj::Array<Decline> declined;  // in the order they were asked
+
+  Outcome clone() const {
+    return {asked, ran, KJ_MAP(d, declined) { return Decline{d.level, kj::str(d.reason)}; }};
+  }
+};
+
 class LevelEngine {
  public:
   virtual ~LevelEngine() = default;
   virtual Level level() const = 0;
   // None: it fits.
   virtual kj::Maybe<kj::String> declines(Invocation& call) const = 0;
-  // Only after declines() returned none. As Invocation::callPlain.
+  // Only after declines() returned none. As Invocation::callPlain. The host times it.
   virtual bool run(Invocation& call) = 0;
 };
 

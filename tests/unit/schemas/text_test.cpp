@@ -19,5 +19,12 @@ TEST(Text, IsNeverCutInsideACharacter) {
   }
 }
 
+TEST(Text, BytesThatAreNoUtf8BecomeQuestionMarks) {
+  EXPECT_STREQ(cut("caf\xe9", 99).cStr(), "caf?");
+  EXPECT_STREQ(cut("\xc0\x80\xed\xa0\x80\xf5", 99).cStr(), "??????");
+  EXPECT_STREQ(cut("\xe2\x82", 99).cStr(), "??");
+  EXPECT_STREQ(cut("\xf0\x9f\x98\x80 \u20ac", 99).cStr(), "\xf0\x9f\x98\x80 \u20ac");
+}
+
 }  // namespace
 }  // namespace epochly

@@ -1,0 +1,51 @@
+// A client's thread as Python's threads hold it.
+#include "ext/client_python.h"
+#include "objects/object.h"
+#include "wire/errors.h"
+
+namespace epochly::ext {
+
+namespace {
+
+class ViewRegion final : public client::Region {
+ public:
+  explicit ViewRegion(objects::View view) : view(kj::mv(view)) {}
+  kj::ArrayPtr<byte> bytes() override { return view.bytes(); }
+
+ private:
+  objects::View view;
+};
+
+class SharedMemoryOpener final : public client::RegionOpener {
+ public:
+  std::shared_ptr<client::Region> open(const SharedBuffer& buffer) override {
+    return std::make_shared<ViewRegion>(
+        objects::View::open(buffer.name, buffer.offset, buffer.size, objects::Access::PRIVATE));
+  }
+  void unlink(const SharedBuffer& buffer) override { objects::unlink(buffer.name); }
+};
+
+}  // namespace
+
+Session::Session(client::LinkOptions options, client::WindowBounds bounds)
+    : owned(new client::ClientThread(kj::mv(options), bounds, std::make_unique<SharedMemoryOpener>())) {}
+
+Session::~Session() {
+  if (inForkedChild()) return;
+  if (PyGILState_Check() == 0) {
+    delete owned;
+  } else {
+    nb::gil_scoped_release release;  // it waits for the thread
+    delete owned;
+  }
+}
+
+client::ClientThread& Session::thread() {
+  if (inForkedChild()) {
+    nb::object closed = nb::module_::import_("epochly.errors").attr("ClientClosed");
+    raisePython(closed("this client belongs to the process that this one was forked from: call epochly.connect() here"));
+  }
+  return *owned;
+}
+
+}  // namespace epochly::ext

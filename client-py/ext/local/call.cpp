@@ -1,0 +1,198 @@
+#include "ext/local/call.h"
+
+#include <pthread.h>
+
+#include <kj/exception.h>
+
+#include "ext/local/levels.h"
+#include "ext/local/loops.h"
+#include "ext/local/measure.h"
+#include "ext/local/steps.h"
+
+namespace epochly::ext {
+
+namespace {
+
+using monitor::Block;
+using monitor::ThreadState;
+
+// Bytes of stack that must be left: one Python call from C and whatever C code it ends in.
+constexpr uintptr_t STACK_LEFT_MIN = 128 * 1024;
+
+// Lowest address of this thread's stack; 0 until asked, 1 if unknown.
+thread_local constinit uintptr_t stackBottom = 0;
+
+uintptr_t findStackBottom() {
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return 1;
+  void* bottom = nullptr;
+  size_t size = 0;
+  int failed = pthread_attr_getstack(&attributes, &bottom, &size);
+  pthread_attr_destroy(&attributes);
+  return failed != 0 || bottom == nullptr ? 1 : reinterpret_cast<uintptr_t>(bottom);
+}
+
+// An engine's own failure is not the user's code raising: it is told apart by its type.
+bool runOn(run::LevelEngine& engine, PythonCall& call) {
+  try {
+    return engine.run(call);
+  } catch (const kj::Exception& e) {
+    Py_CLEAR(call.result);
+    PyErr_Format(PyExc_SystemError, "epochly: the engine of level %d failed: %s", static_cast<int>(engine.level()),
+                 e.getDescription().cStr());
+    return false;
+  }
+}
+
+// Marks the function as running on this thread.
+class Running {
+ public:
+  explicit Running(Block& block) : block(block) { ++block.depth; }
+  ~Running() { --block.depth; }
+  KJ_DISALLOW_COPY(Running);
+
+ private:
+  Block& block;
+};
+
+void noteOutcome(Function* f, Block& block, levels::Engines::Pick& pick, Nanos now) {
+  if (pick.standing != nullptr) {
+    f->ledger->note(block, *pick.standing, now);
+  } else {
+    f->ledger->note(block, kj::mv(pick.fresh), now);
+  }
+}
+
+// One call on its way. Each way to run it says what it may measure.
+struct Way {
+  Function* f;
+  ThreadState& thread;
+  Block& block;
+  PythonCall& call;
+  levels::Engines::Pick pick;
+  Measured& measured;
+
+  bool counted(Nanos limit);
+  bool insideCounted();
+  bool timed();
+};
+
+// Loops are counted and nothing is timed. False: they could not be, and the call has not been made.
+bool Way::counted(Nanos limit) {
+  if (!loops::start(limit)) {
+    block.sampler.refusedCounting();
+    return false;
+  }
+  Nanos start = wallNow();
+  noteOutcome(f, block, pick, start);
+  runOn(pick.engine, call);
+  loops::Count count = loops::stop();
+  monitor::addLoops(block.tally, count.iterations, count.complete);
+  block.sampler.endCounted(wallNow() - start, count.complete);
+  if (count.complete) measured.loopIterations = static_cast<double>(count.iterations);
+  return true;
+}
+
+// A caller is being counted, which slows this call down; its loops are counted for free.
+bool Way::insideCounted() {
+  noteOutcome(f, block, pick, wallNow());
+  uint64_t before = loops::soFar().iterations;
+  bool returned = runOn(pick.engine, call);
+  loops::Count after = loops::soFar();
+  monitor::addLoops(block.tally, after.iterations - before, after.complete);
+  return returned;
+}
+
+bool Way::timed() {
+  Stretch stretch(thread, block);
+  noteOutcome(f, block, pick, stretch.startedAt());
+  bool returned = runOn(pick.engine, call);
+  measured.wall = stretch.end();
+  measured.cpu = stretch.cpu();
+  monitor::addTimedCall(block.tally, pick.engine.level(), measured.wall);
+  return returned;
+}
+
+PyObject* finish(Block& block, PythonCall& call) {
+  if (call.result == nullptr) block.tally.errors.add(1);
+  return call.result;
+}
+
+PyObject* callHere(Function* f, PyObject* const* args, size_t nargsf, PyObject* names, Measured& measured) {
+  if (stackIsLow()) return nullptr;
+  ThreadState& thread = ThreadState::current();
+  Block& block = f->ledger->mine(thread);
+  block.tally.calls.add(1);
+  PythonCall call(f->wrapped, args, nargsf, names);
+  Level asked = levelAsked(f);
+  Makes makes = whatItMakes(f);
+  if (makes != Makes::VALUE) return makeSteps(f, makes, asked, block, call);
+
+  auto pick = engines().pick(asked, call);
+  measured.ran = pick.engine.level();
+  if (block.depth > 0) {  // a function's call to itself is part of the outermost one's time, loops and data
+    Running running(block);
+    runOn(pick.engine, call);
+    return finish(block, call);
+  }
+  measured.dataSize = call.dataSize();
+  if (measured.dataSize >= 0) monitor::addSize(block.tally, measured.dataSize);
+  Running running(block);
+  Way way{f, thread, block, call, kj::mv(pick), measured};
+  if (loops::active) {
+    way.insideCounted();
+  } else {
+    Nanos limit = block.sampler.beginCall();
+    if (limit == monitor::NEVER || measured.ran != Level::MONITOR || !way.counted(limit)) way.timed();
+  }
+  return finish(block, call);
+}
+
+// Arguments as a tuple and a dict, the rest is epochly._optimize's.
+PyObject* callOnCluster(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* names) {
+  Py_ssize_t positional = PyVectorcall_NARGS(nargsf);
+  PyObject* module = PyImport_ImportModule("epochly._optimize");
+  PyObject* tuple = PyTuple_New(positional);
+  PyObject* dict = PyDict_New();
+  PyObject* result = nullptr;
+  if (module != nullptr && tuple != nullptr && dict != nullptr) {
+    for (Py_ssize_t i = 0; i < positional; ++i) PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+    bool complete = true;
+    for (Py_ssize_t i = 0; complete && i < named; ++i) {
+      complete = PyDict_SetItem(dict, PyTuple_GET_ITEM(names, i), args[positional + i]) == 0;
+    }
+    if (complete) result = PyObject_CallMethod(module, "call_on_cluster", "OOO", self, tuple, dict);
+  }
+  Py_XDECREF(dict);
+  Py_XDECREF(tuple);
+  Py_XDECREF(module);
+  return result;
+}
+
+}  // namespace
+
+bool stackIsLow() {
+  if (stackBottom == 0) stackBottom = findStackBottom();
+  uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  if (stackBottom == 1 || here - stackBottom >= STACK_LEFT_MIN) return false;
+  PyErr_SetString(PyExc_RecursionError, "maximum recursion depth exceeded: the thread's stack is used up");
+  return true;
+}
+
+PyObject* callFunction(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* names) {
+  auto* f = reinterpret_cast<Function*>(self);
+  if (f->placement == Placement::CLUSTER) return callOnCluster(self, args, nargsf, names);
+  Measured ignored;
+  return callHere(f, args, nargsf, names, ignored);
+}
+
+PyObject* callMeasured(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, Measured& measured,
+                       kj::Maybe<run::Outcome>* outcome) {
+  auto* f = reinterpret_cast<Function*>(function);
+  PyObject* result = callHere(f, args, nargsf, names, measured);
+  if (outcome != nullptr) *outcome = f->ledger->lastOutcome();
+  return result;
+}
+
+}  // namespace epochly::ext

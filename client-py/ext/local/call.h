@@ -1,0 +1,57 @@
+// Calls of a Function: which level, which engine, what is measured.
+#pragma once
+
+#include <Python.h>
+
+#include <cmath>
+#include <limits>
+
+#include "ext/local/function.h"
+#include "ext/local/sizes.h"
+#include "run/engine.h"
+
+namespace epochly::ext {
+
+// The arguments of one call, as vectorcall hands them over. Lives on the stack of the call.
+class PythonCall final : public run::Invocation {
+ public:
+  PythonCall(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* names)
+      : callable(callable), args(args), nargsf(nargsf), names(names) {}
+
+  bool callPlain() override {
+    result = PyObject_Vectorcall(callable, args, nargsf, names);
+    return result != nullptr;
+  }
+  double dataSize() override {
+    Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+    return dataSizeOf(args, PyVectorcall_NARGS(nargsf) + named);
+  }
+
+  PyObject* result = nullptr;  // a new reference, or null with the exception set
+
+ private:
+  PyObject* const callable;
+  PyObject* const* const args;
+  const size_t nargsf;
+  PyObject* const names;
+};
+
+// What one call was measured to be. NEVER and NaN: not measured.
+struct Measured {
+  Level ran = Level::MONITOR;
+  monitor::Nanos wall = monitor::NEVER;
+  monitor::Nanos cpu = monitor::NEVER;
+  double loopIterations = std::numeric_limits<double>::quiet_NaN();  // of a call counted to its end
+  double dataSize = std::numeric_limits<double>::quiet_NaN();
+};
+
+// As callFunction() on this thread and in this process, whatever the placement; tells what was measured, and how it ran
+// (`outcome`, may be null). A call that makes a coroutine or a generator returns it unmeasured.
+PyObject* callMeasured(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, Measured& measured,
+                       kj::Maybe<run::Outcome>* outcome);
+
+// Raises RecursionError when the thread's stack is nearly used up: CPython 3.11 and later guard a recursion of Python functions
+// by their number alone, and through this module each also takes a piece of the stack.
+bool stackIsLow();
+
+}  // namespace epochly::ext

@@ -1,0 +1,60 @@
+// Accepts connections and keeps them until they end.
+#pragma once
+
+#include <kj/async-io.h>
+
+#include "rpc/services.h"
+#include "rpc/unix_socket.h"
+#include "rt/address.h"
+
+namespace epochly::rpc {
+
+// Connections open at once. Each costs a file descriptor and 20 KB.
+constexpr size_t CONNECTIONS_MAX = 20'000;
+// Connections that have not said hello: enough for a cluster that restarts, few enough that strangers cannot fill the rest.
+constexpr size_t HANDSHAKES_MAX = 512;
+// After a failed accept (no descriptor left) we look again: by then some connection has ended, or nothing is lost by waiting.
+constexpr kj::Duration ACCEPT_RETRY = 100 * kj::MILLISECONDS;
+
+// Lives on the scheduler's kj loop. Its end closes all connections, which the core hears as losses.
+class Listener final : private kj::TaskSet::ErrorHandler {
+ public:
+  struct Bounds {
+    size_t connectionsMax = CONNECTIONS_MAX;
+    size_t handshakesMax = HANDSHAKES_MAX;
+    kj::Duration handshake;  // HANDSHAKE_MS, less in tests
+
+    Bounds();
+  };
+
+  Listener(kj::LowLevelAsyncIoProvider& lowLevel, kj::Network& network, kj::Timer& timer, Services& services,
+           Bounds bounds = Bounds());
+  KJ_DISALLOW_COPY(Listener);
+
+  // Starts to listen; the address with its real port. Throws INVALID_ARGUMENT if it cannot be had.
+  kj::Promise<rt::Address> listen(const rt::Address& address);
+  // Serves a stream that is connected already.
+  void serve(kj::Own<kj::AsyncIoStream> stream);
+
+ private:
+  struct Connection;
+
+  kj::LowLevelAsyncIoProvider& lowLevel;
+  kj::Network& network;
+  kj::Timer& timer;
+  Services& services;
+  const Bounds bounds;
+  size_t handshakes = 0;
+  bool isFull = false;  // said so in the log
+  kj::Vector<UnixSocket> unixSockets;
+  kj::TaskSet tasks;
+
+  void acceptFrom(kj::Own<kj::ConnectionReceiver> receiver);
+  kj::Promise<void> acceptLoop(kj::ConnectionReceiver& receiver);
+  bool hasRoom();
+  kj::Promise<void> lateHandshake(Connection& connection);
+  void ended(Connection& connection);
+  void taskFailed(kj::Exception&& exception) override;
+};
+
+}  // namespace epochly::rpc

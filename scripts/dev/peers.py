@@ -1,0 +1,25 @@
+"""The systems that `./dev bench` measures beside ours, in an environment of their own."""
+from scripts.dev.console import run_step, say
+from scripts.dev.inputs import Stamp, content_hash
+from scripts.dev.paths import ROOT
+
+PEERS_VENV = ROOT / ".bench-venv"
+# What pip calls them. One that cannot be installed is left out of the tables, and said so.
+PACKAGES = ("ray", "distributed")
+
+
+def ensure_peers(base):
+    """Path of an interpreter that has the peers that could be installed. base: the interpreter to make it from."""
+    python = PEERS_VENV / "bin" / "python"
+    stamp = Stamp(PEERS_VENV / ".epochly-made", content_hash([], base, *PACKAGES))
+    if stamp.fresh():
+        return python
+    run_step("make .bench-venv", [base, "-m", "venv", "--clear", PEERS_VENV])
+    codes = [run_step(f"install {package} for the bench", [python, "-m", "pip", "install", "-q", "--no-input", package],
+                      may_fail=True) for package in PACKAGES]
+    for package, code in zip(PACKAGES, codes):
+        if code != 0:
+            say(f"        {package} could not be installed (build/logs): its rows will be missing")
+    if not any(codes):
+        stamp.write()
+    return python

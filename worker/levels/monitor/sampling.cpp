@@ -1,0 +1,61 @@
+#include "levels/monitor/sampling.h"
+
+#include <algorithm>
+
+namespace epochly::monitor {
+
+Nanos CpuAnchor::cpuAt(Nanos start, Nanos wall) const {
+  if (wallNs == NEVER || start < wallNs) return NEVER;
+  Nanos gap = start - wallNs;
+  return gap <= wall / ANCHOR_GAP_SHARE ? cpuNs + gap : NEVER;
+}
+
+CallSampler::CallSampler(Nanos initialAllowance, Nanos sessionCost) : earned(initialAllowance), sessionCost(sessionCost) {}
+
+void CallSampler::endStretch(Nanos wall) {
+  plainTotal += wall;
+  if (stretches <= 1) {
+    expected = wall;
+  } else {
+    expected += wall / 8;
+    expected -= expected / 8;
+  }
+}
+
+Nanos CallSampler::planCounting() {
+  Nanos allowance = earned + plainTotal / LOOP_COUNTING_SHARE;
+  Nanos left = allowance > spent ? allowance - spent : 0;
+  if (left <= sessionCost) {
+    postpone(std::max<uint64_t>(1, calls / 16));
+    return NEVER;
+  }
+  Nanos limit = left - sessionCost;
+  // The first count is made whatever comes of it: cut, it says "at least so many". Later ones wait until they can be finished.
+  bool tooLong = limit < 2 * limitReached || (spent > 0 && double(expected) * slowdown > double(limit));
+  if (tooLong) {
+    postpone(std::max<uint64_t>(1, calls / 16));
+    return NEVER;
+  }
+  return limit;
+}
+
+void CallSampler::endCounted(Nanos wall, bool complete) {
+  spent += wall + sessionCost;
+  if (complete) {
+    if (expected != 0) slowdown = std::clamp(double(wall) / double(expected), 1.0, 100.0);
+    limitReached = 0;
+  } else {
+    limitReached = std::max(limitReached, wall);
+  }
+  postpone(spacing);
+  spacing = std::min(spacing * 2, LOOP_COUNTING_SPACING_MAX);
+}
+
+void CallSampler::refusedCounting() {
+  postpone(spacing);
+  spacing = std::min(spacing * 2, LOOP_COUNTING_SPACING_MAX);
+}
+
+void CallSampler::postpone(uint64_t by) { loopsNext = calls + by; }
+
+}  // namespace epochly::monitor
