@@ -1,7 +1,7 @@
 // llvm::Error and llvm::Expected stop here.
 #include "levels/jit/compiler.h"
 
-#include <llvm/ExecutionEngine/Orc/AbsoluteSymbols.h>
+#include <llvm/ExecutionEngine/Orc/Core.h>
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>

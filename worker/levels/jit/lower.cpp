@@ -144,7 +144,7 @@ class FunctionLowering {
     guard(ir.CreateNot(ir.CreateExtractValue(both, 1)), which);
     return ir.CreateExtractValue(both, 0);
   }
-  llvm::Value* call(const char* name, llvm::Type* result, std::vector<llvm::Value*> args) {
+  llvm::CallInst* call(const char* name, llvm::Type* result, std::vector<llvm::Value*> args) {
     std::vector<llvm::Type*> types;
     for (auto* arg : args) types.push_back(arg->getType());
     auto target = module.getOrInsertFunction(name, llvm::FunctionType::get(result, types, false));
@@ -153,7 +153,7 @@ class FunctionLowering {
   }
   // A libm function: depends on its arguments only. (errno is nobody's here.)
   llvm::Value* callPure(const std::string& name, std::vector<llvm::Value*> args) {
-    auto* made = llvm::cast<llvm::CallInst>(call(name.c_str(), f64, std::move(args)));
+    auto* made = call(name.c_str(), f64, std::move(args));
     made->getCalledFunction()->setDoesNotAccessMemory();
     made->getCalledFunction()->addFnAttr(llvm::Attribute::WillReturn);
     return made;
@@ -250,7 +250,7 @@ class FunctionLowering {
     auto* adjusted = ir.CreateSelect(adjust, ir.CreateFAdd(mod, y), mod);
     adjusted = ir.CreateSelect(nonzero, adjusted, ir.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, zero, y));
     div = ir.CreateSelect(adjust, ir.CreateFSub(div, realConst(1)), div);
-    auto* floor = ir.CreateUnaryIntrinsic(llvm::Intrinsic::floor, div);
+    llvm::Value* floor = ir.CreateUnaryIntrinsic(llvm::Intrinsic::floor, div);
     auto* up = ir.CreateFCmpOGT(ir.CreateFSub(div, floor), realConst(0.5));
     floor = ir.CreateSelect(up, ir.CreateFAdd(floor, realConst(1)), floor);
     auto* sign = ir.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, zero, ir.CreateFDiv(x, y));
