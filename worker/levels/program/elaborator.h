@@ -122,6 +122,7 @@ class FunctionElaborator {
   using Env = std::vector<Type>;  // by variable; shorter ones end in UNBOUND
   struct Label {
     int64_t id;
+    uint32_t variables;  // that there were when it was opened: a temporary made later is nobody's business behind it
     std::vector<std::pair<Instruction*, Env>> jumps;
   };
   struct Mark {
@@ -281,6 +282,7 @@ class FunctionElaborator {
   uint32_t line = 0;
   Env env;
   std::map<std::string, uint32_t> variables;
+  std::set<uint32_t> named;
   std::map<std::pair<uint32_t, Type>, uint32_t> slotIndex;
   std::deque<Label> labels;           // of this function; the open ones are in `open`
   std::vector<Label*> open;

@@ -7,7 +7,7 @@ namespace epochly::program {
 
 uint32_t FunctionElaborator::variable(const std::string& name) {
   auto [entry, isNew] = variables.try_emplace(name, variableCount);
-  if (isNew) variableCount++;
+  if (isNew) named.insert(variableCount++);
   return entry->second;
 }
 
@@ -121,7 +121,7 @@ Value FunctionElaborator::member(const Value& value, Type member) {
 }
 
 FunctionElaborator::Label& FunctionElaborator::openLabel() {
-  auto& label = labels.emplace_back(Label{labelCount++, {}});
+  auto& label = labels.emplace_back(Label{labelCount++, variableCount, {}});
   open.push_back(&label);
   return label;
 }
@@ -142,6 +142,9 @@ FunctionElaborator::Env FunctionElaborator::joined(const Label& label) {
     auto size = std::max(result.size(), from.size());
     result.resize(size, Types::UNBOUND);
     for (size_t i = 0; i < size; i++) result[i] = types.join(result[i], i < from.size() ? from[i] : Types::UNBOUND);
+  }
+  for (uint32_t i = label.variables; i < result.size(); i++) {
+    if (!named.count(i)) result[i] = Types::UNBOUND;
   }
   return result;
 }
