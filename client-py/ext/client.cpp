@@ -12,6 +12,7 @@
 #include "ext/codec.h"
 #include "wire/errors.h"
 #include "wire/task_spec.h"
+#include "wire/token.h"
 
 namespace epochly::ext {
 
@@ -67,8 +68,6 @@ class PyClient {
   bool awaitConnected(double seconds);
   nb::dict facts();
   nb::object ask(Question::About about, uint64_t seq, double patience);
-  bool observe(const PyFuture& future);
-  std::vector<uint64_t> awaitEnded(double seconds);
   bool awaitIdle(std::optional<double> seconds);
   void close();
 
@@ -220,17 +219,6 @@ nb::object PyClient::ask(Question::About about, uint64_t seq, double patience) {
   return nb::none();
 }
 
-bool PyClient::observe(const PyFuture& future) { return session->thread().ledger.observe(future.entry); }
-
-std::vector<uint64_t> PyClient::awaitEnded(double seconds) {
-  auto& ledger = session->thread().ledger;
-  nb::gil_scoped_release release;
-  std::vector<uint64_t> seqs;
-  auto until = client::Ledger::Clock::now() + std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
-  for (auto& entry : ledger.awaitEnded(until)) seqs.push_back(entry->seq);
-  return seqs;
-}
-
 bool PyClient::awaitIdle(std::optional<double> seconds) {
   auto& ledger = session->thread().ledger;
   return waitInterruptibly(seconds, [&](auto until) { return ledger.awaitIdle(until); });
@@ -269,6 +257,8 @@ class PyCompletions {
   std::shared_ptr<client::Completions> completions = std::make_shared<client::Completions>();
 };
 
+nb::bytes bytesOf(const Token& token) { return nb::bytes(token.bytes().begin(), token.bytes().size()); }
+
 nb::list errorTable() {
   nb::list rows;
   for (uint i = 0; i < ERROR_CODE_COUNT; i++) {
@@ -304,10 +294,16 @@ void bindPyClient(nb::module_& m) {
       .def("totals", [](PyClient& self, double patience) { return self.ask(Question::About::TOTALS, 0, patience); })
       .def("explain",
            [](PyClient& self, uint64_t seq, double patience) { return self.ask(Question::About::EXPLAIN, seq, patience); })
-      .def("observe", &PyClient::observe)
-      .def("await_ended", &PyClient::awaitEnded)
       .def("await_idle", &PyClient::awaitIdle, nb::arg().none())
       .def("close", &PyClient::close);
+  m.def(
+      "check_options",
+      [](nb::object level, int64_t retries, std::optional<double> timeout) {
+        levelOf(level);
+        retriesOf(retries);
+        timeoutOf(timeout);
+      },
+      nb::arg("level").none(), nb::arg("retries"), nb::arg("timeout").none(), "Raises InvalidTask if submit() would.");
   nb::class_<PyCompletions>(m, "Completions", "Futures in the order in which they end.")
       .def(nb::init<>())
       .def("add", &PyCompletions::add)
@@ -317,8 +313,14 @@ void bindPyClient(nb::module_& m) {
 }  // namespace
 
 void bindClient(nb::module_& m) {
+  m.attr("__version__") = SOFTWARE_VERSION;
   nb::register_exception_translator(translateKjException);
   m.def("error_table", errorTable, "[(code, name, class in epochly.errors, HTTP status, title)]: schemas/wire/errors.cpp.");
+  m.def(
+      "load_token", [](std::string path) { return bytesOf(Token::load(path.c_str())); },
+      "The secret in a file, checked as the scheduler checks its own.");
+  m.def(
+      "token_of", [](std::string text) { return bytesOf(Token::of(text.c_str())); }, "The same of a text.");
   bindCodec(m);
   bindFuture(m);
   bindPyClient(m);

@@ -1,4 +1,5 @@
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/vector.h>
 
 #include "ext/client_python.h"
 #include "ext/codec.h"
@@ -161,6 +162,20 @@ nb::object PyFuture::loadError() {
                                                    bytesOf(failure.pickled));
 }
 
+namespace {
+
+// Sequence numbers of the observed futures of this one's client that have ended, waiting for one.
+std::vector<uint64_t> awaitEnded(const PyFuture& future, double seconds) {
+  auto& ledger = future.session->thread().ledger;
+  nb::gil_scoped_release release;
+  auto until = client::Ledger::Clock::now() + std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+  std::vector<uint64_t> seqs;
+  for (auto& entry : ledger.awaitEnded(until)) seqs.push_back(entry->seq);
+  return seqs;
+}
+
+}  // namespace
+
 void bindFuture(nb::module_& m) {
   nb::class_<PyFuture>(m, "FutureBase", nb::type_slots(futureSlots), "The native half of epochly.Future.")
       .def(
@@ -180,6 +195,9 @@ void bindFuture(nb::module_& m) {
            "Ends the task, also when it runs (its process is ended). False if it had ended already.")
       .def_prop_ro("_seq", [](const PyFuture& future) { return future.entry->seq; })
       .def_prop_ro("_session", [](const PyFuture& future) { return reinterpret_cast<uintptr_t>(future.session.get()); })
+      .def("_failed", [](const PyFuture& future) { return future.ending() == Ending::FAILURE; })
+      .def("_observe", [](const PyFuture& future) { return future.session->thread().ledger.observe(future.entry); })
+      .def("_await_ended", awaitEnded)
       .def("_report", [](const PyFuture& future) { return reportOf(future); });
 }
 

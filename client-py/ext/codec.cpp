@@ -248,20 +248,40 @@ nb::object decode(kj::ArrayPtr<const byte> stream, const std::vector<nb::object>
       PyObject_Vectorcall(tools.loads.ptr(), arguments + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, tools.loadKeywords.ptr()));
 }
 
+namespace {
+
+nb::object mapped(kj::StringPtr name, uint64_t offset, uint64_t size) {
+  auto view = std::make_shared<objects::View>(objects::View::open(name, offset, size, objects::Access::PRIVATE));
+  auto bytes = view->bytes();
+  return memoryBuffer(kj::mv(view), bytes);
+}
+
+}  // namespace
+
 nb::object decode(schema::Payload::Reader payload) {
   std::vector<nb::object> buffers;
   for (auto buffer : payload.getBuffers()) {
     if (buffer.isInline()) {
       buffers.push_back(memoryBuffer(copyOf(buffer.getInline())));
-      continue;
+    } else {
+      auto shared = buffer.getShared();
+      buffers.push_back(mapped(shared.getName(), shared.getOffset(), shared.getSize()));
     }
-    auto shared = buffer.getShared();
-    auto view = std::make_shared<objects::View>(
-        objects::View::open(shared.getName(), shared.getOffset(), shared.getSize(), objects::Access::PRIVATE));
-    auto bytes = view->bytes();
-    buffers.push_back(memoryBuffer(kj::mv(view), bytes));
   }
   return decode(payload.getPickle(), buffers);
+}
+
+nb::object decode(Payload payload) {
+  std::vector<nb::object> buffers;
+  for (auto& buffer : payload.buffers) {
+    if (buffer.is<SharedBuffer>()) {
+      auto& shared = buffer.get<SharedBuffer>();
+      buffers.push_back(mapped(shared.name, shared.offset, shared.size));
+    } else {
+      buffers.push_back(memoryBuffer(kj::mv(buffer.get<kj::Array<byte>>())));
+    }
+  }
+  return decode(payload.pickle, buffers);
 }
 
 // ---- memory with the buffer protocol -------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ uint64_t sharedMemoryFullCount();
 nb::object decode(kj::ArrayPtr<const byte> stream, const std::vector<nb::object>& buffers);
 // The same of a message: inline buffers are copied out, shared ones mapped (copy on write).
 nb::object decode(schema::Payload::Reader payload);
+nb::object decode(Payload payload);
 
 // A writable object with the buffer protocol over memory that `owner` keeps.
 nb::object memoryBuffer(std::shared_ptr<void> owner, kj::ArrayPtr<byte> bytes);

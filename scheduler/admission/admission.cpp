@@ -6,6 +6,7 @@ namespace epochly::admission {
 
 kj::Maybe<kj::String> refuseTask(const core::Core& core, const core::Client& client, size_t argumentBytes) {
   auto& limits = core.limits;
+  if (core.draining) return kj::str("the scheduler is shutting down and takes no new tasks");
   if (core.tasks.size() >= limits.tasksMax) {
     return kj::str("the queue is full: ", core.tasks.size(), " tasks of at most ", limits.tasksMax, "; submit again later");
   }

@@ -125,7 +125,8 @@ struct Result {
   Placement placement;
   Attempt attempt;
   Timings timings;
-  size_t bytes() const { return value.inlineBytes() + failure.bytes(); }
+  // What it takes while it waits to be acknowledged. With its own size: results without a value add up, too.
+  size_t bytes() const { return sizeof(Result) + value.inlineBytes() + failure.bytes(); }
 };
 
 // What is still known of a task after its end: for REST, bounded by Limits::endedMax.

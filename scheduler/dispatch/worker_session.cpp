@@ -34,4 +34,10 @@ kj::Promise<void> WorkerSession::leave(LeaveContext context) {
   return kj::READY_NOW;
 }
 
+JoinedWorker joinWorker(WorkerLinks& links, schema::WorkerInfo::Reader info, schema::WorkerSink::Client sink,
+                        WorkerLinks::Close close) {
+  auto id = links.join(readWorkerInfo(info), kj::mv(sink), kj::mv(close));
+  return {id, kj::heap<WorkerSession>(links, id)};
+}
+
 }  // namespace epochly::dispatch

@@ -23,4 +23,12 @@ class WorkerSession final : public schema::WorkerSession::Server {
   bool hasLeft = false;
 };
 
+struct JoinedWorker {
+  WorkerId id;
+  schema::WorkerSession::Client session;
+};
+// Takes a worker in. Throws INVALID_ARGUMENT for what it tells of itself, or what Events::onJoin throws.
+JoinedWorker joinWorker(WorkerLinks& links, schema::WorkerInfo::Reader info, schema::WorkerSink::Client sink,
+                        WorkerLinks::Close close);
+
 }  // namespace epochly::dispatch

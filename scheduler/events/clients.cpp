@@ -61,14 +61,19 @@ void Events::onClientLost(SpaceId space, kj::TimePoint now) {
 }
 
 void Events::onClientClosed(SpaceId space, kj::TimePoint now) {
-  if (core.clients.erase(space) == 0) return;
+  auto found = core.clients.find(space);
+  if (found == core.clients.end()) return;
+  for (auto& result : found->second.results) ports.store.acknowledged(result.id);  // nobody will take them any more
+  core.clients.erase(found);
   cancelTasksOf(space, now);
   settle(now);
 }
 
 Receipt Events::onSubmit(SpaceId space, kj::ArrayPtr<NewTask> tasks, kj::TimePoint now) {
   auto& client = clientOf(space);
-  if (core.draining) {
+  // What was accepted before has a receipt still: its client may have missed the first.
+  bool anyAccepted = tasks.size() > 0 && tasks.front().seq <= client.seqMax;
+  if (core.draining && !anyAccepted) {
     observer.refused(ErrorCode::SHUTTING_DOWN, tasks.size());
     kj::throwFatalException(makeError(ErrorCode::SHUTTING_DOWN, "the scheduler is shutting down and takes no new tasks"));
   }

@@ -138,6 +138,8 @@ void Events::endWith(Task& task, core::Result result, kj::TimePoint now) {
     client->second.resultBytes += result.bytes();
     client->second.results.push_back(kj::mv(result));
     ports.clients.resultsReady(task.id.space);
+  } else {
+    ports.store.acknowledged(task.id);  // its client is gone: nobody will take it
   }
   core.tasks.erase(TaskId(task.id));
 }

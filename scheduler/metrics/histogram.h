@@ -30,7 +30,11 @@ struct Histogram {
     for (auto n : counts) sum += n;
     return sum;
   }
-  double meanSeconds() const { return count() == 0 ? -1 : sumSeconds / static_cast<double>(count()); }
 };
+
+// NaN if nothing was observed.
+double meanSeconds(const Histogram& histogram);
+// Interpolated within the bucket that holds it; a value beyond the last bound reads as that bound.
+double quantileSeconds(const Histogram& histogram, double quantile);
 
 }  // namespace epochly::metrics

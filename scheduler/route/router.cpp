@@ -27,9 +27,9 @@ double Router::expectedRun(const core::Task& task) const {
 
 bool Router::hasRoom(const core::Worker& worker, Level level) const {
   auto& pool = worker.pool(level);
-  if (pool.inflight < pool.slots) return true;
   uint64_t most = std::min<uint64_t>(limits.inflightMax, uint64_t(pool.slots) * (1 + limits.prefetchMax));
-  return pool.inflight < most && pool.backlogSeconds < pool.slots * seconds(limits.prefetch);
+  if (pool.inflight >= most) return false;
+  return pool.inflight < pool.slots || pool.backlogSeconds < pool.slots * seconds(limits.prefetch);
 }
 
 double Router::expectedFinish(const core::Task& task, const core::Worker& worker) const {

@@ -7,11 +7,12 @@ namespace epochly::route {
 namespace {
 
 uint64_t windowOf(const core::PoolUse& pool, const core::Limits& limits) {
-  if (pool.inflight == 0 || pool.backlogSeconds <= 0) return pool.slots;
+  uint64_t least = std::min(pool.slots, limits.inflightMax);
+  if (pool.inflight == 0 || pool.backlogSeconds <= 0) return least;
   double prefetchSeconds = static_cast<double>(limits.prefetch / kj::NANOSECONDS) * 1e-9;
   double ahead = pool.slots * prefetchSeconds / (pool.backlogSeconds / pool.inflight);
   uint64_t most = std::min<uint64_t>(limits.inflightMax, uint64_t(pool.slots) * (1 + limits.prefetchMax));
-  return std::clamp(static_cast<uint64_t>(std::min(ahead, 1e9)), uint64_t(pool.slots), std::max<uint64_t>(most, pool.slots));
+  return std::clamp(static_cast<uint64_t>(std::min(ahead, 1e9)), least, most);
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <cstring>
 
-#include <capnp/rpc.capnp.h>
 #include <sys/socket.h>
 
 #include "wire/errors.h"
@@ -114,7 +113,7 @@ uint32_t FramedStream::numberAt(size_t index) const {
 }
 
 void FramedStream::malformed(kj::StringPtr why) {
-  peer.noteEnd(why);
+  peer.noteMalformed(why);
   kj::throwFatalException(makeError(ErrorCode::MALFORMED_REQUEST, why));
 }
 
@@ -125,14 +124,18 @@ kj::Promise<void> FramedStream::writeMessage(kj::ArrayPtr<const int> fds,
   // The RPC system tells its peer, and nobody else, why it gives up. Only the root is looked at.
   capnp::SegmentArrayMessageReader reader(segments);
   auto message = reader.getRoot<capnp::rpc::Message>();
-  if (message.isAbort()) peer.noteEnd(messageOf(kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__,
-                                                              kj::str(message.getAbort().getReason()))));
+  if (message.isAbort()) noteAbort(message.getAbort());
   return capnp::writeMessage(stream, segments);
 }
 
 kj::Promise<void> FramedStream::writeMessages(
     kj::ArrayPtr<kj::ArrayPtr<const kj::ArrayPtr<const word>>> messages) {
   return capnp::writeMessages(stream, messages);
+}
+
+void FramedStream::noteAbort(capnp::rpc::Exception::Reader abort) {
+  if (abort.getType() == capnp::rpc::Exception::Type::DISCONNECTED) return;  // it was the peer who went
+  peer.noteMalformed(abort.getReason());
 }
 
 kj::Maybe<int> FramedStream::getSendBufferSize() {

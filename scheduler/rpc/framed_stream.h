@@ -1,6 +1,7 @@
 // Cap'n Proto messages on a byte stream, with bounds that depend on who the peer has shown itself to be.
 #pragma once
 
+#include <capnp/rpc.capnp.h>
 #include <capnp/serialize-async.h>
 #include <kj/async-io.h>
 
@@ -41,6 +42,7 @@ class FramedStream final : public capnp::MessageStream {
   kj::Promise<bool> ensure(size_t bytes);
   size_t available() const { return end_ - begin; }
   uint32_t numberAt(size_t index) const;  // the table's little-endian words of 32 bits, after ensure()
+  void noteAbort(capnp::rpc::Exception::Reader abort);
   [[noreturn]] void malformed(kj::StringPtr why);
 };
 

@@ -184,6 +184,11 @@ void Listener::ended(Connection& connection) {
   services.figures.connections--;
   auto& peer = *connection.peer;
   auto why = peer.end().orDefault("it disconnected");
+  if (peer.wasMalformed()) services.figures.connectionsMalformed++;
+  if (peer.isGreeted() && peer.wasMalformed()) {
+    rt::log::warning("connection of ", peer.name, " closed: what it sent is malformed: ", why);
+    return;
+  }
   if (peer.isGreeted()) {
     rt::log::info("connection of ", peer.name, " ended: ", why);
     return;

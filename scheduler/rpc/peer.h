@@ -36,6 +36,12 @@ class Peer final : public kj::Refcounted {
   void noteEnd(kj::StringPtr why) {
     if (endedWhy == nullptr) endedWhy = kj::str(why);
   }
+  // The same for bytes that make no sense.
+  void noteMalformed(kj::StringPtr why) {
+    if (endedWhy == nullptr) malformed = true;
+    noteEnd(why);
+  }
+  bool wasMalformed() const { return malformed; }
   kj::Maybe<kj::StringPtr> end() const {
     return endedWhy.map([](auto& why) { return kj::StringPtr(why); });
   }
@@ -44,6 +50,7 @@ class Peer final : public kj::Refcounted {
   kj::Own<kj::PromiseFulfiller<void>> closer;
   kj::Function<void()> onGreeted;
   bool greeted = false;
+  bool malformed = false;
   HostId host;
   kj::Maybe<kj::String> endedWhy;
 };

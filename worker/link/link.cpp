@@ -2,8 +2,8 @@
 
 #include <random>
 
+#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/socket.h>
 
 #include <kj/debug.h>
 
@@ -25,13 +25,10 @@ bool isFinal(const kj::Exception& e) {
   return code == ErrorCode::UNAUTHENTICATED || code == ErrorCode::PROTOCOL_MISMATCH || code == ErrorCode::INVALID_ARGUMENT;
 }
 
-// Batches are made here, so the kernel need not wait for more. Says nothing on a unix socket.
+// Batches are made here, so the kernel need not wait for more.
 void sendAtOnce(kj::AsyncIoStream& stream) {
   int one = 1;
-  try {
-    stream.setsockopt(IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-  } catch (const kj::Exception&) {
-  }
+  stream.setsockopt(IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
 }  // namespace
@@ -42,6 +39,7 @@ Link::Link(kj::Network& network, kj::Timer& timer, const rt::Address& scheduler,
       timer(timer),
       address(scheduler.forKj()),
       addressText(scheduler.toString()),
+      isTcp(scheduler.reach != rt::Reach::UNIX_SOCKET),
       introduction(kj::mv(introduction)),
       supervisor(supervisor),
       observer(observer) {}
@@ -75,7 +73,7 @@ kj::Promise<void> Link::connectAndJoin() {
         return connecting.attach(kj::mv(parsed));
       })
       .then([this](kj::Own<kj::AsyncIoStream>&& stream) {
-        sendAtOnce(*stream);
+        if (isTcp) sendAtOnce(*stream);
         auto& made = connection.emplace(kj::heap<Connection>(kj::mv(stream), supervisor, timer));
         return made->join(*introduction);
       })

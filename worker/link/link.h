@@ -33,6 +33,7 @@ class Link {
   // Takes no more work, gives back what has not begun, finishes and reports the rest; then run() resolves. Also done when the
   // scheduler asks for it.
   void drain();
+  kj::Promise<void> onDrain() { return drainStarted.addBranch(); }
   bool joined() const { return joinedAt != nullptr; }
 
  private:
@@ -43,6 +44,7 @@ class Link {
   kj::Timer& timer;
   const kj::String address;          // as kj takes it
   const kj::String addressText;      // as users write it
+  const bool isTcp;
   kj::Own<Introduction> introduction;
   run::Supervisor& supervisor;
   LinkObserver& observer;

@@ -2,8 +2,6 @@
 
 #include <kj/debug.h>
 
-#include "rt/log.h"
-
 namespace epochly::run {
 
 Dispatcher::Dispatcher(const DispatchLimits& limits, ExecutorControl& control, ResultPort& results, Observer& observer)
@@ -35,19 +33,16 @@ kj::Maybe<kj::TimePoint> Dispatcher::settle(kj::TimePoint now) {
 
 void Dispatcher::onFunction(schema::Function::Reader definition) { functions.add(definition); }
 
-void Dispatcher::onAssigned(schema::Assignment::Reader reader) {
+bool Dispatcher::onAssigned(schema::Assignment::Reader reader) {
   AttemptName name{readTaskId(reader.getTask()), Attempt(reader.getAttempt())};
-  if (byName.find(name) != nullptr) {
-    rt::log::error("the scheduler sent task ", toString(name.task), " attempt ", name.attempt.value, " twice; it is answered once");
-    return;
-  }
+  if (byName.find(name) != nullptr) return false;
   KJ_IF_MAYBE (level, levelFromNumber(reader.getLevel())) {
     observer.onAttemptTaken(*level);
     auto function = functions.find(reader.getFunction());
     if (function == nullptr) {
       observer.onAttemptEnded(*level, Outcome::FAILURE);
       results.fail(name, *level, Failure::of(ErrorCode::INTERNAL, kj::str("the worker was never sent its function")));
-      return;
+      return true;
     }
     auto& waiting = queue(roleOf(*level));
     waiting.push_back(Assignment{name, *level, reader.getTimeoutMs(), function, Owned<schema::Assignment>(reader), roleOf(*level)});
@@ -55,6 +50,7 @@ void Dispatcher::onAssigned(schema::Assignment::Reader reader) {
   } else {
     results.fail(name, Level::MONITOR, Failure::of(ErrorCode::INVALID_ARGUMENT, kj::str("there is no level ", reader.getLevel())));
   }
+  return true;
 }
 
 void Dispatcher::onCancel(const AttemptName& name, kj::TimePoint now) {
@@ -238,7 +234,8 @@ void Dispatcher::checkInvariants() const {
       KJ_ASSERT(executor.functions.count(assignment.function->id) == 1, "delivered without its function");
     }
     KJ_ASSERT(unknown == executor.unknownHeld && backlog == executor.backlog);
-    KJ_ASSERT(executor.state == State::READY || executor.state == State::RETIRING || executor.held.empty());
+    KJ_ASSERT(executor.wasReady || executor.held.empty());
+    KJ_ASSERT(executor.state != State::LEAVING || executor.killed || executor.held.empty(), "told to stop with work in hand");
     KJ_ASSERT(executor.role == Role::IO || executor.held.size() <= limits.aheadMax);
     KJ_ASSERT(executor.role != Role::IO || executor.held.size() + executor.abandoned.size() <= limits.ioThreads);
     KJ_ASSERT(executor.role != Role::ALONE || executor.held.size() <= 1);

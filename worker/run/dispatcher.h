@@ -80,7 +80,8 @@ class Dispatcher {
 
   // ---- from the scheduler ----
   void onFunction(schema::Function::Reader definition);
-  void onAssigned(schema::Assignment::Reader assignment);
+  // False: it is here already, which is the scheduler's mistake; it is answered once.
+  bool onAssigned(schema::Assignment::Reader assignment);
   void onCancel(const AttemptName& name, kj::TimePoint now);
   // What has not begun goes back; what has finishes. So does everything that comes later.
   void onDrain();
@@ -94,8 +95,9 @@ class Dispatcher {
   void onReady(ExecutorId executor, kj::TimePoint now);
   // True: the attempt was this executor's and is answered by this result; forward it. False: nobody waits for it.
   bool onResult(ExecutorId executor, const AttemptName& name, bool failed, kj::Maybe<kj::Duration> run, kj::TimePoint now);
-  // The process is gone, and every result it left in its ring has been told. `how`: "was killed by SIGSEGV (signal 11)".
-  void onGone(ExecutorId executor, kj::StringPtr how, kj::TimePoint now);
+  // The process is gone, and every result it left in its ring has been told. `how`: "was killed by SIGSEGV (signal 11)". True if
+  // the dispatcher had asked for it.
+  bool onGone(ExecutorId executor, kj::StringPtr how, kj::TimePoint now);
 
   // ---- time ----
   // Places what waits, starts what is missing, ends what ran too long. Afterwards call it again when something has happened,
@@ -110,6 +112,7 @@ class Dispatcher {
   size_t queuedCount() const;
   size_t runningCount() const;                              // executors' attempts that have begun, as far as known
   size_t readyCount(Role role) const;
+  uint64_t restartCount() const { return restarts; }        // executors started in place of others
   const Functions& functionTable() const { return functions; }
   void forgetFunctions();                                   // only while idle
 
@@ -142,6 +145,7 @@ class Dispatcher {
   };
 
   struct Starts {                     // of one role
+    uint64_t count = 0;
     uint failures = 0;                // in a row
     kj::TimePoint failedAt = kj::origin<kj::TimePoint>();
     kj::TimePoint notBefore = kj::origin<kj::TimePoint>();
@@ -161,6 +165,7 @@ class Dispatcher {
   std::set<std::pair<kj::TimePoint, AttemptName>> deadlines;
   Starts starts[ROLE_COUNT];
   uint32_t lastExecutor = 0;
+  uint64_t restarts = 0;
   size_t delivered = 0;               // sum of Executor::held's sizes
   bool draining = false;
   kj::Maybe<kj::String> fatalReason;
@@ -182,12 +187,14 @@ class Dispatcher {
   void placeIo(kj::TimePoint now);
   void placeSuspects(kj::TimePoint now);
   bool mayTake(const Executor& executor, const Assignment& assignment, kj::TimePoint now) const;
-  Executor* leastLoaded(Role role);
+  Executor* cpuExecutorFor(const Assignment& assignment, kj::TimePoint now);
+  Executor* ioExecutorWithRoom();
   Executor* idleExecutor(Role role);
   void recallStalled(kj::TimePoint now);
 
   // ---- executors' lives (lives.cpp) ----
   void startMissing(kj::TimePoint now);
+  void start(Role role, uint wanted, kj::TimePoint now);
   uint wanted(Role role) const;
   uint live(Role role) const;
   void retire(Executor& executor, kj::TimePoint now);

@@ -9,7 +9,6 @@
 #include <grp.h>
 #include <pwd.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -103,9 +102,8 @@ struct Child {
       rlimit memory = {*bytes, *bytes};
       if (setrlimit(RLIMIT_AS, &memory) != 0) return false;
     }
-    KJ_IF_MAYBE (count, command.openFilesMax) {
-      rlimit files = {*count, *count};
-      if (setrlimit(RLIMIT_NOFILE, &files) != 0) return false;
+    KJ_IF_MAYBE (files, command.openFiles) {
+      if (setrlimit(RLIMIT_NOFILE, files) != 0) return false;
     }
     return true;
   }
@@ -156,18 +154,6 @@ User User::named(kj::StringPtr name) {
   auto groups = kj::heapArray<gid_t>(count);
   KJ_REQUIRE(getgrouplist(name.cStr(), entry->pw_gid, groups.begin(), &count) >= 0, "the user's groups change", name);
   return User{entry->pw_uid, entry->pw_gid, kj::mv(groups)};
-}
-
-ExecutorCommand ExecutorCommand::clone() const {
-  ExecutorCommand copy;
-  copy.program = kj::str(program);
-  copy.arguments = KJ_MAP (argument, arguments) { return kj::str(argument); };
-  copy.ioThreads = ioThreads;
-  copy.memoryBytesMax = memoryBytesMax;
-  copy.openFilesMax = openFilesMax;
-  KJ_IF_MAYBE (u, user) copy.user = User{u->uid, u->gid, kj::heapArray<gid_t>(u->groups.asPtr())};
-  copy.scratch = kj::str(scratch);
-  return copy;
 }
 
 ExecutorProcess::ExecutorProcess(ExecutorId id, Role role, const ExecutorCommand& command, int daemonWake)

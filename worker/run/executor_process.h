@@ -3,6 +3,7 @@
 
 #include <csignal>
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <capnp/message.h>
@@ -31,11 +32,9 @@ struct ExecutorCommand {
   kj::Array<kj::String> arguments;  // before the executor's own: -m epochly.executor
   uint ioThreads = 1;
   kj::Maybe<uint64_t> memoryBytesMax;  // address space of each
-  kj::Maybe<uint64_t> openFilesMax;
+  kj::Maybe<rlimit> openFiles;         // none: as the daemon's
   kj::Maybe<User> user;
   kj::String scratch;               // directory that holds each one's own
-
-  ExecutorCommand clone() const;
 };
 
 // Lives on the daemon's loop.

@@ -3,8 +3,6 @@
 
 #include <kj/debug.h>
 
-#include "rt/log.h"
-
 namespace epochly::run {
 
 // ---- starting ------------------------------------------------------------------------------------------------------
@@ -31,17 +29,21 @@ void Dispatcher::startMissing(kj::TimePoint now) {
   if (fatalReason != nullptr) return;
   for (Role role : {Role::CPU, Role::IO, Role::ALONE}) {
     if (now < starts[static_cast<uint>(role)].notBefore) continue;
-    for (uint missing = wanted(role), have = live(role); have < missing; have++) {
-      ExecutorId id(++lastExecutor);
-      auto& executor = executors[id];
-      executor.id = id;
-      executor.role = role;
-      executor.since = now;
-      executor.progressed = now;
-      observer.onExecutorStarted(role);
-      control.start(id, role);
-    }
+    for (uint missing = wanted(role), have = live(role); have < missing; have++) start(role, missing, now);
   }
+}
+
+void Dispatcher::start(Role role, uint wanted, kj::TimePoint now) {
+  ExecutorId id(++lastExecutor);
+  auto& executor = executors[id];
+  executor.id = id;
+  executor.role = role;
+  executor.since = now;
+  executor.progressed = now;
+  bool replacement = ++starts[static_cast<uint>(role)].count > wanted && role != Role::ALONE;
+  restarts += replacement;
+  observer.onExecutorStarted(role, replacement);
+  control.start(id, role);
 }
 
 void Dispatcher::onReady(ExecutorId id, kj::TimePoint now) {
@@ -61,7 +63,6 @@ void Dispatcher::onStartFailure(const Executor& executor, kj::StringPtr how, kj:
   of.failures++;
   of.failedAt = now;
   of.notBefore = now + limits.startDelay * (1u << (of.failures - 1));
-  rt::log::warning("an executor (", roleName(executor.role), ") ", how, " before it was ready");
   if (of.failures >= limits.startFailuresMax) {
     fatalReason = kj::str("executors do not start; the last of ", of.failures, " ", how);
   }
@@ -113,7 +114,7 @@ void Dispatcher::enforceLifeDeadlines(kj::TimePoint now) {
 
 // ---- dying ---------------------------------------------------------------------------------------------------------
 
-void Dispatcher::onGone(ExecutorId id, kj::StringPtr how, kj::TimePoint now) {
+bool Dispatcher::onGone(ExecutorId id, kj::StringPtr how, kj::TimePoint now) {
   auto found = executors.find(id);
   KJ_REQUIRE(found != executors.end(), "an executor nobody started is gone");
   auto& executor = found->second;
@@ -124,11 +125,10 @@ void Dispatcher::onGone(ExecutorId id, kj::StringPtr how, kj::TimePoint now) {
   }
   requeue(executor, how);
   if (!executor.wasReady && !draining) onStartFailure(executor, how, now);
-  if (executor.wasReady && executor.state != State::LEAVING) {
-    rt::log::warning("an executor (", roleName(executor.role), ") ", how, "; it is replaced");
-  }
   observer.onExecutorGone(executor.role, executor.wasReady);
+  bool asked = executor.state == State::LEAVING;
   executors.erase(found);
+  return asked;
 }
 
 // Attempts run in the order of delivery, and a result is in the ring before the next begins: what has begun and has no result

@@ -20,7 +20,8 @@ kj::StringPtr outcomeName(Outcome outcome);  // "value", "failure", ...: metric 
 class Observer {
  public:
   virtual ~Observer() = default;
-  virtual void onExecutorStarted(Role role) {}
+  // replacement: as many as wanted had been started before.
+  virtual void onExecutorStarted(Role role, bool replacement) {}
   virtual void onExecutorReady(Role role) {}
   // wasReady: it had said so.
   virtual void onExecutorGone(Role role, bool wasReady) {}

@@ -12,15 +12,22 @@ bool Dispatcher::mayTake(const Executor& executor, const Assignment& assignment,
   return false;
 }
 
-// Of those that get attempts, the one that will be done first; lowest id among equals.
-Dispatcher::Executor* Dispatcher::leastLoaded(Role role) {
-  auto load = [](const Executor& e) { return std::make_tuple(e.unknownHeld > 0, e.backlog, e.held.size()); };
+// Of the executors that may take it, the one that will be done first; the oldest among equals.
+Dispatcher::Executor* Dispatcher::cpuExecutorFor(const Assignment& assignment, kj::TimePoint now) {
   Executor* best = nullptr;
   for (auto& [id, executor] : executors) {
-    if (executor.role != role || executor.state != State::READY) continue;
-    if (best == nullptr || load(executor) < load(*best)) best = &executor;
+    if (executor.role != Role::CPU || executor.state != State::READY || !mayTake(executor, assignment, now)) continue;
+    if (best == nullptr || executor.backlog < best->backlog) best = &executor;
   }
   return best;
+}
+
+Dispatcher::Executor* Dispatcher::ioExecutorWithRoom() {
+  for (auto& [id, executor] : executors) {
+    if (executor.role != Role::IO || executor.state != State::READY) continue;
+    if (executor.held.size() + executor.abandoned.size() < limits.ioThreads) return &executor;
+  }
+  return nullptr;
 }
 
 Dispatcher::Executor* Dispatcher::idleExecutor(Role role) {
@@ -33,8 +40,8 @@ Dispatcher::Executor* Dispatcher::idleExecutor(Role role) {
 void Dispatcher::placeCpu(kj::TimePoint now) {
   auto& waiting = queue(Role::CPU);
   while (!waiting.empty()) {
-    Executor* executor = leastLoaded(Role::CPU);
-    if (executor == nullptr || !mayTake(*executor, waiting.front(), now)) return;
+    Executor* executor = cpuExecutorFor(waiting.front(), now);
+    if (executor == nullptr) return;
     deliver(*executor, waiting.begin(), now);
   }
 }
@@ -42,8 +49,8 @@ void Dispatcher::placeCpu(kj::TimePoint now) {
 void Dispatcher::placeIo(kj::TimePoint now) {
   auto& waiting = queue(Role::IO);
   while (!waiting.empty()) {
-    Executor* executor = leastLoaded(Role::IO);
-    if (executor == nullptr || executor->held.size() + executor->abandoned.size() >= limits.ioThreads) return;
+    Executor* executor = ioExecutorWithRoom();
+    if (executor == nullptr) return;
     deliver(*executor, waiting.begin(), now);
   }
 }

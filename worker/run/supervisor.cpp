@@ -70,7 +70,11 @@ void Supervisor::setSink(kj::Maybe<ResultSink&> newSink) { sink = newSink; }
 
 void Supervisor::assign(schema::Assignments::Reader batch) {
   for (auto function : batch.getFunctions()) dispatcher.onFunction(function);
-  for (auto assignment : batch.getAssignments()) dispatcher.onAssigned(assignment);
+  for (auto assignment : batch.getAssignments()) {
+    if (dispatcher.onAssigned(assignment)) continue;
+    rt::log::error("the scheduler sent task ", toString(readTaskId(assignment.getTask())), " attempt ", assignment.getAttempt(),
+                   " twice; it is answered once");
+  }
   scheduleTurn();
 }
 
@@ -111,7 +115,8 @@ void Supervisor::connectionLost() {
 }
 
 LoadReport Supervisor::load() const {
-  return {static_cast<uint32_t>(dispatcher.queuedCount()), static_cast<uint32_t>(dispatcher.runningCount()), residentBytes(), restarts};
+  return {static_cast<uint32_t>(dispatcher.queuedCount()), static_cast<uint32_t>(dispatcher.runningCount()), residentBytes(),
+          dispatcher.restartCount()};
 }
 
 kj::Promise<void> Supervisor::shutdown() {
@@ -210,8 +215,8 @@ void Supervisor::onExit(ExecutorId id) {
   KJ_ASSERT(found != entries.end());
   drainRing(id, found->second);  // what it wrote before it died counts
   auto how = found->second.process->reap();
-  if (!draining && found->second.process->role != Role::ALONE) restarts++;
-  dispatcher.onGone(id, how, now());
+  bool asked = dispatcher.onGone(id, how, now());
+  if (!asked) rt::log::warning("executor ", id.value, " (", roleName(found->second.process->role), ") ", how);
   auto gone = kj::mv(found->second);  // its watch is what we are running in
   entries.erase(found);
   tasks.add(kj::evalLater([gone = kj::mv(gone)]() {}));
@@ -293,6 +298,7 @@ void Supervisor::start(ExecutorId id, Role role) {
 
 void Supervisor::onNotStarted(ExecutorId id, kj::String why) {
   dispatcher.onGone(id, why, now());
+  rt::log::error("executor ", id.value, " ", why);
   scheduleTurn();
 }
 

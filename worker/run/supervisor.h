@@ -83,7 +83,6 @@ class Supervisor final : private ExecutorControl, private ResultPort, private kj
   bool resultsAdded = false;
   bool framesCame = false;
   bool draining = false;
-  uint64_t restarts = 0;
   kj::Maybe<kj::TimePoint> armedAt;    // what `alarm` waits for
   kj::Promise<void> alarm = nullptr;
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> startWaiter;

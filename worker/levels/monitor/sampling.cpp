@@ -4,10 +4,8 @@
 
 namespace epochly::monitor {
 
-Nanos CpuAnchor::cpuAt(Nanos start, Nanos wall) const {
-  if (wallNs == NEVER || start < wallNs) return NEVER;
-  Nanos gap = start - wallNs;
-  return gap <= wall / ANCHOR_GAP_SHARE ? cpuNs + gap : NEVER;
+bool CpuAnchor::standsFor(Nanos start, Nanos wall) const {
+  return wallNs != NEVER && start >= wallNs && start - wallNs <= wall / ANCHOR_GAP_SHARE;
 }
 
 CallSampler::CallSampler(Nanos initialAllowance, Nanos sessionCost) : earned(initialAllowance), sessionCost(sessionCost) {}

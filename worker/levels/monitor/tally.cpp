@@ -13,8 +13,7 @@ double ratio(double part, double whole) { return whole > 0 ? part / whole : UNKN
 
 double waitRatio(const Totals& t) {
   if (t.cpuSamples.get() == 0) return UNKNOWN;
-  double known = ratio(double(t.cpuNs.get()), double(t.cpuWallNs.get()));
-  return std::clamp(1 - known, 0.0, 1.0);
+  return ratio(double(t.waitNs.get()), double(t.waitNs.get() + t.cpuNs.get()));
 }
 
 double loopsPerCall(const Totals& t) {
@@ -35,8 +34,8 @@ void eachSum(A& a, B& b, F&& visit) {
   visit(a.timedCalls, b.timedCalls);
   visit(a.wallNs, b.wallNs);
   visit(a.cpuSamples, b.cpuSamples);
-  visit(a.cpuWallNs, b.cpuWallNs);
   visit(a.cpuNs, b.cpuNs);
+  visit(a.waitNs, b.waitNs);
   visit(a.loopSamples, b.loopSamples);
   visit(a.loopIterations, b.loopIterations);
   visit(a.loopSamplesCut, b.loopSamplesCut);
@@ -72,10 +71,10 @@ void addTimedCall(Tally& tally, Level ran, Nanos wall) {
   level.wallNs.add(wall);
 }
 
-void addCpuSample(Tally& tally, Nanos wall, Nanos cpu) {
+void addCpuSample(Tally& tally, Nanos wall, Nanos cpu, bool waited) {
   tally.cpuSamples.add(1);
-  tally.cpuWallNs.add(wall);
-  tally.cpuNs.add(cpu);
+  tally.cpuNs.add(std::min(cpu, wall));
+  if (waited && wall > cpu) tally.waitNs.add(wall - cpu);
 }
 
 void addLoops(Tally& tally, uint64_t iterations, bool complete) {

@@ -40,10 +40,10 @@ struct Sums {
   Of<uint64_t> wallNs;
   Of<uint64_t> wallMinNs;  // meaningless while timedCalls is 0
   Of<uint64_t> wallMaxNs;
-  // Stretches around which the CPU clock was read.
+  // Stretches around which the CPU was read.
   Of<uint64_t> cpuSamples;
-  Of<uint64_t> cpuWallNs;  // wall time of those
-  Of<uint64_t> cpuNs;      // CPU time of those
+  Of<uint64_t> cpuNs;   // CPU time of those
+  Of<uint64_t> waitNs;  // time in which those waited for something
   // Calls whose loops were counted.
   Of<uint64_t> loopSamples;     // to the end
   Of<uint64_t> loopIterations;  // in those
@@ -67,7 +67,9 @@ using Tally = Sums<Cell>;
 using Totals = Sums<PlainCell>;
 
 void addTimedCall(Tally& tally, Level ran, Nanos wall);
-void addCpuSample(Tally& tally, Nanos wall, Nanos cpu);
+// `waited`: whether the stretch ever gave up its CPU. If not, what it lacks of the CPU was taken by other programs, and is no
+// waiting of its own.
+void addCpuSample(Tally& tally, Nanos wall, Nanos cpu, bool waited);
 void addLoops(Tally& tally, uint64_t iterations, bool complete);
 void addSize(Tally& tally, double elements);
 void clear(Tally& tally);

@@ -56,6 +56,18 @@ TEST(Admission, AClientThatDoesNotTakeItsResultsIsAskedToWait) {
   env.submit();
 }
 
+TEST(Admission, ResultsWithoutAValueCountAgainstTheBoundToo) {
+  SchedEnv env;
+  env.core.limits.resultBytesMax = 2 * sizeof(core::Result);
+  for (int i = 0; i < 2; i++) {
+    uint64_t seq = env.submit().seq;
+    env.events.onCancel(env.space, kj::arrayPtr(&seq, 1), env.now);
+  }
+  std::vector<events::NewTask> tasks;
+  tasks.push_back(TaskBuilder().build());
+  EXPECT_EQ(env.submitAll(kj::mv(tasks)).accepted, 0u);
+}
+
 TEST(Admission, BoundsWorkersAndClients) {
   SchedEnv env;
   env.core.limits.workersMax = 1;

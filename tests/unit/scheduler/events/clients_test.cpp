@@ -96,6 +96,30 @@ TEST(Clients, WhileDrainingNothingNewIsAcceptedAndWhatRunsEnds) {
   EXPECT_EQ(env.client().results.size(), 1u);
 }
 
+TEST(Clients, WhileDrainingARepeatOfWhatWasAcceptedHasItsReceipt) {
+  SchedEnv env;
+  env.submit();
+  env.events.onDrain(env.now);
+  events::NewTask again[] = {TaskBuilder().build(), TaskBuilder().build()};
+  again[0].seq = 1;
+  again[1].seq = 2;
+  auto receipt = env.events.onSubmit(env.space, again, env.now);
+  EXPECT_EQ(receipt.accepted, 1u) << "the first receipt may have been lost with its connection";
+  EXPECT_TRUE(receipt.retryAfter != nullptr);
+}
+
+TEST(Clients, TheStoreForgetsTheResultsOfAClientThatHasLeft) {
+  SchedEnv env;
+  auto worker = env.join(WorkerBuilder().cpus(2));
+  auto waiting = env.submit();
+  auto running = env.submit();
+  env.report(worker, SchedEnv::returned(waiting, 1));
+  env.events.onClientClosed(env.space, env.now);
+  EXPECT_THAT(env.outbox.forgotten, ElementsAre(waiting));
+  env.report(worker, SchedEnv::returned(running, 1));
+  EXPECT_THAT(env.outbox.forgotten, ElementsAre(waiting, running));
+}
+
 TEST(Clients, OnlyWhatWasSentCanBeAcknowledged) {
   SchedEnv env;
   EXPECT_THROW(env.events.onAcknowledged(env.space, 1), kj::Exception);

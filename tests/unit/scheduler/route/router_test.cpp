@@ -1,3 +1,4 @@
+#include "route/window.h"
 #include "support/sched_env.h"
 
 namespace epochly::test {
@@ -26,6 +27,15 @@ TEST(Router, TakesAColdWorkerOnceTheWarmOnesQueueCostsMore) {
   auto sent = env.takeSent();
   ASSERT_EQ(sent.size(), 2u);
   EXPECT_EQ(sent[1], (Sent{cold, second, Attempt(1)})) << "5 ms ahead against 1 ms of loading";
+}
+
+TEST(Router, NoWorkerHoldsMoreThanItsWindowHoweverManySlotsItHas) {
+  SchedEnv env;
+  env.core.limits.inflightMax = 3;
+  auto worker = env.join(WorkerBuilder().cpus(8));
+  for (int i = 0; i < 8; i++) env.submit();
+  EXPECT_EQ(env.core.workers.at(worker).inflight.size(), 3u);
+  EXPECT_LE(route::window(env.core.workers.at(worker), env.core.limits), 3u);
 }
 
 TEST(Router, TiesGoToTheLowerId) {

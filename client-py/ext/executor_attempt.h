@@ -1,0 +1,41 @@
+// One attempt in an executor: load, call, measure, answer.
+#pragma once
+
+#include <kj/function.h>
+
+#include "ext/codec.h"
+#include "ext/executor_functions.h"
+#include "run/executor_port.h"
+
+namespace epochly::ext {
+
+// An assignment, wherever its arguments are.
+struct Attempt {
+  uint32_t index;  // see run::ExecutorPort
+  TaskId task;
+  epochly::Attempt number;
+  uint32_t function;
+  Level level;  // what it is to run at
+};
+
+// Runs attempts and sends their results. One per process; run() is called under the GIL, by any thread.
+class AttemptRunner {
+ public:
+  AttemptRunner(run::ExecutorPort& port, FunctionStore& functions, run::Mode mode);
+
+  // loadArguments: (args, kwargs or None). moreFollows: asked once the function has returned, whether another attempt begins on
+  // this thread at once. False: the daemon is gone.
+  bool run(const Attempt& attempt, kj::Function<nb::object()> loadArguments, kj::Function<bool()> moreFollows);
+
+ private:
+  struct Report;
+  run::ExecutorPort& port;
+  FunctionStore& functions;
+  const run::Mode mode;
+
+  void call(const Attempt& attempt, kj::Function<nb::object()>& loadArguments, Report& report);
+  nb::object invoke(FunctionStore::Function& function, nb::handle arguments, Report& report);
+  bool send(const Attempt& attempt, Report& report, run::Wake wake);
+};
+
+}  // namespace epochly::ext

@@ -1,0 +1,189 @@
+"""The two programs as child processes."""
+import collections
+import json
+import os
+import pathlib
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+
+from epochly.errors import EpochlyError
+
+# Where the programs are, if not in the package (a build that is not installed).
+BIN_VARIABLE = "EPOCHLY_BIN_DIR"
+# What of a program's standard error is kept for an error message.
+ERROR_LINES_MAX = 50
+# From SIGTERM to SIGKILL, in seconds: a program that drains nothing ends in milliseconds.
+STOP_PATIENCE = 3.0
+
+
+class DaemonFailed(EpochlyError):
+    """A program of an embedded cluster did not start; the message has what it wrote to standard error."""
+
+
+def program(name):
+    """The path of "epochly-scheduler" or "epochly-worker"."""
+    folders = [os.environ[BIN_VARIABLE]] if os.environ.get(BIN_VARIABLE) else []
+    folders.append(str(pathlib.Path(__file__).parent / "bin"))
+    for folder in folders:
+        path = pathlib.Path(folder) / name
+        if os.access(path, os.X_OK):
+            return str(path)
+    found = shutil.which(name)
+    if found is None:
+        raise DaemonFailed(f"{name} is neither in {' nor in '.join(folders)} nor on PATH: reinstall the package, or name its folder "
+                           f"in {BIN_VARIABLE}")
+    return found
+
+
+class Daemon:
+    """A running program. It ends by itself when this process does, whatever ends that: it is told our pid.
+
+    Before it says that it is ready, what it writes is kept; from then on it goes to this process's sys.stdout and sys.stderr,
+    because it is what user code prints.
+    """
+
+    def __init__(self, name, arguments, environment=None):
+        self.name = name
+        self._owner = os.getpid()
+        self._condition = threading.Condition()   # guards what follows
+        self._events = {}
+        self._errors = collections.deque(maxlen=ERROR_LINES_MAX)
+        self._ended = False
+        self._passing = False
+        # A session of its own: a Ctrl-C on the terminal is for this process, which then decides.
+        self._process = subprocess.Popen(
+            [program(name), *arguments, "--parent-pid", str(os.getpid())], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True, env=environment)
+        threading.Thread(target=self._read, name=f"{name}-output", daemon=True).start()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def alive(self):
+        return self._process.poll() is None
+
+    def await_event(self, event, seconds):
+        """The line of JSON by which it says ``event``. Raises DaemonFailed if it ends before, or takes longer."""
+        with self._condition:
+            self._condition.wait_for(lambda: event in self._events or self._ended, seconds)
+            if event in self._events:
+                return self._events[event]
+            ended = self._ended
+        why = f"ended with {_exit_text(self._process.wait())}" if ended else f"was not ready within {seconds:g} s"
+        self.kill()
+        raise DaemonFailed("\n".join([f"{self.name} {why}", *self._errors]))
+
+    def stop(self):
+        """Ends it and waits. Does nothing in a forked child: there it is not ours."""
+        self.signal(signal.SIGTERM)
+        self.join()
+
+    def join(self, patience=STOP_PATIENCE):
+        if self._owner != os.getpid():
+            return
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        if self._owner == os.getpid():
+            self._process.wait()
+
+    def signal(self, number):
+        if self._owner == os.getpid() and self.alive():
+            self._process.send_signal(number)
+
+    # ---- its output, in a thread of its own ----
+
+    def _read(self):
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ, _Lines(self._on_output))
+            selector.register(self._process.stderr, selectors.EVENT_READ, _Lines(self._on_error))
+            while selector.get_map():
+                for key, _ in selector.select():
+                    data = os.read(key.fd, 65536)
+                    key.data.feed(data)
+                    if not data:
+                        selector.unregister(key.fileobj)
+                        key.fileobj.close()
+        with self._condition:
+            self._ended = True
+            self._condition.notify_all()
+
+    def _on_output(self, line):
+        if self._passing:
+            return _pass_on(sys.stdout, line)
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return _pass_on(sys.stdout, line)
+        with self._condition:
+            self._events[event.get("event")] = event
+            self._passing = True
+            held = list(self._errors)
+            self._condition.notify_all()
+        for text in held:
+            _pass_on(sys.stderr, text + "\n")
+
+    def _on_error(self, line):
+        self._errors.append(line.rstrip("\n"))
+        if self._passing:
+            _pass_on(sys.stderr, line)
+
+
+class _Lines:
+    """Cuts a stream into lines, the last of which may be without its end."""
+
+    def __init__(self, consume):
+        self._consume = consume
+        self._rest = b""
+
+    def feed(self, data):
+        lines = (self._rest + data).splitlines(keepends=True)
+        self._rest = lines.pop() if data and lines and not lines[-1].endswith(b"\n") else b""
+        for line in lines:
+            self._consume(line.decode("utf-8", "replace"))
+
+
+def _pass_on(stream, text):
+    try:
+        stream.write(text)
+        stream.flush()
+    except (AttributeError, ValueError, OSError):
+        pass  # no such stream, or it is closed: the interpreter is ending
+
+
+def _exit_text(code):
+    if code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit status {code}"
+
+
+class Reaper:
+    """Removes a folder when this process is gone, however it went: a shell that waits for the end of a pipe of which only we hold
+    the other end."""
+
+    def __init__(self, folder):
+        self._owner = os.getpid()
+        read_end, self._write_end = os.pipe()
+        try:
+            self._process = subprocess.Popen(["/bin/sh", "-c", 'read -r _; exec rm -rf -- "$0"', folder], stdin=read_end,
+                                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        finally:
+            os.close(read_end)
+
+    def reap(self):
+        """Now."""
+        if self._owner != os.getpid():
+            return
+        os.close(self._write_end)
+        self._process.wait()
+
+

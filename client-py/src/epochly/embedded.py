@@ -1,0 +1,160 @@
+"""``epochly.connect()``, and the cluster that it starts when there is none."""
+import atexit
+import os
+import sys
+import tempfile
+import threading
+
+from epochly import _native
+from epochly._daemon import Daemon, Reaper
+from epochly.client import ADDRESS_VARIABLE, TOKEN_FILE_VARIABLE, Client, close_all
+from epochly.executor import SYS_PATH_VARIABLE
+
+# Processor slots of the embedded worker; without it, the cores that this process may use.
+MAX_WORKERS_VARIABLE = "EPOCHLY_MAX_WORKERS"
+# Until a program is ready, in seconds: it takes 50 ms, a loaded machine may take a hundred times that.
+START_PATIENCE = 30.0
+# Of a unix socket's path: sockaddr_un has 108 bytes, one of them the terminating zero.
+SOCKET_PATH_BYTES_MAX = 107
+
+
+def connect(address=None, token=None, token_file=None, *, connect_timeout=5.0, overload_patience=None):
+    """A Client of the cluster at ``address``.
+
+    address: "unix:PATH" or "tcp://HOST:PORT". Without one, the environment's EPOCHLY_ADDRESS; without that, a cluster of this
+    process's own is started, a scheduler and a worker on this machine, which later calls share and which is gone when this
+    process is. token: the secret that the scheduler asks for; token_file: a file with it (also EPOCHLY_TOKEN_FILE).
+    connect_timeout: seconds to try for; 0 tries once. overload_patience: seconds that ``submit`` waits while the cluster takes no
+    more tasks, before it raises Overloaded; None waits for as long as it takes.
+
+    Raises ValueError for what is not an address, ConnectionFailed, AuthenticationError, ProtocolMismatch.
+    """
+    options = {"connect_timeout": connect_timeout, "overload_patience": overload_patience}
+    address = address or os.environ.get(ADDRESS_VARIABLE)
+    if address is None:
+        cluster = _embedded_cluster()
+        return Client(cluster.address, cluster=cluster, **options)
+    return Client(address, _token(token, token_file), **options)
+
+
+def _token(token, token_file):
+    if token is not None:
+        return _native.token_of(token)
+    token_file = token_file or os.environ.get(TOKEN_FILE_VARIABLE)
+    return _native.load_token(os.fspath(token_file)) if token_file else b""
+
+
+def default_slots():
+    """EPOCHLY_MAX_WORKERS, else the cores that this process may use."""
+    text = os.environ.get(MAX_WORKERS_VARIABLE)
+    if not text:
+        return len(os.sched_getaffinity(0))
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{MAX_WORKERS_VARIABLE}={text}: use a whole number, at least 1")
+    return int(text)
+
+
+class Cluster:
+    """A scheduler and workers of this process's own, on a unix socket in a private folder. Gone when this process is."""
+
+    def __init__(self, workers=1, cpu_slots=None, io_threads=None, scheduler_options=(), worker_options=(), environment=None):
+        self._folder = _private_folder()
+        self._reaper = Reaper(self._folder)
+        self._cpu_slots = cpu_slots or default_slots()
+        self._io_threads = io_threads
+        self._worker_options = list(worker_options)
+        self._environment = {**os.environ, **(environment or {})}
+        self._environment.setdefault("EPOCHLY_LOG", "warning")
+        self.workers = []
+        self.scheduler = None
+        self._stopped = False
+        try:
+            self._start_scheduler(scheduler_options)
+            started = [self._start_worker() for _ in range(workers)]
+            for worker in started:
+                worker.await_event("joined", START_PATIENCE)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start_scheduler(self, options):
+        self.scheduler = Daemon(
+            "epochly-scheduler", ["--listen", f"unix:{self._folder}/scheduler.sock", "--http", "127.0.0.1:0", "--store", "memory",
+                                  "--drain-seconds", "0", *options], self._environment)
+        ready = self.scheduler.await_event("ready", START_PATIENCE)
+        self.address = ready["address"]
+        self.http_url = ready.get("http") or None
+
+    def _start_worker(self):
+        # A function of an executor that connects comes to this cluster, instead of starting one of its own.
+        environment = {**self._environment, SYS_PATH_VARIABLE: os.pathsep.join(_import_path()), ADDRESS_VARIABLE: self.address}
+        arguments = ["--scheduler", self.address, "--python", sys.executable, "--cpu-slots", str(self._cpu_slots)]
+        if self._io_threads is not None:
+            arguments += ["--io-threads", str(self._io_threads)]
+        worker = Daemon("epochly-worker", [*arguments, *self._worker_options], environment)
+        self.workers.append(worker)
+        return worker
+
+    def add_worker(self):
+        """Starts another worker; returns its Daemon once it has joined."""
+        worker = self._start_worker()
+        worker.await_event("joined", START_PATIENCE)
+        return worker
+
+    def stop(self):
+        """Ends everything. Does nothing in a forked child, to which it does not belong."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for worker in self.workers:
+            worker.stop()
+        if self.scheduler is not None:
+            self.scheduler.stop()
+        self._reaper.reap()
+
+
+def _import_path():
+    """sys.path as another process in the same folder needs it: "" stands for that folder."""
+    return [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
+
+
+def _private_folder():
+    """A new folder that only this user can enter, with a short enough path for a socket."""
+    folder = tempfile.mkdtemp(prefix=f"epochly-{os.getpid()}-")
+    if len(os.fsencode(f"{folder}/scheduler.sock")) <= SOCKET_PATH_BYTES_MAX:
+        return folder
+    os.rmdir(folder)
+    return tempfile.mkdtemp(prefix=f"epochly-{os.getpid()}-", dir="/tmp")
+
+
+# ---- this process's own ----------------------------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_cluster = None
+
+
+def _embedded_cluster():
+    global _cluster
+    with _lock:
+        if _cluster is not None and not _cluster.scheduler.alive():
+            _cluster.stop()
+            _cluster = None
+        if _cluster is None:
+            _cluster = Cluster()
+        return _cluster
+
+
+def _forget_parents_cluster():
+    global _cluster, _lock
+    _cluster = None
+    _lock = threading.Lock()
+
+
+def _end():
+    close_all()
+    if _cluster is not None:
+        _cluster.stop()
+
+
+os.register_at_fork(after_in_child=_forget_parents_cluster)
+atexit.register(_end)

@@ -1,0 +1,14 @@
+// The answers that list or look up what the core knows.
+#pragma once
+
+#include "rest/target.h"
+#include "rest/reply.h"
+
+namespace epochly::rest {
+
+// ?limit= and ?cursor=; a problem if they make no sense.
+Outcome listWorkers(const Target& target);
+Outcome listFunctions(const Target& target);
+Outcome showTask(const std::string& id);
+
+}  // namespace epochly::rest
