@@ -1,5 +1,8 @@
 // What epochly._native offers to the Python files of the local part.
+#include <vector>
+
 #include "ext/bindings.h"
+#include "ext/local/call.h"
 #include "ext/local/function.h"
 #include "ext/local/levels.h"
 #include "ext/local/loops.h"
@@ -34,6 +37,21 @@ nb::object wrap(nb::handle callable, int level, int placement) {
 nb::tuple optionsOf(nb::handle object) {
   Function& f = expectFunction(object);
   return nb::make_tuple(nb::borrow(f.wrapped), int(f.level), int(f.placement));
+}
+
+nb::object runHere(nb::handle object, nb::tuple args, nb::dict kwargs) {
+  Function& f = expectFunction(object);
+  std::vector<PyObject*> all;
+  for (nb::handle each : args) all.push_back(each.ptr());
+  nb::list names;
+  for (auto [name, value] : kwargs) {
+    names.append(name);
+    all.push_back(value.ptr());
+  }
+  nb::tuple keywords(names);
+  PyObject* result = callHere(&f, all.data(), args.size(), keywords.ptr());
+  if (result == nullptr) throw nb::python_error();
+  return nb::steal(result);
 }
 
 // What was not measured is absent.
@@ -135,6 +153,7 @@ void bindLocal(nb::module_& m) {
   m.def("wrap", &wrap);
   m.def("is_wrapped", [](nb::handle object) { return isFunction(object.ptr()); });
   m.def("options", &optionsOf);
+  m.def("call_here", &runHere);
   m.def("figures", &figuresOf);
   m.def("all_figures", &allFigures);
   m.def("reset", &reset);

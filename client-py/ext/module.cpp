@@ -2,6 +2,7 @@
 #include "ext/bindings.h"
 
 NB_MODULE(_native, m) {
+  m.attr("__version__") = EPOCHLY_VERSION;
   epochly::ext::bindLocal(m);
   epochly::ext::bindClient(m);
   epochly::ext::bindExecutor(m);

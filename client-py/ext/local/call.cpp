@@ -33,14 +33,13 @@ uintptr_t findStackBottom() {
 }
 
 // An engine's own failure is not the user's code raising: it is told apart by its type.
-bool runOn(run::LevelEngine& engine, PythonCall& call) {
+void runOn(run::LevelEngine& engine, PythonCall& call) {
   try {
-    return engine.run(call);
+    engine.run(call);
   } catch (const kj::Exception& e) {
     Py_CLEAR(call.result);
     PyErr_Format(PyExc_SystemError, "epochly: the engine of level %d failed: %s", static_cast<int>(engine.level()),
                  e.getDescription().cStr());
-    return false;
   }
 }
 
@@ -70,11 +69,10 @@ struct Way {
   Block& block;
   PythonCall& call;
   levels::Engines::Pick pick;
-  Measured& measured;
 
   bool counted(Nanos limit);
-  bool insideCounted();
-  bool timed();
+  void insideCounted();
+  void timed();
 };
 
 // Loops are counted and nothing is timed. False: they could not be, and the call has not been made.
@@ -89,63 +87,28 @@ bool Way::counted(Nanos limit) {
   loops::Count count = loops::stop();
   monitor::addLoops(block.tally, count.iterations, count.complete);
   block.sampler.endCounted(wallNow() - start, count.complete);
-  if (count.complete) measured.loopIterations = static_cast<double>(count.iterations);
   return true;
 }
 
 // A caller is being counted, which slows this call down; its loops are counted for free.
-bool Way::insideCounted() {
+void Way::insideCounted() {
   noteOutcome(f, block, pick, wallNow());
   uint64_t before = loops::soFar().iterations;
-  bool returned = runOn(pick.engine, call);
+  runOn(pick.engine, call);
   loops::Count after = loops::soFar();
   monitor::addLoops(block.tally, after.iterations - before, after.complete);
-  return returned;
 }
 
-bool Way::timed() {
+void Way::timed() {
   Stretch stretch(thread, block);
   noteOutcome(f, block, pick, stretch.startedAt());
-  bool returned = runOn(pick.engine, call);
-  measured.wall = stretch.end();
-  measured.cpu = stretch.cpu();
-  monitor::addTimedCall(block.tally, pick.engine.level(), measured.wall);
-  return returned;
+  runOn(pick.engine, call);
+  monitor::addTimedCall(block.tally, pick.engine.level(), stretch.end());
 }
 
 PyObject* finish(Block& block, PythonCall& call) {
   if (call.result == nullptr) block.tally.errors.add(1);
   return call.result;
-}
-
-PyObject* callHere(Function* f, PyObject* const* args, size_t nargsf, PyObject* names, Measured& measured) {
-  if (stackIsLow()) return nullptr;
-  ThreadState& thread = ThreadState::current();
-  Block& block = f->ledger->mine(thread);
-  block.tally.calls.add(1);
-  PythonCall call(f->wrapped, args, nargsf, names);
-  Level asked = levelAsked(f);
-  Makes makes = whatItMakes(f);
-  if (makes != Makes::VALUE) return makeSteps(f, makes, asked, block, call);
-
-  auto pick = engines().pick(asked, call);
-  measured.ran = pick.engine.level();
-  if (block.depth > 0) {  // a function's call to itself is part of the outermost one's time, loops and data
-    Running running(block);
-    runOn(pick.engine, call);
-    return finish(block, call);
-  }
-  measured.dataSize = call.dataSize();
-  if (measured.dataSize >= 0) monitor::addSize(block.tally, measured.dataSize);
-  Running running(block);
-  Way way{f, thread, block, call, kj::mv(pick), measured};
-  if (loops::active) {
-    way.insideCounted();
-  } else {
-    Nanos limit = block.sampler.beginCall();
-    if (limit == monitor::NEVER || measured.ran != Level::MONITOR || !way.counted(limit)) way.timed();
-  }
-  return finish(block, call);
 }
 
 // Arguments as a tuple and a dict, the rest is epochly._optimize's.
@@ -180,19 +143,40 @@ bool stackIsLow() {
   return true;
 }
 
+PyObject* callHere(Function* f, PyObject* const* args, size_t nargsf, PyObject* names) {
+  if (stackIsLow()) return nullptr;
+  ThreadState& thread = ThreadState::current();
+  Block& block = f->ledger->mine(thread);
+  block.tally.calls.add(1);
+  PythonCall call(f->wrapped, args, nargsf, names);
+  Level asked = levelAsked(f);
+  Makes makes = whatItMakes(f);
+  if (makes != Makes::VALUE) return makeSteps(f, makes, asked, block, call);
+
+  auto pick = engines().pick(asked, call);
+  if (block.depth > 0) {  // a function's call to itself is part of the outermost one's time, loops and data
+    Running running(block);
+    runOn(pick.engine, call);
+    return finish(block, call);
+  }
+  double size = call.dataSize();
+  if (size >= 0) monitor::addSize(block.tally, size);
+  Running running(block);
+  Way way{f, thread, block, call, kj::mv(pick)};
+  if (loops::active) {
+    way.insideCounted();
+  } else {
+    Nanos limit = block.sampler.beginCall();
+    bool plain = way.pick.engine.level() == Level::MONITOR;
+    if (limit == monitor::NEVER || !plain || !way.counted(limit)) way.timed();
+  }
+  return finish(block, call);
+}
+
 PyObject* callFunction(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* names) {
   auto* f = reinterpret_cast<Function*>(self);
   if (f->placement == Placement::CLUSTER) return callOnCluster(self, args, nargsf, names);
-  Measured ignored;
-  return callHere(f, args, nargsf, names, ignored);
-}
-
-PyObject* callMeasured(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, Measured& measured,
-                       kj::Maybe<run::Outcome>* outcome) {
-  auto* f = reinterpret_cast<Function*>(function);
-  PyObject* result = callHere(f, args, nargsf, names, measured);
-  if (outcome != nullptr) *outcome = f->ledger->lastOutcome();
-  return result;
+  return callHere(f, args, nargsf, names);
 }
 
 }  // namespace epochly::ext

@@ -3,9 +3,6 @@
 
 #include <Python.h>
 
-#include <cmath>
-#include <limits>
-
 #include "ext/local/function.h"
 #include "ext/local/sizes.h"
 #include "run/engine.h"
@@ -36,19 +33,8 @@ class PythonCall final : public run::Invocation {
   PyObject* const names;
 };
 
-// What one call was measured to be. NEVER and NaN: not measured.
-struct Measured {
-  Level ran = Level::MONITOR;
-  monitor::Nanos wall = monitor::NEVER;
-  monitor::Nanos cpu = monitor::NEVER;
-  double loopIterations = std::numeric_limits<double>::quiet_NaN();  // of a call counted to its end
-  double dataSize = std::numeric_limits<double>::quiet_NaN();
-};
-
-// As callFunction() on this thread and in this process, whatever the placement; tells what was measured, and how it ran
-// (`outcome`, may be null). A call that makes a coroutine or a generator returns it unmeasured.
-PyObject* callMeasured(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, Measured& measured,
-                       kj::Maybe<run::Outcome>* outcome);
+// As a call of `function`, on this thread and in this process whatever its placement.
+PyObject* callHere(Function* function, PyObject* const* args, size_t nargsf, PyObject* names);
 
 // Raises RecursionError when the thread's stack is nearly used up: CPython 3.11 and later guard a recursion of Python functions
 // by their number alone, and through this module each also takes a piece of the stack.

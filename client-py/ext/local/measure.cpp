@@ -13,29 +13,32 @@ void calibrateClocks() {
   Nanos cpuCost = monitor::NEVER, wallCost = monitor::NEVER;
   for (int i = 0; i < ROUNDS; ++i) {
     Nanos began = wallNow();
-    Nanos first = cpuNow();
-    Nanos second = cpuNow();
+    CpuReading first = CpuReading::now();
+    CpuReading second = CpuReading::now();
     wallCost = std::min(wallCost, (wallNow() - began) / 2);
-    cpuCost = std::min(cpuCost, second - first);
+    cpuCost = std::min(cpuCost, second.cpu - first.cpu);
   }
   cpuReadingCost = cpuCost;
   monitor::setCosts({.cpuReading = wallCost, .loopSession = loops::SESSION_COST_NS});
 }
 
 void Stretch::readStart() {
-  cpuStart = cpuNow();
+  cpuStart = CpuReading::now();
   start = wallNow();
-  thread.anchor.set(start, cpuStart);
+  thread.anchor.set(start, cpuStart.cpu, cpuStart.waits);
 }
 
 void Stretch::readEnd(Nanos wall) {
-  Nanos cpuEnd = cpuNow();
-  if (!cpuRead) cpuStart = thread.anchor.cpuAt(start, wall);  // unexpectedly long: the last reading may do
-  thread.anchor.set(start + wall, cpuEnd);
-  if (cpuStart == monitor::NEVER) return;
-  Nanos taken = cpuEnd > cpuStart ? cpuEnd - cpuStart : 0;
-  cpuTaken = taken > cpuReadingCost ? taken - cpuReadingCost : 0;
-  monitor::addCpuSample(block.tally, wall, cpuTaken);
+  CpuReading end = CpuReading::now();
+  bool known = cpuRead;
+  if (!cpuRead && thread.anchor.standsFor(start, wall)) {  // unexpectedly long: the last reading may do
+    cpuStart = {thread.anchor.cpuAt(start), thread.anchor.waits()};
+    known = true;
+  }
+  thread.anchor.set(start + wall, end.cpu, end.waits);
+  if (!known) return;
+  Nanos cpu = end.cpu > cpuStart.cpu + cpuReadingCost ? end.cpu - cpuStart.cpu - cpuReadingCost : 0;
+  monitor::addCpuSample(block.tally, wall, cpu, end.waits != cpuStart.waits);
 }
 
 }  // namespace epochly::ext

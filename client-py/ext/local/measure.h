@@ -8,7 +8,7 @@ namespace epochly::ext {
 
 using monitor::Nanos;
 
-// What two readings of the CPU clock, one right after the other, differ by; measured once, when the module is loaded.
+// What two readings of the CPU, one right after the other, differ by; measured once, when the module is loaded.
 extern Nanos cpuReadingCost;
 void calibrateClocks();
 
@@ -21,15 +21,13 @@ class Stretch {
     if (cpuRead) readStart();
   }
   Nanos startedAt() const { return start; }
-  // The stretch's wall time, which leaves out the readings of the CPU clock.
+  // The stretch's wall time, which leaves out the readings of the CPU.
   Nanos end() {
     Nanos wall = wallNow() - start;
     if (cpuRead || wall >= monitor::LONG_CALL_NS) readEnd(wall);
     block.sampler.endStretch(wall);
     return wall;
   }
-  // CPU time of the stretch, after end(); NEVER if it was not read.
-  Nanos cpu() const { return cpuTaken; }
 
  private:
   void readStart();
@@ -38,8 +36,7 @@ class Stretch {
   monitor::ThreadState& thread;
   monitor::Block& block;
   Nanos start;
-  Nanos cpuStart = monitor::NEVER;
-  Nanos cpuTaken = monitor::NEVER;
+  CpuReading cpuStart;
   bool cpuRead;
 };
 

@@ -489,6 +489,8 @@ void addStepTypes(PyObject* module) {
                          {Py_tp_methods, awaitedMethods}});
 }
 
+bool isCoroutine(PyObject* object) { return PyCoro_CheckExact(object) || Py_TYPE(object) == coroutineType; }
+
 PyObject* makeSteps(Function* f, Makes makes, Level asked, Block& block, PythonCall& call) {
   noteOutcome(f, block, asked, call);
   double size = call.dataSize();

@@ -12,6 +12,9 @@ namespace epochly::ext {
 // Creates the types; raises.
 void addStepTypes(PyObject* module);
 
+// A coroutine, or what stands in for one: to be awaited.
+bool isCoroutine(PyObject* object);
+
 // Makes the call, which only creates the generator or coroutine, and returns what stands in for it; null with an exception.
 PyObject* makeSteps(Function* f, Makes makes, Level asked, monitor::Block& block, PythonCall& call);
 

@@ -1,0 +1,132 @@
+"""``optimize``: from a function to one that is measured and run at a level."""
+from __future__ import annotations
+
+import sys
+
+from epochly import _config, _native
+from epochly.levels import checked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal, TypeVar, overload
+
+    F = TypeVar("F", bound=Callable[..., Any])
+    Placement = Literal["auto", "local", "cluster"]
+
+_NOT_GIVEN = -1
+# In the order of ext/local/function.h.
+_PLACEMENTS = ("auto", "local", "cluster")
+
+if TYPE_CHECKING:
+
+    @overload
+    def optimize(function: F, /, *, level: int | None = None, placement: Placement = "auto") -> F: ...
+    @overload
+    def optimize(*, level: int | None = None, placement: Placement = "auto") -> Callable[[F], F]: ...
+
+
+def optimize(function=None, /, *, level=None, placement="auto"):
+    """Makes ``function`` measured, and run at a level. Use as ``@optimize``, ``@optimize(level=2)`` or ``optimize(f, level=2)``.
+
+    function: a function, method, generator or coroutine function, lambda, partial, builtin or callable object. What comes back is
+    called, inspected and pickled as the function itself. A class or property is refused: decorate its methods.
+    level: 0 monitor, 1 threads, 2 jit, 3 multicore, 4 gpu. None: that of the surrounding optimize_context(), else of set_level(),
+    else 0. A level that cannot run a call declines it with a reason, see report().
+    placement: "local" runs calls in this process, "cluster" on the cluster; "auto" on the cluster only what cannot run here.
+    Raises TypeError or ValueError for a wrong argument.
+    """
+    number = _NOT_GIVEN if level is None else checked(level)
+    if placement not in _PLACEMENTS:
+        raise ValueError(f"placement must be one of {', '.join(map(repr, _PLACEMENTS))}, not {placement!r}")
+    place = _PLACEMENTS.index(placement)
+    if function is None:
+        return lambda function: _apply(function, number, place)
+    return _apply(function, number, place)
+
+
+def _apply(function, level, place):
+    if isinstance(function, (classmethod, staticmethod)):
+        return type(function)(_apply(function.__func__, level, place))
+    _check(function)
+    if _config.disabled:
+        return function
+    if _native.is_wrapped(function):
+        return _again(function, level, place)
+    return _native.wrap(function, level, place)
+
+
+def _again(function, level, place):
+    """Decorated twice: measured once, and what is said last counts."""
+    inner, inner_level, inner_place = _native.options(function)
+    new_level = inner_level if level == _NOT_GIVEN else level
+    new_place = inner_place if place == 0 else place
+    if (new_level, new_place) == (inner_level, inner_place):
+        return function
+    return _native.wrap(inner, new_level, new_place)
+
+
+def _check(function):
+    if isinstance(function, type):
+        raise TypeError(f"optimize() takes a function, not the class {function.__qualname__}: decorate its methods instead")
+    if isinstance(function, property):
+        raise TypeError("optimize() takes a function, not a property: put @epochly.optimize below @property")
+    if isinstance(function, int):
+        raise TypeError(f"optimize() takes a function; for a level write @epochly.optimize(level={function})")
+    if not callable(function):
+        raise TypeError(f"optimize() takes a function, not {type(function).__name__} {function!r}")
+
+
+def find(function):
+    """The decorated function behind ``function``: itself, a bound method's, a partial's, or one below other decorators.
+
+    Raises TypeError if there is none.
+    """
+    at = function
+    for _ in range(64):  # decorators on decorators; a chain that bites its tail must end
+        if _native.is_wrapped(at):
+            return at
+        for name in ("__func__", "__wrapped__", "func"):
+            inner = getattr(at, name, None)
+            if inner is not None:
+                at = inner
+                break
+        else:
+            break
+    raise TypeError(f"{function!r} is not decorated with epochly.optimize")
+
+
+# ---- called by ext/local --------------------------------------------------------------------------------------------------
+
+
+def _by_name(function):
+    """The qualified name under which ``function`` is found in its module; None if it is not."""
+    name = getattr(function, "__qualname__", None)
+    found = sys.modules.get(getattr(function, "__module__", None))
+    for part in name.split(".") if isinstance(name, str) else ():
+        found = getattr(found, part, None)
+    return name if found is function else None
+
+
+def reduce(function):
+    """How a decorated function is pickled: by name if its module has it under its name, else what it decorates and how."""
+    name = _by_name(function)
+    if name is not None:
+        return name
+    inner, level, place = _native.options(function)
+    return rebuild, (inner, level, place)
+
+
+def rebuild(function, level, place):
+    return _apply(function, level, place)
+
+
+def call_on_cluster(function, args, kwargs):
+    from epochly import _cluster, _report
+
+    inner, level, _ = _native.options(function)
+    if _cluster.inside_executor():
+        return _native.call_here(function, args, kwargs)
+    value, ran = _cluster.call(inner, args, kwargs, "auto" if level == _NOT_GIVEN else level)
+    _report.note_cluster(function, ran)
+    return value

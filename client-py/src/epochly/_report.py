@@ -1,0 +1,114 @@
+"""What became of a function's calls, for people."""
+from __future__ import annotations
+
+import weakref
+
+from epochly import _native
+from epochly._optimize import _PLACEMENTS, find
+from epochly.levels import NAMES, select_with_reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# By decorated function: how its last call on the cluster ran (a TaskReport).
+_on_cluster: Any = weakref.WeakKeyDictionary()
+
+
+def note_cluster(function, ran):
+    _on_cluster[function] = ran
+
+
+class Report:
+    """What became of a decorated function's calls. ``str()`` of it is a table.
+
+    name: of the function, with its module
+    level: the level that ran last; None before the first call
+    asked: the level that call asked for; "auto" if the cluster was to choose
+    declined: [(level, reason)] of the levels that did not run it
+    placement: "local" or "cluster": where the last call ran, or the next would; placement_reason: why
+    recommended: the level that suits what was measured; recommended_reason: why
+    timings: {level: {"calls": n, "total_ms": x, "avg_ms": x}} of the timed calls at each level that ran
+    metrics: get_metrics(function)
+    """
+
+    __slots__ = ("name", "level", "asked", "declined", "placement", "placement_reason", "recommended", "recommended_reason",
+                 "timings", "metrics", "__weakref__")
+
+    name: str
+    level: int | None
+    asked: int | str | None
+    declined: list[tuple[int, str]]
+    placement: str
+    placement_reason: str
+    recommended: int
+    recommended_reason: str
+    timings: dict[int, dict[str, float]]
+    metrics: dict[str, Any]
+
+    def __init__(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def __repr__(self) -> str:
+        level = "not called yet" if self.level is None else f"level {self.level}"
+        return f"<Report of {self.name}: {level}, {self.metrics['total_calls']} calls, recommended level {self.recommended}>"
+
+    def __str__(self) -> str:
+        rows = [("level", self._level_text())]
+        rows += [("declined", f"{level} {NAMES[level]}: {reason}") for level, reason in self.declined]
+        rows += [("placement", f"{self.placement}: {self.placement_reason}"),
+                 ("recommended", f"{self.recommended} {NAMES[self.recommended]}: {self.recommended_reason}")]
+        rows += [(f"at level {level}", f"{t['calls']} calls, {t['avg_ms']:.6g} ms each") for level, t in self.timings.items()]
+        rows += [(key, _shown(value)) for key, value in self.metrics.items()]
+        width = max(len(key) for key, _ in rows)
+        return "\n".join([self.name, *(f"  {key:<{width}}  {value}" for key, value in rows)])
+
+    def _level_text(self) -> str:
+        if self.level is None:
+            return "not called yet"
+        text = f"{self.level} {NAMES[self.level]}"
+        return text if self.asked == self.level else f"{text}, asked for {self.asked}"
+
+
+def _shown(value):
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def report(function: Callable[..., Any]) -> Report:
+    """What became of the calls of ``function``: level, refusals, placement, timings. Raises TypeError if it is not decorated."""
+    decorated = find(function)
+    inner, _, place = _native.options(decorated)
+    metrics = _native.figures(decorated)
+    recommended, why = select_with_reason(metrics)
+    asked, level, declined, placement, placement_reason = _last_run(decorated, _PLACEMENTS[place])
+    timings = {at: {"calls": calls, "total_ms": total, "avg_ms": total / calls}
+               for at, (calls, total) in _native.level_times(decorated).items()}
+    return Report(name=_name(inner), level=level, asked=asked, declined=declined, placement=placement,
+                  placement_reason=placement_reason, recommended=recommended, recommended_reason=why, timings=timings,
+                  metrics=metrics)
+
+
+def _last_run(decorated, placement):
+    """(asked, level, declined, placement, why there) of the last call."""
+    ran = _on_cluster.get(decorated)
+    if ran is not None:
+        where = f'placement="cluster" was asked for; worker {ran.worker}' if ran.worker else 'placement="cluster" was asked for'
+        return ran.level_asked, ran.level, [tuple(d) for d in ran.declined], "cluster", where
+    if placement == "cluster":
+        return None, None, [], "cluster", 'placement="cluster" was asked for'
+    why = 'placement="local" was asked for' if placement == "local" else "this process runs such calls itself"
+    outcome = _native.outcome(decorated)
+    if outcome is None:
+        return None, None, [], "local", why
+    asked, level, declined = outcome
+    return asked, level, list(declined), "local", why
+
+
+def _name(function):
+    name = getattr(function, "__qualname__", None)
+    if not isinstance(name, str):
+        return repr(function)
+    module = getattr(function, "__module__", None)
+    return f"{module}.{name}" if isinstance(module, str) else name

@@ -1,0 +1,99 @@
+"""Levels: what they are called, which is in force, and which one suits a workload."""
+from __future__ import annotations
+
+from epochly import _config, _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Any
+
+#: What each level does. The numbers are those of set_level().
+NAMES = ("monitor", "threads", "jit", "multicore", "gpu")
+
+# The thresholds of the guide's decision tree. Each is exclusive: a workload exactly at one is below it.
+IO_WAIT_RATIO = 0.5
+LOOP_ITERATIONS = 10_000
+DATA_SIZE_GPU = 10_000_000
+DATA_SIZE_PARALLEL = 100_000
+
+_NOT_GIVEN = -1
+
+
+def checked(level: object, what: str = "level") -> int:
+    """``level`` as an int in 0..4. TypeError if it is no integer (a bool is none), ValueError if it is another number."""
+    allowed = f"{what} must be an int from 0 to {len(NAMES) - 1} ({', '.join(f'{n} {name}' for n, name in enumerate(NAMES))})"
+    if isinstance(level, bool) or not isinstance(level, int):
+        raise TypeError(f"{allowed}, not {type(level).__name__} {level!r}")
+    if not 0 <= level < len(NAMES):
+        raise ValueError(f"{allowed}, not {level}")
+    return int(level)
+
+
+def set_level(level: int) -> None:
+    """Sets the level of this process: of calls of decorated functions that were given none, outside every optimize_context().
+
+    level: 0 monitor, 1 threads, 2 jit, 3 multicore, 4 gpu. Raises ValueError for another number, TypeError for anything else.
+    """
+    _native.set_process_level(checked(level))
+
+
+def get_level() -> int:
+    """The level in force here: that of the innermost optimize_context() of this thread or task, else the process's, else 0."""
+    level = _native.level_in_force()
+    return 0 if level == _NOT_GIVEN else level
+
+
+class optimize_context:
+    """In the ``with`` block, decorated functions that were given no level of their own run at ``level``.
+
+    Holds for the thread, or the asyncio task, that entered it; contexts nest, the innermost counts. Exceptions pass through. Raises
+    as set_level().
+    """
+
+    __slots__ = ("level", "_tokens")
+
+    def __init__(self, level: int) -> None:
+        self.level = checked(level)
+        self._tokens: list[Any] = []
+
+    def __enter__(self) -> optimize_context:
+        if not _config.disabled:
+            self._tokens.append(_native.enter_level(self.level))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if self._tokens:
+            _native.leave_level(self._tokens.pop())
+
+    def __repr__(self) -> str:
+        return f"optimize_context(level={self.level})"
+
+
+def select_optimal_level(workload_metrics: Mapping[str, Any]) -> int:
+    """The level that suits a workload, by the guide's decision tree.
+
+    workload_metrics: what get_metrics() returns. A figure that is absent counts as 0.
+    """
+    return select_with_reason(workload_metrics)[0]
+
+
+def select_with_reason(workload_metrics: Mapping[str, Any]) -> tuple[int, str]:
+    """As select_optimal_level(), with a sentence that says why."""
+    from epochly._features import check_feature
+
+    io_ratio = workload_metrics.get("io_wait_ratio", 0)
+    loops = workload_metrics.get("avg_loop_iterations", 0)
+    size = workload_metrics.get("avg_data_size", 0)
+    if io_ratio > IO_WAIT_RATIO:
+        return 1, f"it waits {io_ratio:.0%} of its time"
+    if loops > LOOP_ITERATIONS:
+        if size > DATA_SIZE_GPU and check_feature("gpu_acceleration"):
+            return 4, f"{loops:,.0f} loop iterations a call over {size:,.0f} elements, and there is a GPU"
+        if size > DATA_SIZE_PARALLEL:
+            return 3, f"{loops:,.0f} loop iterations a call over {size:,.0f} elements"
+        return 2, f"{loops:,.0f} loop iterations a call"
+    if size > DATA_SIZE_PARALLEL:
+        return 3, f"{size:,.0f} elements a call"
+    return 0, "there is not enough work in a call to gain by another level"
