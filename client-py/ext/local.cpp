@@ -4,6 +4,7 @@
 #include "ext/bindings.h"
 #include "ext/local/call.h"
 #include "ext/local/function.h"
+#include "ext/local/jit_engine.h"
 #include "ext/local/levels.h"
 #include "ext/local/loops.h"
 #include "ext/local/measure.h"
@@ -148,6 +149,7 @@ void bindLocal(nb::module_& m) {
   refuseSubinterpreter();
   calibrateClocks();
   makeContextVariable();
+  addJitEngine(engines());
   addFunctionTypes(m.ptr());
   addStepTypes(m.ptr());
   m.def("wrap", &wrap);

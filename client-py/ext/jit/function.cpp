@@ -276,6 +276,27 @@ std::shared_ptr<Version> JitFunction::prepare(PyObject* const* args, size_t narg
   return compile(bound);
 }
 
+bool JitFunction::givenUp() {
+  for (auto& version : versions) {
+    if (version->failuresInARow < FAILURES_MAX) continue;
+    auto& which = version->unit->guards[version->lastGuard];
+    decline("given up after " + std::to_string(FAILURES_MAX) + " calls in a row went back to CPython: " + which.reason, which.line);
+    return true;
+  }
+  return false;
+}
+
+bool JitFunction::ready(PyObject* const* args, size_t nargs, PyObject* names) {
+  if (!encodeOnce()) return false;
+  dropStale();
+  for (auto& version : versions) {
+    if (version->failuresInARow < FAILURES_MAX) return true;
+  }
+  if (givenUp()) return false;
+  std::vector<PyObject*> bound;
+  return bind(args, nargs, names, bound) && compile(bound);
+}
+
 Ran JitFunction::call(PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result) {
   std::vector<PyObject*> bound;
   if (!encodeOnce() || !bind(args, nargs, names, bound)) return Ran::DECLINED;
@@ -291,12 +312,7 @@ Ran JitFunction::call(PyObject* const* args, size_t nargs, PyObject* names, PyOb
     if (i) std::rotate(versions.begin(), versions.begin() + i, versions.begin() + i + 1);
     return ran;
   }
-  for (auto& version : versions) {
-    if (version->failuresInARow < FAILURES_MAX) continue;
-    auto& which = version->unit->guards[version->lastGuard];
-    decline("given up after " + std::to_string(FAILURES_MAX) + " calls in a row went back to CPython: " + which.reason, which.line);
-    return Ran::DECLINED;
-  }
+  if (givenUp()) return Ran::DECLINED;
   auto version = compile(bound);
   if (!version) return Ran::DECLINED;
   if (!run(*version, bound, ran, result)) {

@@ -47,6 +47,9 @@ class JitFunction {
 
   // RETURNED: `result`. RAISED: an exception is set. DECLINED: nothing visible has happened; `reason()` says why.
   Ran call(PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result);
+  // Whether a call may run compiled: there is code for these arguments, or now there is. Looks only at their kinds where a
+  // version exists; call() looks closer. False: reason().
+  bool ready(PyObject* const* args, size_t nargs, PyObject* names);
   const std::string& reason() const { return why; }
   uint32_t reasonLine() const { return whyLine; }
   // Compiles for these arguments without calling; the version, or null with reason().
@@ -77,6 +80,7 @@ class JitFunction {
   Ran execute(Version& version, class Marshal& marshal, epochly::jit::Context& context, const uint64_t* arguments, PyObject*& result);
   void failed(Version& version, int32_t guard);
   void dropStale();
+  bool givenUp();
 };
 
 }  // namespace epochly::ext::jit

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include "ext/jit/api.h"
 #include "ext/jit/function.h"
 #include "ext/jit/marshal.h"
 
@@ -109,6 +110,8 @@ class Jit {
 
 NB_MODULE(_jit, m) {
   using epochly::ext::jit::Jit;
+  nb::set_leak_warnings(false);  // functions that the table of compiled code holds live until the process ends
+  m.attr("_api") = nb::capsule(&epochly::ext::jit::api, epochly::ext::jit::API_NAME);
   nb::class_<Jit>(m, "Jit", "A function at level 2: compiled where it can be, else in CPython.")
       .def(nb::init<nb::object, bool>(), nb::arg("function"), nb::arg("fastmath") = false)
       .def("__call__", &Jit::call)

@@ -1,6 +1,6 @@
 #include "ext/jit/names.h"
 
-#include <frameobject.h>
+#include <string_view>
 
 namespace epochly::ext::jit {
 
@@ -137,6 +137,12 @@ Binding Names::meaning(PyObject* object, const std::string& name) {
     return other("the C function '" + name + "' is not compiled");
   }
   if (PyFunction_Check(object)) return functionBinding(object);
+  // A function that optimize() has decorated is, to a caller, the function.
+  if (std::string_view(Py_TYPE(object)->tp_name).starts_with("epochly.")) {
+    Reference inner(PyObject_GetAttrString(object, "__wrapped__"));
+    PyErr_Clear();
+    if (inner && PyFunction_Check(inner.get())) return functionBinding(inner.get());
+  }
   return other("'" + name + "' is a " + Py_TYPE(object)->tp_name + ", which is not compiled");
 }
 
