@@ -8,6 +8,7 @@
 #include "ext/local/levels.h"
 #include "ext/local/loops.h"
 #include "ext/local/measure.h"
+#include "ext/local/offered.h"
 #include "ext/local/steps.h"
 #include "levels/monitor/ledger.h"
 
@@ -167,6 +168,8 @@ void bindLocal(nb::module_& m) {
   m.def("level_in_force", &levelInForce);
   m.def("enter_level", &enterLevel);
   m.def("leave_level", &leaveLevel);
+  m.def("offer", [](nb::handle function) { return offer(function.ptr()); });
+  m.def("withdraw", [](nb::handle function) { withdraw(function.ptr()); });
   m.def("loop_obstacle", &loopObstacle);
 }
 
