@@ -34,6 +34,23 @@ struct Released {
   PyThreadState* state = nullptr;  // null: the GIL is held
 };
 
+// Leaves on the stack, as long as they are few.
+class Leaves {
+ public:
+  explicit Leaves(size_t count) {
+    if (count <= std::size(few)) return;
+    many.resize(count);
+    at = many.data();
+  }
+  Leaves(const Leaves&) = delete;
+  uint64_t* data() { return at; }
+
+ private:
+  uint64_t few[24];
+  std::vector<uint64_t> many;
+  uint64_t* at = few;
+};
+
 // Runs pending signal handlers; only the main thread has any.
 bool interrupted(epochly::jit::Context& context) {
   auto& released = reinterpret_cast<Released&>(context);
@@ -45,7 +62,7 @@ bool interrupted(epochly::jit::Context& context) {
 static_assert(offsetof(Released, context) == 0);
 
 // The kinds of the arguments without a look inside them.
-std::string kindsOf(const std::vector<PyObject*>& bound) {
+std::string kindsOf(std::span<PyObject* const> bound) {
   std::string kinds;
   for (auto* object : bound) kinds += std::string(Py_TYPE(object)->tp_name) + ",";
   return kinds;
@@ -99,11 +116,19 @@ bool JitFunction::encodeOnce() {
     declines["source"] = reason;
     return decline(reason);
   }
+  parameters = encoded->function().getParameters().size();
+  plainlyCallable = true;
+  for (auto one : encoded->function().getParameters()) plainlyCallable &= one.getKind() != schema::Parameter::Kind::KEYWORD_ONLY;
   return true;
 }
 
-bool JitFunction::bind(PyObject* const* args, size_t nargs, PyObject* names, std::vector<PyObject*>& bound) {
+bool JitFunction::bind(PyObject* const* args, size_t nargs, PyObject* names, std::vector<PyObject*>& store, Bound& result) {
+  if (plainlyCallable && nargs == this->parameters && !names) {
+    result = {args, nargs};
+    return true;
+  }
   auto parameters = encoded->function().getParameters();
+  auto& bound = store;
   bound.assign(parameters.size(), nullptr);
   for (size_t i = 0; i < nargs; i++) {
     if (i >= parameters.size() || parameters[i].getKind() == schema::Parameter::Kind::KEYWORD_ONLY) return decline("the arguments do not fit");
@@ -138,6 +163,7 @@ bool JitFunction::bind(PyObject* const* args, size_t nargs, PyObject* names, std
     }
     if (!bound[at]) return decline("the arguments do not fit");
   }
+  result = bound;
   return true;
 }
 
@@ -150,7 +176,7 @@ void JitFunction::dropStale() {
   }
 }
 
-std::shared_ptr<Version> JitFunction::compile(const std::vector<PyObject*>& bound) {
+std::shared_ptr<Version> JitFunction::compile(Bound bound) {
   auto kinds = kindsOf(bound);
   if (auto known = declinedKinds.find(kinds); known != declinedKinds.end() && known->second >= DECLINES_MAX) {
     decline(declines[kinds]);
@@ -178,6 +204,9 @@ std::shared_ptr<Version> JitFunction::compile(const std::vector<PyObject*>& boun
     auto& unit = *made->unit;
     made->arguments = unit.instances[0].arguments;
     if (!canBox(unit.types, unit.instances[0].result)) throw Declined(0, "it returns " + unit.types.show(unit.instances[0].result));
+    made->result = unit.instances[0].result;
+    made->resultLeaves = unit.types.leaves(made->result).size();
+    for (auto type : made->arguments) made->argumentLeaves += unit.types.leaves(type).size();
     made->elaborateNs = nowNs() - start;
     // LLVM needs nothing of Python: other threads go on meanwhile.
     std::shared_ptr<epochly::jit::Code> code;
@@ -216,10 +245,8 @@ void JitFunction::failed(Version& version, int32_t guard) {
 }
 
 Ran JitFunction::execute(Version& version, Marshal& marshal, epochly::jit::Context& context, const uint64_t* arguments, PyObject*& result) {
-  auto& unit = *version.unit;
   auto& released = reinterpret_cast<Released&>(context);
-  auto resultType = unit.instances[0].result;
-  std::vector<uint64_t> leaves(unit.types.leaves(resultType).size() + 1);
+  Leaves leaves(version.resultLeaves);
   if (!marshal.keepArrays()) {
     decline("no memory to keep the arrays it writes");
     return Ran::DECLINED;
@@ -234,7 +261,7 @@ Ran JitFunction::execute(Version& version, Marshal& marshal, epochly::jit::Conte
     failed(version, guard);
     return Ran::DECLINED;
   }
-  result = marshal.box(resultType, leaves.data());
+  result = marshal.box(version.result, leaves.data());
   if (!result) {
     marshal.restore();
     if (PyErr_Occurred()) return Ran::RAISED;
@@ -252,11 +279,8 @@ Ran JitFunction::execute(Version& version, Marshal& marshal, epochly::jit::Conte
   return Ran::RETURNED;
 }
 
-bool JitFunction::run(Version& version, const std::vector<PyObject*>& bound, Ran& ran, PyObject*& result) {
-  auto& types = version.unit->types;
-  size_t count = 1;
-  for (auto type : version.arguments) count += types.leaves(type).size();
-  std::vector<uint64_t> leaves(count);
+bool JitFunction::run(Version& version, Bound bound, Ran& ran, PyObject*& result) {
+  Leaves leaves(version.argumentLeaves);
   Released released;
   released.context.interrupted = interrupted;
   released.context.depth = recursionLeft();
@@ -270,8 +294,9 @@ bool JitFunction::run(Version& version, const std::vector<PyObject*>& bound, Ran
 }
 
 std::shared_ptr<Version> JitFunction::prepare(PyObject* const* args, size_t nargs, PyObject* names) {
-  std::vector<PyObject*> bound;
-  if (!encodeOnce() || !bind(args, nargs, names, bound)) return nullptr;
+  std::vector<PyObject*> store;
+  Bound bound;
+  if (!encodeOnce() || !bind(args, nargs, names, store, bound)) return nullptr;
   dropStale();
   return compile(bound);
 }
@@ -288,30 +313,31 @@ bool JitFunction::givenUp() {
 
 bool JitFunction::ready(PyObject* const* args, size_t nargs, PyObject* names) {
   if (!encodeOnce()) return false;
-  dropStale();
   for (auto& version : versions) {
     if (version->failuresInARow < FAILURES_MAX) return true;
   }
+  dropStale();
   if (givenUp()) return false;
-  std::vector<PyObject*> bound;
-  return bind(args, nargs, names, bound) && compile(bound);
+  std::vector<PyObject*> store;
+  Bound bound;
+  return bind(args, nargs, names, store, bound) && compile(bound);
 }
 
 Ran JitFunction::call(PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result) {
-  std::vector<PyObject*> bound;
-  if (!encodeOnce() || !bind(args, nargs, names, bound)) return Ran::DECLINED;
-  dropStale();
+  std::vector<PyObject*> store;
+  Bound bound;
+  if (!encodeOnce() || !bind(args, nargs, names, store, bound)) return Ran::DECLINED;
   Ran ran;
   for (size_t i = 0; i < versions.size(); i++) {
-    auto version = versions[i];
-    if (version->failuresInARow >= FAILURES_MAX) {
-      // Its types are known to fail; another version, of wider types, may still take the call.
-      continue;
-    }
+    auto version = versions[i];  // kept: the call may let other threads change the table
+    // A version that was given up: another, of wider types, may still take the call.
+    if (version->failuresInARow >= FAILURES_MAX || !version->assumptions.hold()) continue;
     if (!run(*version, bound, ran, result)) continue;
-    if (i) std::rotate(versions.begin(), versions.begin() + i, versions.begin() + i + 1);
+    auto found = std::find(versions.begin(), versions.end(), version);
+    if (found != versions.end() && found != versions.begin()) std::rotate(versions.begin(), found, found + 1);
     return ran;
   }
+  dropStale();
   if (givenUp()) return Ran::DECLINED;
   auto version = compile(bound);
   if (!version) return Ran::DECLINED;

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,10 @@ struct Version {
   std::shared_ptr<epochly::jit::Code> code;
   Assumptions assumptions;
   std::vector<program::Type> arguments;
+  program::Type result = 0;
+  size_t argumentLeaves = 0;
+  size_t resultLeaves = 0;
   bool releases = false;      // runs without the GIL
-  bool inUse = false;
   uint64_t runs = 0;
   uint64_t failures = 0;
   uint32_t failuresInARow = 0;
@@ -64,6 +67,8 @@ class JitFunction {
   const epochly::jit::Options options;
   std::shared_ptr<Encoded> encoded;
   Reference encodedCode;  // the code object that `encoded` is of
+  size_t parameters = 0;
+  bool plainlyCallable = false;  // no keyword-only parameters: so many positional arguments are all of them
   std::vector<std::shared_ptr<Version>> versions;  // the last used first
   std::map<std::string, std::string> declines;     // by argument types: the reason, with its line
   std::map<std::string, uint32_t> declinedKinds;
@@ -72,11 +77,13 @@ class JitFunction {
   uint32_t whyLine = 0;
 
   bool decline(std::string reason, uint32_t line = 0);
-  bool bind(PyObject* const* args, size_t nargs, PyObject* names, std::vector<PyObject*>& bound);
+  using Bound = std::span<PyObject* const>;
+  // The arguments by parameter: those of the call itself, or in `store`.
+  bool bind(PyObject* const* args, size_t nargs, PyObject* names, std::vector<PyObject*>& store, Bound& bound);
   bool encodeOnce();
-  std::shared_ptr<Version> compile(const std::vector<PyObject*>& bound);
+  std::shared_ptr<Version> compile(Bound bound);
   // False: the arguments are of other types.
-  bool run(Version& version, const std::vector<PyObject*>& bound, Ran& ran, PyObject*& result);
+  bool run(Version& version, Bound bound, Ran& ran, PyObject*& result);
   Ran execute(Version& version, class Marshal& marshal, epochly::jit::Context& context, const uint64_t* arguments, PyObject*& result);
   void failed(Version& version, int32_t guard);
   void dropStale();
