@@ -16,7 +16,7 @@ SIM_SANITIZED_SECONDS = 10
 PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 # Beside the checkout on the project's machines: every example of the guide, checked.
 ACCEPTANCE = ROOT.parent / "shared" / "acceptance" / "seed_examples.py"
-ACCEPTANCE_LEVELS = "0"
+ACCEPTANCE_LEVELS = "0,2"
 # What of tests/python is about the checkout and not about the SDK: run once, not per CPython.
 CHECKOUT_TESTS = ("tests/python/docs", "tests/python/dev")
 

@@ -47,7 +47,7 @@ bool loadInt(PyObject* object, uint64_t& leaf) {
   return overflow == 0;
 }
 
-size_t arrayBytes(const ArrayObject* array) {
+size_t elementsOf(const ArrayObject* array) {
   size_t count = 1;
   for (int i = 0; i < array->dims; i++) count *= array->shape[i];
   return count;
@@ -56,7 +56,7 @@ size_t arrayBytes(const ArrayObject* array) {
 // Calls `each` with the address of every element, in one fixed order.
 template <typename Each>
 void forElements(const ArrayObject* array, Each each) {
-  if (arrayBytes(array) == 0) return;
+  if (elementsOf(array) == 0) return;
   Py_ssize_t at[4] = {};
   for (;;) {
     char* where = array->data;
@@ -176,8 +176,12 @@ bool Marshal::keepArrays() {
   for (auto& kept : arrays) {
     auto* array = reinterpret_cast<ArrayObject*>(kept.object);
     auto size = program::bytesOf(*elementType(array));
-    kept.copy = static_cast<char*>(std::malloc(arrayBytes(array) * size + 1));
+    kept.copy = static_cast<char*>(std::malloc(elementsOf(array) * size + 1));
     if (!kept.copy) return false;
+    if (array->flags & ArrayObject::CONTIGUOUS) {
+      std::memcpy(kept.copy, array->data, elementsOf(array) * size);
+      continue;
+    }
     auto* to = kept.copy;
     forElements(array, [&](char* from) {
       std::memcpy(to, from, size);
@@ -191,6 +195,10 @@ void Marshal::restore() {
   for (auto& kept : arrays) {
     auto* array = reinterpret_cast<ArrayObject*>(kept.object);
     auto size = program::bytesOf(*elementType(array));
+    if (array->flags & ArrayObject::CONTIGUOUS) {
+      std::memcpy(array->data, kept.copy, elementsOf(array) * size);
+      continue;
+    }
     auto* from = kept.copy;
     forElements(array, [&](char* to) {
       std::memcpy(to, from, size);

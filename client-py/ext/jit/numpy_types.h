@@ -29,7 +29,7 @@ struct ArrayObject {
   ArrayDescr* descr;
   int flags;
 
-  static constexpr int ALIGNED = 0x0100, WRITEABLE = 0x0400;
+  static constexpr int CONTIGUOUS = 0x0001, ALIGNED = 0x0100, WRITEABLE = 0x0400;
 };
 
 // numpy's types in this process. Null members until somebody has imported numpy. Needs the GIL.

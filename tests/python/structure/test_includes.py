@@ -29,7 +29,9 @@ ALLOWED = {
     "worker/metrics": {"worker/run"},
     "worker/config": {"schemas/wire", "schemas/rt"},
     "worker/levels/monitor": {"worker/run"},
-    "client-py/ext": {"schemas/wire", "schemas/rt", "worker/run", "worker/objects", "worker/levels/monitor"},
+    "worker/levels/program": set(),
+    "worker/levels/jit": {"worker/levels/program"},
+    "client-py/ext": {"schemas/wire", "schemas/rt", "worker/run", "worker/objects", "worker/levels/monitor", "worker/levels/program", "worker/levels/jit"},
 }
 # A foreign library's include prefix -> the only directories where it may stand.
 HOMES = {

@@ -285,15 +285,22 @@ class FunctionLowering {
     guard(ir.CreateAnd(ir.CreateFCmpOGE(x, realConst(-0x1p63)), ir.CreateFCmpOLT(x, realConst(0x1p63))), which);
     return ir.CreateFPToSI(x, i64);
   }
-  void guardWarning(llvm::Value* result, llvm::Value* a, llvm::Value* b, uint32_t which) {
+  // `operations`: result and operands of each, the last result first among `values`. A warning comes of a result that is infinite or
+  // NaN while no operand is.
+  void guardWarnings(llvm::Value* last, const std::vector<llvm::Value*>& operations, uint32_t which) {
     auto* infinity = realConst(__builtin_inf());
-    auto* finite = ir.CreateFCmpOLT(fabs(result), infinity);
     auto isNan = [&](llvm::Value* x) { return ir.CreateFCmpUNO(x, x); };
     auto isInf = [&](llvm::Value* x) { return ir.CreateFCmpOEQ(fabs(x), infinity); };
-    auto* ok = either(finite, ir.getTrue(), [&] {
-      auto* nan = ir.CreateAnd(isNan(result), ir.CreateOr(isNan(a), isNan(b)));
-      auto* inf = ir.CreateAnd(isInf(result), ir.CreateOr(isInf(a), isInf(b)));
-      return ir.CreateOr(nan, inf);
+    auto isFinite = [&](llvm::Value* x) { return ir.CreateFCmpOLT(fabs(x), infinity); };
+    auto* ok = either(isFinite(last), ir.getTrue(), [&] {
+      llvm::Value* all = ir.getTrue();
+      for (size_t i = 0; i < operations.size(); i += 3) {
+        auto *result = operations[i], *a = operations[i + 1], *b = operations[i + 2];
+        auto* nan = ir.CreateAnd(isNan(result), ir.CreateOr(isNan(a), isNan(b)));
+        auto* inf = ir.CreateAnd(isInf(result), ir.CreateOr(isInf(a), isInf(b)));
+        all = ir.CreateAnd(all, ir.CreateOr(isFinite(result), ir.CreateOr(nan, inf)));
+      }
+      return all;
     });
     guard(ok, which);
   }
@@ -478,7 +485,12 @@ class FunctionLowering {
         return ir.CreateBitCast(arg(0), typeOf(one.prim));
 
       case Op::GUARD: guard(arg(0), one.guard); return nullptr;
-      case Op::GUARD_WARNING: guardWarning(arg(0), arg(1), arg(2), one.guard); return nullptr;
+      case Op::GUARD_WARNING: {
+        std::vector<Value*> operations;
+        for (size_t i = 1; i < one.args.size(); i++) operations.push_back(arg(i));
+        guardWarnings(arg(0), operations, one.guard);
+        return nullptr;
+      }
       case Op::FAIL: giveBack(one.guard); return nullptr;
       case Op::IF: {
         auto *then = newBlock("then"), *otherwise = newBlock("else");

@@ -39,6 +39,11 @@ ValueId FunctionElaborator::asFloat(const Value& value) {
 }
 
 Value FunctionElaborator::binary(BinaryOp op, const Value& left, const Value& right) {
+  // Behind a branch or in another type's operation nobody could look back.
+  if (types.is(left.type, Kind::UNION) || types.is(right.type, Kind::UNION) ||
+      !(isFloatLike(left.type) || isIntLike(left.type)) || !(isFloatLike(right.type) || isIntLike(right.type))) {
+    if (!left.unchecked.empty() || !right.unchecked.empty()) return binary(op, settle(left), settle(right));
+  }
   if (types.is(left.type, Kind::UNION)) {
     return split(left, [&](const Value& one) { return binary(op, one, right); });
   }
@@ -134,8 +139,10 @@ Value FunctionElaborator::floatBinary(BinaryOp op, const Value& left, const Valu
   }
 }
 
-void FunctionElaborator::guardWarning(ValueId result, ValueId a, ValueId b) {
-  emitVoid(Op::GUARD_WARNING, {result, a, b}, {.guard = "numpy warns (overflow, invalid value or division by zero)"});
+void FunctionElaborator::guardWarnings(ValueId last, const std::vector<ValueId>& operations) {
+  std::vector<ValueId> args{last};
+  args.insert(args.end(), operations.begin(), operations.end());
+  emitVoid(Op::GUARD_WARNING, std::move(args), {.guard = "numpy warns (overflow, invalid value or division by zero)"});
 }
 
 Value FunctionElaborator::scalarBinary(BinaryOp op, const Value& left, const Value& right) {
@@ -175,8 +182,11 @@ Value FunctionElaborator::scalarBinary(BinaryOp op, const Value& left, const Val
       }
       default: decline("this operator on numpy scalars is not compiled yet");
     }
-    guardWarning(result, a, b);
-    return {types.scalar(DType::F64), {result}};
+    Value made{types.scalar(DType::F64), {result}};
+    for (auto* side : {&left, &right}) made.unchecked.insert(made.unchecked.end(), side->unchecked.begin(), side->unchecked.end());
+    made.unchecked.insert(made.unchecked.end(), {result, a, b});
+    bool spreads = op == BinaryOp::ADD || op == BinaryOp::SUB || op == BinaryOp::MUL;
+    return spreads ? made : settle(made);
   }
   auto a = asInt(left), b = asInt(right);
   ValueId result;

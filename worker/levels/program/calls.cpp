@@ -258,7 +258,7 @@ Value FunctionElaborator::sum(Expression expression) {
       assign(lost, real(fop(Op::FADD, read(lost).leaves[0], step)));
       return assign(total, real(sum));
     }
-    assign(total, binary(schema::BinaryOp::ADD, read(total), item));
+    assign(total, settle(binary(schema::BinaryOp::ADD, read(total), item)));
   };
   auto over = args[0];
   if (over.isComprehension() && over.getComprehension().getLazy()) {
@@ -310,7 +310,7 @@ Value FunctionElaborator::callBuiltin(const std::string& name, Expression expres
   auto args = argumentsOf(expression);
   if (name == "range") return rangeOf(args);
   if (name == "round") return round(args);
-  if (name == "pow" && args.size() == 2) return binary(schema::BinaryOp::POW, args[0], args[1]);
+  if (name == "pow" && args.size() == 2) return settle(binary(schema::BinaryOp::POW, args[0], args[1]));
   if (name == "divmod" && args.size() == 2) {
     for (auto& arg : args) {
       if (arg.type != Types::FLOAT && !isPlainInt(arg.type)) decline("divmod of " + types.show(arg.type) + " is not compiled");

@@ -41,7 +41,7 @@ enum class Op : uint8_t {
   TO_BITS, FROM_BITS,         // a leaf as a 64-bit integer and back (`prim` says to what)
   // control
   GUARD,                      // args[0] must hold; guard: which
-  GUARD_WARNING,              // args: result, a, b of a numpy scalar operation: it would not have warned
+  GUARD_WARNING,              // args: last, then result, a, b of each numpy scalar operation: none would have warned; last finite says so
   FAIL,
   IF,                         // args[0]; bodies: then, else
   BLOCK, LOOP,                // bodies[0]; imm: label

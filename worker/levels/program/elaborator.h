@@ -21,6 +21,9 @@ struct Value {
   // Known while compiling.
   std::optional<int64_t> constInt;
   std::optional<double> constFloat;
+  // numpy additions and products inside this value that have not been checked for a warning yet: result, operands. A result that is
+  // not finite stays not finite through further ones, so one look at the last covers all while it is finite.
+  std::vector<ValueId> unchecked;
 };
 
 // Nothing runs past here: the path gave the call back, returned or jumped. Ends the elaboration of the statement list it is in.
@@ -195,6 +198,8 @@ class FunctionElaborator {
 
   // ---- expressions: expressions.cpp --------------------------------------------------------------------------------------
   Value expression(Expression expression);
+  Value unsettled(Expression expression);     // as expression(), but Value::unchecked may be left
+  Value settle(Value value);
   Value none() { return {Types::NONE, {}}; }
   Value boolean(ValueId leaf) { return {Types::BOOL, {leaf}}; }
   Value integer(ValueId leaf) { return {Types::INT, {leaf}}; }
@@ -221,7 +226,7 @@ class FunctionElaborator {
   Value compareTuples(schema::CompareOp op, const Value& left, const Value& right);
   ValueId compareIntFloat(schema::CompareOp op, ValueId integerLeaf, ValueId floatLeaf);
   ValueId trueDivide(ValueId a, ValueId b);
-  void guardWarning(ValueId result, ValueId a, ValueId b);
+  void guardWarnings(ValueId last, const std::vector<ValueId>& operations);
   bool isNumber(Type type) const;
   bool isPlainInt(Type type) const { return type == Types::INT || type == Types::BOOL; }
   bool isFloatLike(Type type) const { return type == Types::FLOAT || types.isScalar(type, DType::F64); }

@@ -15,7 +15,15 @@ Value FunctionElaborator::fromBinding(const Binding& binding) {
 
 const Binding& FunctionElaborator::refOf(const Value& value) const { return owner.refs[types[value.type].ref]; }
 
-Value FunctionElaborator::expression(Expression expression) {
+Value FunctionElaborator::expression(Expression expression) { return settle(unsettled(expression)); }
+
+Value FunctionElaborator::settle(Value value) {
+  if (!value.unchecked.empty()) guardWarnings(value.leaves[0], value.unchecked);
+  value.unchecked.clear();
+  return value;
+}
+
+Value FunctionElaborator::unsettled(Expression expression) {
   line = expression.getLine();
   auto made = [&]() -> Value {
     switch (expression.which()) {
@@ -41,8 +49,10 @@ Value FunctionElaborator::expression(Expression expression) {
       case schema::Expression::BINARY: {
         auto parts = expression.getBinary();
         // [x] * n and list + list make a list, whose site is this expression.
-        auto left = this->expression(parts.getLeft());
-        auto right = this->expression(parts.getRight());
+        auto op = parts.getOp();
+        bool spreads = op == schema::BinaryOp::ADD || op == schema::BinaryOp::SUB || op == schema::BinaryOp::MUL;
+        auto left = spreads ? unsettled(parts.getLeft()) : this->expression(parts.getLeft());
+        auto right = spreads ? unsettled(parts.getRight()) : this->expression(parts.getRight());
         line = expression.getLine();
         bool leftList = types.is(left.type, Kind::LIST), rightList = types.is(right.type, Kind::LIST);
         if (parts.getOp() == schema::BinaryOp::MUL && leftList && isPlainInt(right.type)) return listRepeat(left, right, expression.getId());

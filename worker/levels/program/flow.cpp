@@ -23,6 +23,7 @@ uint32_t FunctionElaborator::slotsOf(uint32_t variable, Type type) {
 }
 
 void FunctionElaborator::assign(uint32_t variable, const Value& value) {
+  if (!value.unchecked.empty()) guardWarnings(value.leaves[0], value.unchecked);
   auto slot = slotsOf(variable, value.type);
   for (auto leaf : value.leaves) emitVoid(Op::STORE, {leaf}, {.imm = slot++});
   if (env.size() <= variable) env.resize(variable + 1, Types::UNBOUND);

@@ -96,9 +96,10 @@ void FunctionElaborator::augment(Statement statement) {
   auto target = parts.getTarget();
   auto apply = [&](const Value& before) {
     if (types.is(before.type, Kind::LIST)) decline("changing a list by an augmented assignment is not compiled yet");
-    auto with = expression(parts.getWith());
+    bool spreads = parts.getOp() == schema::BinaryOp::ADD || parts.getOp() == schema::BinaryOp::SUB || parts.getOp() == schema::BinaryOp::MUL;
+    auto with = spreads ? unsettled(parts.getWith()) : expression(parts.getWith());
     line = statement.getLine();
-    return binary(parts.getOp(), before, with);
+    return settle(binary(parts.getOp(), before, with));
   };
   if (target.isLocal()) {
     std::string name = target.getLocal().cStr();
