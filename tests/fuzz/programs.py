@@ -60,7 +60,7 @@ class Generator:
         if kind == 7:
             return f"({a()} {self.pick('<<', '>>')} {self.pick('1', '2', '5', '62', f'({b()}) % 70', f'({b()}) % 70 - 3')})"
         if kind == 8:
-            return f"({a()} ** {self.pick('2', '3', '0', '1', '5', '-1')})"
+            return f"(({a()} % 10007) ** {self.pick('2', '3', '0', '1', '5', '-1')})"
         if kind == 9:
             return f"{self.pick('int', 'round', 'abs', 'int')}({self.number(deep - 1)})"
         if kind == 10:
@@ -124,6 +124,10 @@ class Generator:
         lists = self.names("l")
         return f"{self.pick('any', 'all')}(v > {self.float_(0)} for v in {self.r.choice(lists)})" if lists else f"bool({self.number(1)})"
 
+    def small(self, value):
+        """Inside loops integers that are multiplied by themselves would fill the memory."""
+        return f"({value}) % 1000003" if self.loops and ("*" in value or "<<" in value) else value
+
     # ---- statements ----
 
     def block(self, count):
@@ -151,15 +155,15 @@ class Generator:
             k = self.pick("i", "f", "f", "b")
             value = {"i": self.int_, "f": self.float_, "b": self.bool_}[k]()
             name = self.target(k)
-            self.emit(f"{name} = {value}")
+            self.emit(f"{name} = {self.small(value) if k == 'i' else value}")
             self.variables[name] = k
         elif kind < 7:
             numbers = [n for n in self.names("i") + self.names("f") if n not in self.readonly]
             if numbers:
                 name = self.r.choice(numbers)
                 is_int = self.variables[name] == "i"
-                value = self.int_(2) if is_int and self.chance(0.8) else self.number(2)
-                self.emit(f"{name} {self.pick('+', '-', '*', '+', '-')}= {value}")
+                value = self.small(self.int_(2)) if is_int and self.chance(0.8) else self.float_(2)
+                self.emit(f"{name} {self.pick('+', '-', '+', '-') if self.loops else '*'}= {value}")
         elif kind == 7 and self.depth < 3:
             self.emit(f"if {self.bool_()}:")
             self.block(self.r.randint(1, 2))
