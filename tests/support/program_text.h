@@ -69,9 +69,13 @@ class ProgramText final : public program::Bindings {
     if (name == "math") return {.what = program::Binding::MODULE, .name = name};
     return {.what = program::Binding::BUILTIN, .name = name};
   }
-  program::Binding attribute(const std::string&, const std::string& name) override { return {.what = program::Binding::MATH, .name = name}; }
+  program::Binding attribute(const std::string&, const std::string& name) override {
+    return {.what = program::Binding::MATH, .name = name};
+  }
   program::Binding defaultOf(uint32_t, uint32_t) override { return {.what = program::Binding::OTHER}; }
-  schema::Function::Reader function(uint32_t index) override { return functions[index]->getRoot<schema::Function>().asReader(); }
+  schema::Function::Reader function(uint32_t index) override {
+    return functions[index]->getRoot<schema::Function>().asReader();
+  }
 
  private:
   std::vector<std::unique_ptr<capnp::MallocMessageBuilder>> functions;
@@ -148,14 +152,16 @@ class ProgramText final : public program::Bindings {
   }
   static const std::map<std::string, schema::BinaryOp>& binaryOps() {
     using Op = schema::BinaryOp;
-    static const std::map<std::string, Op> ops = {{"+", Op::ADD},   {"-", Op::SUB},     {"*", Op::MUL},     {"/", Op::DIV},
-                                                  {"//", Op::FLOOR_DIV}, {"%", Op::MOD}, {"**", Op::POW}, {"<<", Op::LSHIFT},
-                                                  {">>", Op::RSHIFT}, {"&", Op::BIT_AND}, {"|", Op::BIT_OR}, {"^", Op::BIT_XOR}};
+    static const std::map<std::string, Op> ops = {{"+", Op::ADD},     {"-", Op::SUB},        {"*", Op::MUL},
+                                                  {"/", Op::DIV},     {"//", Op::FLOOR_DIV}, {"%", Op::MOD},
+                                                  {"**", Op::POW},    {"<<", Op::LSHIFT},    {">>", Op::RSHIFT},
+                                                  {"&", Op::BIT_AND}, {"|", Op::BIT_OR},     {"^", Op::BIT_XOR}};
     return ops;
   }
   static const std::map<std::string, schema::CompareOp>& compareOps() {
     using Op = schema::CompareOp;
-    static const std::map<std::string, Op> ops = {{"==", Op::EQ}, {"!=", Op::NE}, {"<", Op::LT}, {"<=", Op::LE}, {">", Op::GT}, {">=", Op::GE}};
+    static const std::map<std::string, Op> ops = {{"==", Op::EQ}, {"!=", Op::NE}, {"<", Op::LT},
+                                                  {"<=", Op::LE}, {">", Op::GT},  {">=", Op::GE}};
     return ops;
   }
   void atom(const std::string& text, schema::Expression::Builder to) {

@@ -93,4 +93,9 @@ bool call(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* nam
 
 const Api api = {declines, call};
 
+const JitFunction* functionKnown(PyObject* callable) {
+  auto found = table().rows.find(callable);
+  return found == table().rows.end() ? nullptr : found->second.function.get();
+}
+
 }  // namespace epochly::ext::jit

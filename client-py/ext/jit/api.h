@@ -13,9 +13,14 @@ struct Api {
   const char* (*declines)(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names);
   // True: it ran, `result` is its value, or null with an exception set. False: it gave the call back, `reason` says why, and
   // nothing visible has happened.
-  bool (*call)(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result, const char*& reason);
+  bool (*call)(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result,
+               const char*& reason);
 };
 
 extern const Api api;
+
+class JitFunction;
+// What calls through the Api made of `callable`; null before the first.
+const JitFunction* functionKnown(PyObject* callable);
 
 }  // namespace epochly::ext::jit

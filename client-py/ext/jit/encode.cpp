@@ -16,14 +16,16 @@ using Statement = schema::Statement;
 struct Malformed {};
 
 PyObject* item(PyObject* sequence, Py_ssize_t at) {
-  PyObject* found = PyTuple_Check(sequence)   ? (at < PyTuple_GET_SIZE(sequence) ? PyTuple_GET_ITEM(sequence, at) : nullptr)
+  PyObject* found = PyTuple_Check(sequence)  ? (at < PyTuple_GET_SIZE(sequence) ? PyTuple_GET_ITEM(sequence, at) : nullptr)
                     : PyList_Check(sequence) ? (at < PyList_GET_SIZE(sequence) ? PyList_GET_ITEM(sequence, at) : nullptr)
                                              : nullptr;
   if (!found) throw Malformed();
   return found;
 }
 
-Py_ssize_t sizeOf(PyObject* sequence) { return PyTuple_Check(sequence) ? PyTuple_GET_SIZE(sequence) : PyList_GET_SIZE(sequence); }
+Py_ssize_t sizeOf(PyObject* sequence) {
+  return PyTuple_Check(sequence) ? PyTuple_GET_SIZE(sequence) : PyList_GET_SIZE(sequence);
+}
 
 std::string text(PyObject* value) {
   const char* utf8 = PyUnicode_Check(value) ? PyUnicode_AsUTF8(value) : nullptr;
@@ -109,7 +111,8 @@ const std::map<std::string, ExpressionWriter>& expressionWriters() {
        }},
       {"and", [](PyObject* n, Expression::Builder to) { writeAll(item(n, 3), [&](size_t c) { return to.initAnd(c); }); }},
       {"or", [](PyObject* n, Expression::Builder to) { writeAll(item(n, 3), [&](size_t c) { return to.initOr(c); }); }},
-      {"tuple", [](PyObject* n, Expression::Builder to) { writeAll(item(n, 3), [&](size_t c) { return to.initTuple(c); }); }},
+      {"tuple",
+       [](PyObject* n, Expression::Builder to) { writeAll(item(n, 3), [&](size_t c) { return to.initTuple(c); }); }},
       {"list", [](PyObject* n, Expression::Builder to) { writeAll(item(n, 3), [&](size_t c) { return to.initList(c); }); }},
       {"compare", writeCompare},
       {"conditional",

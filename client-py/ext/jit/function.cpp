@@ -118,7 +118,8 @@ bool JitFunction::encodeOnce() {
   }
   parameters = encoded->function().getParameters().size();
   plainlyCallable = true;
-  for (auto one : encoded->function().getParameters()) plainlyCallable &= one.getKind() != schema::Parameter::Kind::KEYWORD_ONLY;
+  for (auto one : encoded->function().getParameters())
+    plainlyCallable &= one.getKind() != schema::Parameter::Kind::KEYWORD_ONLY;
   return true;
 }
 
@@ -131,7 +132,8 @@ bool JitFunction::bind(PyObject* const* args, size_t nargs, PyObject* names, std
   auto& bound = store;
   bound.assign(parameters.size(), nullptr);
   for (size_t i = 0; i < nargs; i++) {
-    if (i >= parameters.size() || parameters[i].getKind() == schema::Parameter::Kind::KEYWORD_ONLY) return decline("the arguments do not fit");
+    if (i >= parameters.size() || parameters[i].getKind() == schema::Parameter::Kind::KEYWORD_ONLY)
+      return decline("the arguments do not fit");
     bound[i] = args[i];
   }
   auto named = names ? PyTuple_GET_SIZE(names) : 0;
@@ -178,8 +180,8 @@ void JitFunction::dropStale() {
 
 std::shared_ptr<Version> JitFunction::compile(Bound bound) {
   auto kinds = kindsOf(bound);
-  if (auto known = declinedKinds.find(kinds); known != declinedKinds.end() && known->second >= DECLINES_MAX) {
-    decline(declines[kinds]);
+  if (auto known = declinedKinds.find(kinds); known != declinedKinds.end() && known->second.first >= DECLINES_MAX) {
+    decline(known->second.second);
     return nullptr;
   }
   std::string types = kinds;
@@ -203,7 +205,8 @@ std::shared_ptr<Version> JitFunction::compile(Bound bound) {
     });
     auto& unit = *made->unit;
     made->arguments = unit.instances[0].arguments;
-    if (!canBox(unit.types, unit.instances[0].result)) throw Declined(0, "it returns " + unit.types.show(unit.instances[0].result));
+    if (!canBox(unit.types, unit.instances[0].result))
+      throw Declined(0, "it returns " + unit.types.show(unit.instances[0].result));
     made->result = unit.instances[0].result;
     made->resultLeaves = unit.types.leaves(made->result).size();
     for (auto type : made->arguments) made->argumentLeaves += unit.types.leaves(type).size();
@@ -226,8 +229,9 @@ std::shared_ptr<Version> JitFunction::compile(Bound bound) {
     }
   } catch (Declined& declined) {
     decline(declined.reason, declined.line);
-    declines[types] = declines[kinds] = why;
-    declinedKinds[kinds]++;
+    declines[types] = why;
+    declinedKinds[kinds].first++;
+    declinedKinds[kinds].second = why;
     declineAssumptions = std::move(made->assumptions);
     return nullptr;
   }
@@ -244,7 +248,8 @@ void JitFunction::failed(Version& version, int32_t guard) {
   decline("this call went back to CPython: " + which.reason, which.line);
 }
 
-Ran JitFunction::execute(Version& version, Marshal& marshal, epochly::jit::Context& context, const uint64_t* arguments, PyObject*& result) {
+Ran JitFunction::execute(Version& version, Marshal& marshal, epochly::jit::Context& context, const uint64_t* arguments,
+                         PyObject*& result) {
   auto& released = reinterpret_cast<Released&>(context);
   Leaves leaves(version.resultLeaves);
   if (!marshal.keepArrays()) {
@@ -305,7 +310,8 @@ bool JitFunction::givenUp() {
   for (auto& version : versions) {
     if (version->failuresInARow < FAILURES_MAX) continue;
     auto& which = version->unit->guards[version->lastGuard];
-    decline("given up after " + std::to_string(FAILURES_MAX) + " calls in a row went back to CPython: " + which.reason, which.line);
+    decline("given up after " + std::to_string(FAILURES_MAX) + " calls in a row went back to CPython: " + which.reason,
+            which.line);
     return true;
   }
   return false;

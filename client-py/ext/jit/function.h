@@ -33,7 +33,7 @@ struct Version {
   program::Type result = 0;
   size_t argumentLeaves = 0;
   size_t resultLeaves = 0;
-  bool releases = false;      // runs without the GIL
+  bool releases = false;  // runs without the GIL
   uint64_t runs = 0;
   uint64_t failures = 0;
   uint32_t failuresInARow = 0;
@@ -69,9 +69,9 @@ class JitFunction {
   Reference encodedCode;  // the code object that `encoded` is of
   size_t parameters = 0;
   bool plainlyCallable = false;  // no keyword-only parameters: so many positional arguments are all of them
-  std::vector<std::shared_ptr<Version>> versions;  // the last used first
-  std::map<std::string, std::string> declines;     // by argument types: the reason, with its line
-  std::map<std::string, uint32_t> declinedKinds;
+  std::vector<std::shared_ptr<Version>> versions;                         // the last used first
+  std::map<std::string, std::string> declines;                            // by argument types: the reason, with its line
+  std::map<std::string, std::pair<uint32_t, std::string>> declinedKinds;  // how often, the last reason
   Assumptions declineAssumptions;
   std::string why;
   uint32_t whyLine = 0;
@@ -84,7 +84,8 @@ class JitFunction {
   std::shared_ptr<Version> compile(Bound bound);
   // False: the arguments are of other types.
   bool run(Version& version, Bound bound, Ran& ran, PyObject*& result);
-  Ran execute(Version& version, class Marshal& marshal, epochly::jit::Context& context, const uint64_t* arguments, PyObject*& result);
+  Ran execute(Version& version, class Marshal& marshal, epochly::jit::Context& context, const uint64_t* arguments,
+              PyObject*& result);
   void failed(Version& version, int32_t guard);
   void dropStale();
   bool givenUp();

@@ -28,15 +28,24 @@ T scalarValue(PyObject* object) {
 
 uint64_t scalarLeaf(PyObject* object, DType dtype) {
   switch (dtype) {
-    case DType::BOOL: return scalarValue<uint8_t>(object) != 0;
-    case DType::I8: return static_cast<int64_t>(scalarValue<int8_t>(object));
-    case DType::I16: return static_cast<int64_t>(scalarValue<int16_t>(object));
-    case DType::I32: return static_cast<int64_t>(scalarValue<int32_t>(object));
-    case DType::U8: return scalarValue<uint8_t>(object);
-    case DType::U16: return scalarValue<uint16_t>(object);
-    case DType::U32: return scalarValue<uint32_t>(object);
-    case DType::F32: return bitsOf(scalarValue<float>(object));
-    default: return scalarValue<uint64_t>(object);
+    case DType::BOOL:
+      return scalarValue<uint8_t>(object) != 0;
+    case DType::I8:
+      return static_cast<int64_t>(scalarValue<int8_t>(object));
+    case DType::I16:
+      return static_cast<int64_t>(scalarValue<int16_t>(object));
+    case DType::I32:
+      return static_cast<int64_t>(scalarValue<int32_t>(object));
+    case DType::U8:
+      return scalarValue<uint8_t>(object);
+    case DType::U16:
+      return scalarValue<uint16_t>(object);
+    case DType::U32:
+      return scalarValue<uint32_t>(object);
+    case DType::F32:
+      return bitsOf(scalarValue<float>(object));
+    default:
+      return scalarValue<uint64_t>(object);
   }
 }
 
@@ -82,25 +91,30 @@ bool Marshal::load(PyObject* object, Type type, uint64_t*& leaf) {
       if (Py_TYPE(object) != &PyFloat_Type) return false;
       *leaf++ = bitsOf(PyFloat_AS_DOUBLE(object));
       return true;
-    case Kind::INT: return loadInt(object, *leaf++);
+    case Kind::INT:
+      return loadInt(object, *leaf++);
     case Kind::BOOL:
       if (Py_TYPE(object) != &PyBool_Type) return false;
       *leaf++ = object == Py_True;
       return true;
-    case Kind::NONE: return object == Py_None;
+    case Kind::NONE:
+      return object == Py_None;
     case Kind::SCALAR:
       if (Py_TYPE(object) != NumpyTypes::get().scalar[static_cast<int>(data.dtype)]) return false;
       *leaf++ = scalarLeaf(object, data.dtype);
       return true;
     case Kind::TUPLE: {
-      if (Py_TYPE(object) != &PyTuple_Type || PyTuple_GET_SIZE(object) != static_cast<Py_ssize_t>(data.parts.size())) return false;
+      if (Py_TYPE(object) != &PyTuple_Type || PyTuple_GET_SIZE(object) != static_cast<Py_ssize_t>(data.parts.size()))
+        return false;
       for (size_t i = 0; i < types[type].parts.size(); i++) {
         if (!load(PyTuple_GET_ITEM(object, i), types[type].parts[i], leaf)) return false;
       }
       return true;
     }
-    case Kind::LIST: return loadList(object, type, leaf);
-    case Kind::ARRAY: return loadArray(object, type, leaf);
+    case Kind::LIST:
+      return loadList(object, type, leaf);
+    case Kind::ARRAY:
+      return loadArray(object, type, leaf);
     case Kind::UNION: {
       auto width = types.leaves(type).size();
       auto count = types[type].parts.size();
@@ -114,7 +128,8 @@ bool Marshal::load(PyObject* object, Type type, uint64_t*& leaf) {
       }
       return false;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -235,7 +250,9 @@ bool Marshal::writeBack(const LoadedList& list) {
   auto stride = types.leaves(element).size();
   auto* native = list.native;
   auto length = static_cast<Py_ssize_t>(native->length);
-  if (PyList_GET_SIZE(list.object) > length && PyList_SetSlice(list.object, length, PyList_GET_SIZE(list.object), nullptr) < 0) return false;
+  if (PyList_GET_SIZE(list.object) > length &&
+      PyList_SetSlice(list.object, length, PyList_GET_SIZE(list.object), nullptr) < 0)
+    return false;
   for (Py_ssize_t i = 0; i < length; i++) {
     auto* leaves = native->data + i * stride;
     bool isOld = i < PyList_GET_SIZE(list.object);
@@ -267,7 +284,8 @@ PyObject* Marshal::boxList(Type type, List* list) {
   // The same list twice in a result is one object.
   list->origin = made;
   for (int64_t i = 0; i < list->length; i++) {
-    PyObject* item = element == Types::FLOAT ? PyFloat_FromDouble(std::bit_cast<double>(list->data[i])) : box(element, list->data + i * stride);
+    PyObject* item = element == Types::FLOAT ? PyFloat_FromDouble(std::bit_cast<double>(list->data[i]))
+                                             : box(element, list->data + i * stride);
     if (!item) {
       Py_DECREF(made);
       return nullptr;
@@ -281,10 +299,13 @@ PyObject* Marshal::boxArray(Type type, const uint64_t* leaves) {
   auto data = types[type];
   for (auto* view : views) {
     auto* array = reinterpret_cast<ArrayObject*>(view);
-    if (reinterpret_cast<uint64_t>(array->data) != leaves[0] || array->dims != static_cast<int>(data.dims) || elementType(array) != data.dtype) continue;
+    if (reinterpret_cast<uint64_t>(array->data) != leaves[0] || array->dims != static_cast<int>(data.dims) ||
+        elementType(array) != data.dtype)
+      continue;
     bool whole = true;
     for (uint32_t i = 0; i < data.dims; i++) {
-      whole &= leaves[1 + i] == static_cast<uint64_t>(array->shape[i]) && leaves[1 + data.dims + i] == static_cast<uint64_t>(array->strides[i]);
+      whole &= leaves[1 + i] == static_cast<uint64_t>(array->shape[i]) &&
+               leaves[1 + data.dims + i] == static_cast<uint64_t>(array->strides[i]);
     }
     if (whole) return Py_NewRef(view);
   }
@@ -294,7 +315,7 @@ PyObject* Marshal::boxArray(Type type, const uint64_t* leaves) {
 PyObject* Marshal::boxScalar(DType dtype, uint64_t leaf) {
   auto& numpy = NumpyTypes::get();
   if (dtype == DType::BOOL) return Py_NewRef(leaf & 1 ? numpy.trueObject : numpy.falseObject);
-  Reference plain(dtype >= DType::F32      ? PyFloat_FromDouble(std::bit_cast<double>(leaf))
+  Reference plain(dtype >= DType::F32   ? PyFloat_FromDouble(std::bit_cast<double>(leaf))
                   : dtype == DType::U64 ? PyLong_FromUnsignedLongLong(leaf)
                                         : PyLong_FromLongLong(leaf));
   if (!plain) return nullptr;
@@ -304,14 +325,22 @@ PyObject* Marshal::boxScalar(DType dtype, uint64_t leaf) {
 PyObject* Marshal::box(Type type, const uint64_t* leaves) {
   auto data = types[type];
   switch (data.kind) {
-    case Kind::NONE: return Py_NewRef(Py_None);
-    case Kind::BOOL: return Py_NewRef(*leaves & 1 ? Py_True : Py_False);
-    case Kind::INT: return PyLong_FromLongLong(static_cast<int64_t>(*leaves));
-    case Kind::FLOAT: return PyFloat_FromDouble(std::bit_cast<double>(*leaves));
-    case Kind::SCALAR: return boxScalar(data.dtype, *leaves);
-    case Kind::LIST: return boxList(type, reinterpret_cast<List*>(*leaves));
-    case Kind::ARRAY: return boxArray(type, leaves);
-    case Kind::UNION: return box(data.parts[leaves[0]], leaves + 1);
+    case Kind::NONE:
+      return Py_NewRef(Py_None);
+    case Kind::BOOL:
+      return Py_NewRef(*leaves & 1 ? Py_True : Py_False);
+    case Kind::INT:
+      return PyLong_FromLongLong(static_cast<int64_t>(*leaves));
+    case Kind::FLOAT:
+      return PyFloat_FromDouble(std::bit_cast<double>(*leaves));
+    case Kind::SCALAR:
+      return boxScalar(data.dtype, *leaves);
+    case Kind::LIST:
+      return boxList(type, reinterpret_cast<List*>(*leaves));
+    case Kind::ARRAY:
+      return boxArray(type, leaves);
+    case Kind::UNION:
+      return box(data.parts[leaves[0]], leaves + 1);
     case Kind::RANGE:
       return PyObject_CallFunction(reinterpret_cast<PyObject*>(&PyRange_Type), "LLL", static_cast<long long>(leaves[0]),
                                    static_cast<long long>(leaves[1]), static_cast<long long>(leaves[2]));
@@ -329,7 +358,8 @@ PyObject* Marshal::box(Type type, const uint64_t* leaves) {
       }
       return made;
     }
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 
@@ -338,7 +368,8 @@ bool canBox(Types& types, Type type) {
   switch (data.kind) {
     case Kind::REF:
     case Kind::UNBOUND:
-    case Kind::NEVER: return false;
+    case Kind::NEVER:
+      return false;
     case Kind::TUPLE:
     case Kind::UNION:
       for (auto part : data.parts) {
@@ -349,7 +380,8 @@ bool canBox(Types& types, Type type) {
       auto element = types(data.ref).element;
       return element == Types::NEVER || canBox(types, element);
     }
-    default: return true;
+    default:
+      return true;
   }
 }
 

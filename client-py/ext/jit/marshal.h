@@ -40,9 +40,9 @@ class Marshal {
   };
   program::Types& types;
   epochly::jit::Context& context;
-  std::vector<LoadedList> lists;   // that the code may write
-  std::vector<KeptArray> arrays;   // likewise
-  std::vector<PyObject*> views;    // every array argument: a result that is one of them is that object
+  std::vector<LoadedList> lists;  // that the code may write
+  std::vector<KeptArray> arrays;  // likewise
+  std::vector<PyObject*> views;   // every array argument: a result that is one of them is that object
 
   bool loadList(PyObject* object, program::Type type, uint64_t*& leaf);
   bool loadArray(PyObject* object, program::Type type, uint64_t*& leaf);

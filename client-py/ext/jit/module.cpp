@@ -12,6 +12,39 @@ namespace epochly::ext::jit {
 
 namespace {
 
+nb::list versionsOf(const JitFunction& function) {
+  nb::list result;
+  for (auto& version : function.all()) {
+    auto& unit = *version->unit;
+    nb::dict one;
+    nb::list types;
+    for (auto type : version->arguments) types.append(unit.types.show(type));
+    one["arguments"] = types;
+    one["returns"] = unit.types.show(unit.instances[0].result);
+    one["runs"] = version->runs;
+    one["given_back"] = version->failures;
+    one["infer_ms"] = version->elaborateNs / 1e6;
+    one["compile_ms"] = version->code->compileNs / 1e6;
+    result.append(one);
+  }
+  return result;
+}
+
+nb::dict declinesOf(const JitFunction& function) {
+  nb::dict result;
+  for (auto& [types, reason] : function.declined()) result[types.c_str()] = reason;
+  return result;
+}
+
+// What calls through optimize() made of a function.
+nb::dict known(nb::object callable) {
+  nb::dict result;
+  auto* function = functionKnown(callable.ptr());
+  result["versions"] = function ? versionsOf(*function) : nb::list();
+  result["declined"] = function ? declinesOf(*function) : nb::dict();
+  return result;
+}
+
 // A function at level 2, callable: compiled where it can be, else in CPython. What optimize() uses is JitFunction itself; this one
 // is for epochly.inspect() and the tests.
 class Jit {
@@ -26,8 +59,10 @@ class Jit {
       case Ran::RETURNED:
         declined = "";
         return nb::steal(result);
-      case Ran::RAISED: throw nb::python_error();
-      default: break;
+      case Ran::RAISED:
+        throw nb::python_error();
+      default:
+        break;
     }
     declined = jit.reason();
     result = PyObject_Call(function.ptr(), args.ptr(), kwargs.ptr());
@@ -62,29 +97,8 @@ class Jit {
     return result;
   }
 
-  nb::list versions() {
-    nb::list result;
-    for (auto& version : jit.all()) {
-      auto& unit = *version->unit;
-      nb::dict one;
-      nb::list types;
-      for (auto type : version->arguments) types.append(unit.types.show(type));
-      one["arguments"] = types;
-      one["returns"] = unit.types.show(unit.instances[0].result);
-      one["runs"] = version->runs;
-      one["given_back"] = version->failures;
-      one["infer_ms"] = version->elaborateNs / 1e6;
-      one["compile_ms"] = version->code->compileNs / 1e6;
-      result.append(one);
-    }
-    return result;
-  }
-
-  nb::dict declines() {
-    nb::dict result;
-    for (auto& [types, reason] : jit.declined()) result[types.c_str()] = reason;
-    return result;
-  }
+  nb::list versions() { return versionsOf(jit); }
+  nb::dict declines() { return declinesOf(jit); }
 
   nb::object function;
   std::string declined;  // why the last call ran in CPython; empty: it ran compiled
@@ -112,6 +126,7 @@ NB_MODULE(_jit, m) {
   using epochly::ext::jit::Jit;
   nb::set_leak_warnings(false);  // functions that the table of compiled code holds live until the process ends
   m.attr("_api") = nb::capsule(&epochly::ext::jit::api, epochly::ext::jit::API_NAME);
+  m.def("known", &epochly::ext::jit::known);
   nb::class_<Jit>(m, "Jit", "A function at level 2: compiled where it can be, else in CPython.")
       .def(nb::init<nb::object, bool>(), nb::arg("function"), nb::arg("fastmath") = false)
       .def("__call__", &Jit::call)

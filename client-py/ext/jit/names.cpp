@@ -15,7 +15,7 @@ Binding other(std::string what) { return {.what = Binding::OTHER, .name = std::m
 
 const char* builtinType(PyObject* object) {
   static const std::pair<PyTypeObject*, const char*> TYPES[] = {
-      {&PyRange_Type, "range"}, {&PyEnum_Type, "enumerate"}, {&PyZip_Type, "zip"}, {&PyReversed_Type, "reversed"},
+      {&PyRange_Type, "range"}, {&PyEnum_Type, "enumerate"}, {&PyZip_Type, "zip"},   {&PyReversed_Type, "reversed"},
       {&PyLong_Type, "int"},    {&PyFloat_Type, "float"},    {&PyBool_Type, "bool"}, {&PyList_Type, "list"},
   };
   for (auto& [type, name] : TYPES) {
@@ -38,12 +38,14 @@ void Assumptions::ofDict(PyObject* dict, PyObject* key, PyObject* value) {
   entries.push_back({Reference::borrowed(dict), Reference::borrowed(key), PyObject_Hash(key), Reference::borrowed(value)});
 }
 
-void Assumptions::ofCell(PyObject* cell, PyObject* value) { cells.push_back({Reference::borrowed(cell), Reference::borrowed(value)}); }
+void Assumptions::ofCell(PyObject* cell, PyObject* value) {
+  cells.push_back({Reference::borrowed(cell), Reference::borrowed(value)});
+}
 
 void Assumptions::ofFunction(PyObject* function) {
   auto* f = reinterpret_cast<PyFunctionObject*>(function);
-  functions.push_back({Reference::borrowed(function), Reference::borrowed(f->func_code), Reference::borrowed(f->func_defaults),
-                       Reference::borrowed(f->func_kwdefaults)});
+  functions.push_back({Reference::borrowed(function), Reference::borrowed(f->func_code),
+                       Reference::borrowed(f->func_defaults), Reference::borrowed(f->func_kwdefaults)});
 }
 
 bool Assumptions::hold() const {

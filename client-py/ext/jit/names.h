@@ -17,7 +17,7 @@ class Assumptions {
   bool hold() const;
   void ofDict(PyObject* dict, PyObject* key, PyObject* value);  // null: not there
   void ofCell(PyObject* cell, PyObject* value);
-  void ofFunction(PyObject* function);                          // its code and defaults
+  void ofFunction(PyObject* function);  // its code and defaults
 
  private:
   struct Entry {

@@ -27,7 +27,8 @@ uint16_t versionOf(PyObject* module) {
 }
 
 void load(NumpyTypes& types, PyObject* module) {
-  static const char* const NAMES[] = {"bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"};
+  static const char* const NAMES[] = {"bool_",  "int8",   "int16",  "int32",   "int64",  "uint8",
+                                      "uint16", "uint32", "uint64", "float32", "float64"};
   for (int i = 0; i < 11; i++) types.scalar[i] = typeNamed(module, NAMES[i]);
   types.trueObject = PyObject_GetAttrString(module, "True_");
   types.falseObject = PyObject_GetAttrString(module, "False_");
@@ -43,7 +44,8 @@ const NumpyTypes& NumpyTypes::get() {
   if (!types.array) {
     PyObject* module = PyDict_GetItemString(PyImport_GetModuleDict(), "numpy");
     // A module that is still being imported has no ndarray yet.
-    if (module && PyObject_HasAttrString(module, "ndarray") && PyObject_HasAttrString(module, "float64")) load(types, module);
+    if (module && PyObject_HasAttrString(module, "ndarray") && PyObject_HasAttrString(module, "float64"))
+      load(types, module);
   }
   return types;
 }
@@ -58,20 +60,34 @@ std::optional<DType> NumpyTypes::scalarType(PyTypeObject* type) const {
 
 std::optional<DType> elementType(const ArrayObject* array) {
   auto* descr = array->descr;
-  if (!(array->flags & ArrayObject::ALIGNED) || (descr->byteorder != '=' && descr->byteorder != '|' && descr->byteorder != '<')) return {};
+  if (!(array->flags & ArrayObject::ALIGNED) ||
+      (descr->byteorder != '=' && descr->byteorder != '|' && descr->byteorder != '<'))
+    return {};
   switch (descr->typeNumber) {  // NPY_TYPES; 9 and 10, long long, have scalar types of their own
-    case 0: return DType::BOOL;
-    case 1: return DType::I8;
-    case 2: return DType::U8;
-    case 3: return DType::I16;
-    case 4: return DType::U16;
-    case 5: return DType::I32;
-    case 6: return DType::U32;
-    case 7: return DType::I64;
-    case 8: return DType::U64;
-    case 11: return DType::F32;
-    case 12: return DType::F64;
-    default: return {};
+    case 0:
+      return DType::BOOL;
+    case 1:
+      return DType::I8;
+    case 2:
+      return DType::U8;
+    case 3:
+      return DType::I16;
+    case 4:
+      return DType::U16;
+    case 5:
+      return DType::I32;
+    case 6:
+      return DType::U32;
+    case 7:
+      return DType::I64;
+    case 8:
+      return DType::U64;
+    case 11:
+      return DType::F32;
+    case 12:
+      return DType::F64;
+    default:
+      return {};
   }
 }
 

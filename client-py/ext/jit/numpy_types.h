@@ -10,8 +10,7 @@
 namespace epochly::ext::jit {
 
 struct ArrayDescr {
-  PyObject_HEAD
-  PyTypeObject* typeobj;
+  PyObject_HEAD PyTypeObject* typeobj;
   char kind;
   char type;
   char byteorder;
@@ -20,8 +19,7 @@ struct ArrayDescr {
 };
 
 struct ArrayObject {
-  PyObject_HEAD
-  char* data;
+  PyObject_HEAD char* data;
   int dims;
   Py_ssize_t* shape;
   Py_ssize_t* strides;
@@ -38,7 +36,7 @@ struct NumpyTypes {
   PyTypeObject* scalar[11] = {};  // by DType
   PyObject* trueObject = nullptr;
   PyObject* falseObject = nullptr;
-  uint16_t version = 0;           // major << 8 | minor
+  uint16_t version = 0;  // major << 8 | minor
 
   static const NumpyTypes& get();
   std::optional<program::DType> scalarType(PyTypeObject* type) const;

@@ -65,13 +65,14 @@ void noteOutcome(Function* f, Block& block, levels::Engines::Pick& pick, Nanos n
 
 // The level that a call ran at in the end. If the engine gave it back, what was noted of it when it began is put right.
 Level noteGivenBack(Function* f, Block& block, Level asked, const levels::Engines::Pick& pick, PythonCall& call) {
-  KJ_IF_MAYBE(reason, call.givenBack) {
+  KJ_IF_MAYBE (reason, call.givenBack) {
     kj::Vector<run::Decline> declined;
     if (pick.standing != nullptr) {
       for (auto& d : pick.standing->declined) declined.add(run::Decline{d.level, kj::str(d.reason)});
     }
     declined.add(run::Decline{pick.engine.level(), kj::str(*reason)});
-    f->ledger->note(block, kj::heap<run::Outcome>(run::Outcome{asked, Level::MONITOR, declined.releaseAsArray()}), wallNow());
+    f->ledger->note(block, kj::heap<run::Outcome>(run::Outcome{asked, Level::MONITOR, declined.releaseAsArray()}),
+                    wallNow());
     return Level::MONITOR;
   }
   return pick.engine.level();

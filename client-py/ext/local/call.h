@@ -29,8 +29,8 @@ class PythonCall final : public run::Invocation {
   PyObject* const* const args;
   const size_t nargsf;
   PyObject* const names;
-  PyObject* result = nullptr;          // a new reference, or null with the exception set
-  kj::Maybe<kj::String> givenBack;     // why the engine that took the call did not run it
+  PyObject* result = nullptr;       // a new reference, or null with the exception set
+  kj::Maybe<kj::String> givenBack;  // why the engine that took the call did not run it
 };
 
 // As a call of `function`, on this thread and in this process whatever its placement.

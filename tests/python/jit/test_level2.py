@@ -209,6 +209,7 @@ def spin(n):
 
 def test_ctrl_c_ends_a_compiled_loop():
     spin(10)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     sent = []
 
     def send():
@@ -221,6 +222,7 @@ def test_ctrl_c_ends_a_compiled_loop():
         spin(10**12)
     took = time.perf_counter() - sent[0]
     timer.join()
+    signal.signal(signal.SIGINT, before)
     assert took < 1.0  # 0.1 s on a machine that is not busy
 
 
@@ -327,3 +329,54 @@ def test_numpy_scalars_keep_their_types_and_warnings():
         else:
             got = compiled(a)
         assert same(got, want)
+
+
+def test_inspect_tells_types_code_and_reasons():
+    @epochly.optimize(level=2)
+    def f(x, flag):
+        if flag:
+            return x * 2
+        return x
+
+    assert "has not seen a call" in str(epochly.inspect(f))
+    f(1.5, True)
+    f("text", True)
+    seen = epochly.inspect(f)
+    assert [v["arguments"] for v in seen.versions] == [["float", "bool"]] and seen.versions[0]["returns"] == "float"
+    assert "type str" in " ".join(seen.declined.values())
+    code = epochly.inspect(f, 2, False)
+    assert code.returns == "int" and "define" in code.llvm and "ret" in code.assembly and "mul_checked" in code.typed[0]
+
+
+def test_a_function_made_again_and_again_is_not_compiled_every_time():
+    made = []
+    for i in range(40):
+        @epochly.optimize(level=2)
+        def f(x):
+            return x + i
+
+        assert f(1) == 1 + i
+        made.append(level_of(f))
+    assert made[0] == 2 and made[-1] == 0
+
+
+def test_methods_generators_and_classes_run_as_they_are():
+    class Account:
+        rate = 2
+
+        @epochly.optimize(level=2)
+        def interest(self, x):
+            return x * self.rate
+
+        @epochly.optimize(level=2)
+        @staticmethod
+        def twice(x):
+            return 2 * x
+
+    @epochly.optimize(level=2)
+    def count(n):
+        for i in range(n):
+            yield i
+
+    assert Account().interest(3) == 6 and Account.twice(4) == 8 and list(count(3)) == [0, 1, 2]
+    assert "Account is not compiled" in reasons_of(Account.interest)

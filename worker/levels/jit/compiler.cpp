@@ -70,7 +70,8 @@ class Engine {
         machine(take(hostMachine().createTargetMachine())) {
     orc::SymbolMap symbols;
     for (auto& symbol : runtimeSymbols()) {
-      symbols[jit->mangleAndIntern(symbol.name)] = {orc::ExecutorAddr::fromPtr(symbol.address), llvm::JITSymbolFlags::Exported};
+      symbols[jit->mangleAndIntern(symbol.name)] = {orc::ExecutorAddr::fromPtr(symbol.address),
+                                                    llvm::JITSymbolFlags::Exported};
     }
     check(jit->getMainJITDylib().define(orc::absoluteSymbols(std::move(symbols))));
   }

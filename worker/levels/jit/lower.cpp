@@ -36,8 +36,17 @@ class FunctionLowering {
  public:
   FunctionLowering(llvm::Module& module, Unit& unit, Instance& instance, llvm::Function& function,
                    const std::vector<llvm::Function*>& functions)
-      : module(module), unit(unit), instance(instance), function(function), functions(functions), context(module.getContext()),
-        ir(context), i64(ir.getInt64Ty()), i32(ir.getInt32Ty()), f64(ir.getDoubleTy()), ptr(ir.getPtrTy()) {
+      : module(module),
+        unit(unit),
+        instance(instance),
+        function(function),
+        functions(functions),
+        context(module.getContext()),
+        ir(context),
+        i64(ir.getInt64Ty()),
+        i32(ir.getInt32Ty()),
+        f64(ir.getDoubleTy()),
+        ptr(ir.getPtrTy()) {
     values.resize(instance.values.size());
   }
 
@@ -48,7 +57,7 @@ class FunctionLowering {
     if (fastmath) {
       llvm::FastMathFlags flags;
       flags.setFast(true);
-      flags.setNoNaNs(false);   // guards look at NaN and infinities
+      flags.setNoNaNs(false);  // guards look at NaN and infinities
       flags.setNoInfs(false);
       ir.setFastMathFlags(flags);
     }
@@ -78,18 +87,22 @@ class FunctionLowering {
   llvm::Type* const ptr;
   llvm::BasicBlock* failure = nullptr;  // gives the call back
   llvm::BasicBlock* allocas = nullptr;
-  llvm::Value* status = nullptr;        // the guard that failed
-  llvm::Value* ticks = nullptr;         // back edges since the last look at the clock
+  llvm::Value* status = nullptr;  // the guard that failed
+  llvm::Value* ticks = nullptr;   // back edges since the last look at the clock
   std::vector<llvm::Value*> values;
   std::vector<llvm::Value*> slots;
   std::map<int64_t, llvm::BasicBlock*> labels;
 
   llvm::Type* typeOf(Prim prim) {
     switch (prim) {
-      case Prim::B: return ir.getInt1Ty();
-      case Prim::I: return i64;
-      case Prim::F: return f64;
-      default: return ptr;
+      case Prim::B:
+        return ir.getInt1Ty();
+      case Prim::I:
+        return i64;
+      case Prim::F:
+        return f64;
+      default:
+        return ptr;
     }
   }
   llvm::Value* contextArg() { return function.getArg(0); }
@@ -232,8 +245,8 @@ class FunctionLowering {
     auto* rest = fma(ir.CreateFNeg(whole), b, a);
     rest = ir.CreateSelect(ir.CreateFCmpOLT(rest, realConst(0)), ir.CreateFAdd(rest, b), rest);
     auto* fast = ir.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, rest, x);
-    auto* usual = ir.CreateAnd(ir.CreateFCmpOLT(quotient, realConst(FMOD_QUOTIENT_MAX)),
-                               within(b, FMOD_DIVISOR_MIN, __builtin_inf()));
+    auto* usual =
+        ir.CreateAnd(ir.CreateFCmpOLT(quotient, realConst(FMOD_QUOTIENT_MAX)), within(b, FMOD_DIVISOR_MIN, __builtin_inf()));
     ir.setFastMathFlags(before);
     return either(usual, fast, [&] { return callPure("epochly_fmod", {x, y}); });
   }
@@ -308,7 +321,8 @@ class FunctionLowering {
   llvm::Value* elementAddress(llvm::Value* list, llvm::Value* index, int64_t cell) {
     auto stride = cell >> 32, leaf = cell & 0xffffffff;
     auto* data = header(list, 16, ptr);
-    auto* position = ir.CreateAdd(ir.CreateMul(index, intConst(8 * stride), "", true, true), intConst(8 * leaf), "", true, true);
+    auto* position =
+        ir.CreateAdd(ir.CreateMul(index, intConst(8 * stride), "", true, true), intConst(8 * leaf), "", true, true);
     return at(data, position);
   }
   void push(const Instruction& one) {
@@ -331,13 +345,21 @@ class FunctionLowering {
   llvm::Value* loadArray(llvm::Value* where, DType dtype) {
     auto load = [&](llvm::Type* type) { return tagged(ir.CreateLoad(type, where), Memory::ARRAY); };
     switch (dtype) {
-      case DType::F64: return load(f64);
-      case DType::F32: return ir.CreateFPExt(load(ir.getFloatTy()), f64);
-      case DType::BOOL: return ir.CreateICmpNE(load(ir.getInt8Ty()), ir.getInt8(0));
-      case DType::I64: case DType::U64: return load(i64);
-      case DType::I8: case DType::I16: case DType::I32:
+      case DType::F64:
+        return load(f64);
+      case DType::F32:
+        return ir.CreateFPExt(load(ir.getFloatTy()), f64);
+      case DType::BOOL:
+        return ir.CreateICmpNE(load(ir.getInt8Ty()), ir.getInt8(0));
+      case DType::I64:
+      case DType::U64:
+        return load(i64);
+      case DType::I8:
+      case DType::I16:
+      case DType::I32:
         return ir.CreateSExt(load(ir.getIntNTy(8 * program::bytesOf(dtype))), i64);
-      default: return ir.CreateZExt(load(ir.getIntNTy(8 * program::bytesOf(dtype))), i64);
+      default:
+        return ir.CreateZExt(load(ir.getIntNTy(8 * program::bytesOf(dtype))), i64);
     }
   }
   void storeArray(llvm::Value* value, llvm::Value* where, DType dtype) {
@@ -380,7 +402,8 @@ class FunctionLowering {
     if (depth) tagged(ir.CreateStore(depth, depthAt), Memory::CALL);
     auto* fails = newBlock("fails");
     auto* ok = newBlock("ok");
-    ir.CreateCondBr(ir.CreateICmpEQ(failed, ir.getInt32(0)), ok, fails, llvm::MDBuilder(context).createBranchWeights(1 << 20, 1));
+    ir.CreateCondBr(ir.CreateICmpEQ(failed, ir.getInt32(0)), ok, fails,
+                    llvm::MDBuilder(context).createBranchWeights(1 << 20, 1));
     ir.SetInsertPoint(fails);
     ir.CreateStore(failed, status);
     ir.CreateBr(failure);
@@ -398,13 +421,15 @@ class FunctionLowering {
   }
 
   llvm::CmpInst::Predicate intPredicate(int64_t compare) {
-    static const llvm::CmpInst::Predicate ALL[] = {llvm::CmpInst::ICMP_EQ,  llvm::CmpInst::ICMP_NE,  llvm::CmpInst::ICMP_SLT,
-                                                   llvm::CmpInst::ICMP_SLE, llvm::CmpInst::ICMP_SGT, llvm::CmpInst::ICMP_SGE};
+    static const llvm::CmpInst::Predicate ALL[] = {llvm::CmpInst::ICMP_EQ,  llvm::CmpInst::ICMP_NE,
+                                                   llvm::CmpInst::ICMP_SLT, llvm::CmpInst::ICMP_SLE,
+                                                   llvm::CmpInst::ICMP_SGT, llvm::CmpInst::ICMP_SGE};
     return ALL[compare];
   }
   llvm::CmpInst::Predicate realPredicate(int64_t compare) {
-    static const llvm::CmpInst::Predicate ALL[] = {llvm::CmpInst::FCMP_OEQ, llvm::CmpInst::FCMP_UNE, llvm::CmpInst::FCMP_OLT,
-                                                   llvm::CmpInst::FCMP_OLE, llvm::CmpInst::FCMP_OGT, llvm::CmpInst::FCMP_OGE};
+    static const llvm::CmpInst::Predicate ALL[] = {llvm::CmpInst::FCMP_OEQ, llvm::CmpInst::FCMP_UNE,
+                                                   llvm::CmpInst::FCMP_OLT, llvm::CmpInst::FCMP_OLE,
+                                                   llvm::CmpInst::FCMP_OGT, llvm::CmpInst::FCMP_OGE};
     return ALL[compare];
   }
 
@@ -413,66 +438,115 @@ class FunctionLowering {
     auto arg = [&](size_t i) { return values[one.args[i]]; };
     using namespace llvm;
     switch (one.op) {
-      case Op::CONST_B: return ir.getInt1(one.imm != 0);
-      case Op::CONST_I: return intConst(one.imm);
-      case Op::CONST_F: return realConst(one.fimm);
-      case Op::NULL_P: return ConstantPointerNull::get(ir.getPtrTy());
-      case Op::ARG: return function.getArg(1 + one.imm);
-      case Op::LOAD: return ir.CreateLoad(typeOf(one.prim), slots[one.imm]);
-      case Op::STORE: ir.CreateStore(arg(0), slots[one.imm]); return nullptr;
+      case Op::CONST_B:
+        return ir.getInt1(one.imm != 0);
+      case Op::CONST_I:
+        return intConst(one.imm);
+      case Op::CONST_F:
+        return realConst(one.fimm);
+      case Op::NULL_P:
+        return ConstantPointerNull::get(ir.getPtrTy());
+      case Op::ARG:
+        return function.getArg(1 + one.imm);
+      case Op::LOAD:
+        return ir.CreateLoad(typeOf(one.prim), slots[one.imm]);
+      case Op::STORE:
+        ir.CreateStore(arg(0), slots[one.imm]);
+        return nullptr;
 
-      case Op::ADD_CHECKED: return checked(Intrinsic::sadd_with_overflow, arg(0), arg(1), one.guard);
-      case Op::SUB_CHECKED: return checked(Intrinsic::ssub_with_overflow, arg(0), arg(1), one.guard);
-      case Op::MUL_CHECKED: return checked(Intrinsic::smul_with_overflow, arg(0), arg(1), one.guard);
-      case Op::NEG_CHECKED: return checked(Intrinsic::ssub_with_overflow, intConst(0), arg(0), one.guard);
+      case Op::ADD_CHECKED:
+        return checked(Intrinsic::sadd_with_overflow, arg(0), arg(1), one.guard);
+      case Op::SUB_CHECKED:
+        return checked(Intrinsic::ssub_with_overflow, arg(0), arg(1), one.guard);
+      case Op::MUL_CHECKED:
+        return checked(Intrinsic::smul_with_overflow, arg(0), arg(1), one.guard);
+      case Op::NEG_CHECKED:
+        return checked(Intrinsic::ssub_with_overflow, intConst(0), arg(0), one.guard);
       case Op::ABS_CHECKED:
         guard(ir.CreateICmpNE(arg(0), intConst(INT64_MIN)), one.guard);
         return ir.CreateBinaryIntrinsic(Intrinsic::abs, arg(0), ir.getTrue());
-      case Op::SHL_CHECKED: return shiftLeft(arg(0), arg(1), one.guard);
-      case Op::ADD: return ir.CreateAdd(arg(0), arg(1));
-      case Op::SUB: return ir.CreateSub(arg(0), arg(1));
-      case Op::MUL: return ir.CreateMul(arg(0), arg(1));
-      case Op::FLOOR_DIV: return floorDivide(arg(0), arg(1), one.guard);
-      case Op::FLOOR_MOD: return floorModulo(arg(0), arg(1), one.guard);
-      case Op::SHR: return ir.CreateAShr(arg(0), ir.CreateBinaryIntrinsic(Intrinsic::smin, arg(1), intConst(63)));
-      case Op::AND: return ir.CreateAnd(arg(0), arg(1));
-      case Op::OR: return ir.CreateOr(arg(0), arg(1));
-      case Op::XOR: return ir.CreateXor(arg(0), arg(1));
-      case Op::INVERT: return ir.CreateNot(arg(0));
+      case Op::SHL_CHECKED:
+        return shiftLeft(arg(0), arg(1), one.guard);
+      case Op::ADD:
+        return ir.CreateAdd(arg(0), arg(1));
+      case Op::SUB:
+        return ir.CreateSub(arg(0), arg(1));
+      case Op::MUL:
+        return ir.CreateMul(arg(0), arg(1));
+      case Op::FLOOR_DIV:
+        return floorDivide(arg(0), arg(1), one.guard);
+      case Op::FLOOR_MOD:
+        return floorModulo(arg(0), arg(1), one.guard);
+      case Op::SHR:
+        return ir.CreateAShr(arg(0), ir.CreateBinaryIntrinsic(Intrinsic::smin, arg(1), intConst(63)));
+      case Op::AND:
+        return ir.CreateAnd(arg(0), arg(1));
+      case Op::OR:
+        return ir.CreateOr(arg(0), arg(1));
+      case Op::XOR:
+        return ir.CreateXor(arg(0), arg(1));
+      case Op::INVERT:
+        return ir.CreateNot(arg(0));
       case Op::POW_INT: {
         auto* out = slot(i64);
         guard(ir.CreateICmpEQ(call("epochly_pow_int", i32, {arg(0), arg(1), out}), ir.getInt32(0)), one.guard);
         return ir.CreateLoad(i64, out);
       }
 
-      case Op::FADD: return ir.CreateFAdd(arg(0), arg(1));
-      case Op::FSUB: return ir.CreateFSub(arg(0), arg(1));
-      case Op::FMUL: return ir.CreateFMul(arg(0), arg(1));
-      case Op::FDIV: return ir.CreateFDiv(arg(0), arg(1));
-      case Op::FNEG: return ir.CreateFNeg(arg(0));
-      case Op::FABS: return fabs(arg(0));
-      case Op::FSQRT: return ir.CreateUnaryIntrinsic(Intrinsic::sqrt, arg(0));
-      case Op::FFLOOR: return ir.CreateUnaryIntrinsic(Intrinsic::floor, arg(0));
-      case Op::FCEIL: return ir.CreateUnaryIntrinsic(Intrinsic::ceil, arg(0));
-      case Op::FTRUNC: return ir.CreateUnaryIntrinsic(Intrinsic::trunc, arg(0));
-      case Op::FROUND_EVEN: return ir.CreateUnaryIntrinsic(Intrinsic::roundeven, arg(0));
-      case Op::FMOD_PY: return floatDivmod(arg(0), arg(1)).second;
-      case Op::FFLOOR_DIV_PY: return floatDivmod(arg(0), arg(1)).first;
-      case Op::FPOW_PY: return power(arg(0), arg(1), one.guard);
-      case Op::MATH1: return callPure("epochly_math_" + one.text, {arg(0)});
-      case Op::MATH2: return callPure("epochly_math_" + one.text, {arg(0), arg(1)});
+      case Op::FADD:
+        return ir.CreateFAdd(arg(0), arg(1));
+      case Op::FSUB:
+        return ir.CreateFSub(arg(0), arg(1));
+      case Op::FMUL:
+        return ir.CreateFMul(arg(0), arg(1));
+      case Op::FDIV:
+        return ir.CreateFDiv(arg(0), arg(1));
+      case Op::FNEG:
+        return ir.CreateFNeg(arg(0));
+      case Op::FABS:
+        return fabs(arg(0));
+      case Op::FSQRT:
+        return ir.CreateUnaryIntrinsic(Intrinsic::sqrt, arg(0));
+      case Op::FFLOOR:
+        return ir.CreateUnaryIntrinsic(Intrinsic::floor, arg(0));
+      case Op::FCEIL:
+        return ir.CreateUnaryIntrinsic(Intrinsic::ceil, arg(0));
+      case Op::FTRUNC:
+        return ir.CreateUnaryIntrinsic(Intrinsic::trunc, arg(0));
+      case Op::FROUND_EVEN:
+        return ir.CreateUnaryIntrinsic(Intrinsic::roundeven, arg(0));
+      case Op::FMOD_PY:
+        return floatDivmod(arg(0), arg(1)).second;
+      case Op::FFLOOR_DIV_PY:
+        return floatDivmod(arg(0), arg(1)).first;
+      case Op::FPOW_PY:
+        return power(arg(0), arg(1), one.guard);
+      case Op::MATH1:
+        return callPure("epochly_math_" + one.text, {arg(0)});
+      case Op::MATH2:
+        return callPure("epochly_math_" + one.text, {arg(0), arg(1)});
 
-      case Op::ICMP: return ir.CreateICmp(intPredicate(one.imm), arg(0), arg(1));
-      case Op::FCMP: return ir.CreateFCmp(realPredicate(one.imm), arg(0), arg(1));
-      case Op::BAND: return ir.CreateAnd(arg(0), arg(1));
-      case Op::BOR: return ir.CreateOr(arg(0), arg(1));
-      case Op::BXOR: return ir.CreateXor(arg(0), arg(1));
-      case Op::BNOT: return ir.CreateNot(arg(0));
-      case Op::SELECT: return ir.CreateSelect(arg(0), arg(1), arg(2));
+      case Op::ICMP:
+        return ir.CreateICmp(intPredicate(one.imm), arg(0), arg(1));
+      case Op::FCMP:
+        return ir.CreateFCmp(realPredicate(one.imm), arg(0), arg(1));
+      case Op::BAND:
+        return ir.CreateAnd(arg(0), arg(1));
+      case Op::BOR:
+        return ir.CreateOr(arg(0), arg(1));
+      case Op::BXOR:
+        return ir.CreateXor(arg(0), arg(1));
+      case Op::BNOT:
+        return ir.CreateNot(arg(0));
+      case Op::SELECT:
+        return ir.CreateSelect(arg(0), arg(1), arg(2));
 
-      case Op::B_TO_I: return ir.CreateZExt(arg(0), i64);
-      case Op::I_TO_F: return ir.CreateSIToFP(arg(0), f64);
-      case Op::F_TO_I: return toInteger(arg(0), one.guard);
+      case Op::B_TO_I:
+        return ir.CreateZExt(arg(0), i64);
+      case Op::I_TO_F:
+        return ir.CreateSIToFP(arg(0), f64);
+      case Op::F_TO_I:
+        return toInteger(arg(0), one.guard);
       case Op::TO_BITS: {
         auto* value = arg(0);
         if (value->getType()->isIntegerTy(1)) return ir.CreateZExt(value, i64);
@@ -484,14 +558,18 @@ class FunctionLowering {
         if (one.prim == Prim::P) return ir.CreateIntToPtr(arg(0), ptr);
         return ir.CreateBitCast(arg(0), typeOf(one.prim));
 
-      case Op::GUARD: guard(arg(0), one.guard); return nullptr;
+      case Op::GUARD:
+        guard(arg(0), one.guard);
+        return nullptr;
       case Op::GUARD_WARNING: {
         std::vector<Value*> operations;
         for (size_t i = 1; i < one.args.size(); i++) operations.push_back(arg(i));
         guardWarnings(arg(0), operations, one.guard);
         return nullptr;
       }
-      case Op::FAIL: giveBack(one.guard); return nullptr;
+      case Op::FAIL:
+        giveBack(one.guard);
+        return nullptr;
       case Op::IF: {
         auto *then = newBlock("then"), *otherwise = newBlock("else");
         ir.CreateCondBr(arg(0), then, otherwise);
@@ -524,8 +602,12 @@ class FunctionLowering {
         lower(*one.bodies[0]);
         ir.CreateBr(labels.at(one.imm));
         return nullptr;
-      case Op::POLL: poll(one.guard); return nullptr;
-      case Op::CALL: callInstance(one); return nullptr;
+      case Op::POLL:
+        poll(one.guard);
+        return nullptr;
+      case Op::CALL:
+        callInstance(one);
+        return nullptr;
       case Op::RETURN:
         for (size_t i = 0; i < one.args.size(); i++) storeLeaf(arg(i), at(resultsArg(), intConst(8 * i)), Memory::CALL);
         storeTicks();
@@ -537,22 +619,33 @@ class FunctionLowering {
         guard(ir.CreateIsNotNull(list), one.guard);
         return list;
       }
-      case Op::LIST_LENGTH: return header(arg(0), 0, i64);
-      case Op::LIST_LOAD: return loadLeaf(elementAddress(arg(0), arg(1), one.imm), one.prim, Memory::ELEMENTS);
-      case Op::LIST_STORE: storeLeaf(arg(2), elementAddress(arg(0), arg(1), one.imm), Memory::ELEMENTS); return nullptr;
-      case Op::LIST_PUSH: push(one); return nullptr;
+      case Op::LIST_LENGTH:
+        return header(arg(0), 0, i64);
+      case Op::LIST_LOAD:
+        return loadLeaf(elementAddress(arg(0), arg(1), one.imm), one.prim, Memory::ELEMENTS);
+      case Op::LIST_STORE:
+        storeLeaf(arg(2), elementAddress(arg(0), arg(1), one.imm), Memory::ELEMENTS);
+        return nullptr;
+      case Op::LIST_PUSH:
+        push(one);
+        return nullptr;
       case Op::LIST_POP:
         tagged(ir.CreateStore(ir.CreateSub(header(arg(0), 0, i64), intConst(1)), arg(0)), Memory::HEADER);
         return nullptr;
-      case Op::POINTER_ADD: return at(arg(0), arg(1));
-      case Op::ARRAY_LOAD: return loadArray(arg(0), static_cast<DType>(one.imm));
-      case Op::ARRAY_STORE: storeArray(arg(1), arg(0), static_cast<DType>(one.imm)); return nullptr;
+      case Op::POINTER_ADD:
+        return at(arg(0), arg(1));
+      case Op::ARRAY_LOAD:
+        return loadArray(arg(0), static_cast<DType>(one.imm));
+      case Op::ARRAY_STORE:
+        storeArray(arg(1), arg(0), static_cast<DType>(one.imm));
+        return nullptr;
     }
     return nullptr;
   }
 };
 
-std::vector<llvm::Type*> leafTypes(llvm::LLVMContext& context, program::Types& types, const std::vector<program::Type>& all) {
+std::vector<llvm::Type*> leafTypes(llvm::LLVMContext& context, program::Types& types,
+                                   const std::vector<program::Type>& all) {
   std::vector<llvm::Type*> result;
   for (auto type : all) {
     for (auto prim : types.leaves(type)) {

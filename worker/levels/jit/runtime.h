@@ -12,7 +12,7 @@ struct List {
   int64_t length;
   int64_t capacity;  // in elements
   uint64_t* data;
-  void* origin;      // the caller's object that it stands for; null: made by the call
+  void* origin;  // the caller's object that it stands for; null: made by the call
 };
 static_assert(offsetof(List, length) == 0 && offsetof(List, capacity) == 8 && offsetof(List, data) == 16);
 
@@ -27,7 +27,7 @@ constexpr int64_t POLL_NS = 20'000'000;
 struct Context {
   // Read by compiled code.
   uint32_t ticks = 0;
-  int32_t depth = 0;    // recursive calls still allowed
+  int32_t depth = 0;  // recursive calls still allowed
   // The host's.
   bool (*interrupted)(Context&) = nullptr;  // true: give the call back
   int64_t lastPollNs = 0;

@@ -11,13 +11,16 @@ namespace epochly::program {
 
 struct Binding {
   enum What : uint8_t {
-    INT, FLOAT, BOOL, NONE,  // a constant: `i`, `f`
-    MODULE,                  // `name`: "math", "numpy"
-    BUILTIN,                 // `name`: "range"
-    MATH,                    // function of the math module, `name`
-    NUMPY,                   // function of numpy, `name`
-    FUNCTION,                // a Python function: `i` is its index in the program
-    OTHER,                   // `name` says what it is, for the decline
+    INT,
+    FLOAT,
+    BOOL,
+    NONE,      // a constant: `i`, `f`
+    MODULE,    // `name`: "math", "numpy"
+    BUILTIN,   // `name`: "range"
+    MATH,      // function of the math module, `name`
+    NUMPY,     // function of numpy, `name`
+    FUNCTION,  // a Python function: `i` is its index in the program
+    OTHER,     // `name` says what it is, for the decline
   };
   What what;
   int64_t i = 0;
@@ -38,8 +41,8 @@ class Bindings {
 
 // What differs between interpreters.
 struct Dialect {
-  uint16_t python = 0x030b;    // major << 8 | minor
-  uint16_t numpy = 0;          // major << 8 | minor; 0: not imported
+  uint16_t python = 0x030b;  // major << 8 | minor
+  uint16_t numpy = 0;        // major << 8 | minor; 0: not imported
 };
 
 }  // namespace epochly::program

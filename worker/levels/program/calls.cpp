@@ -27,11 +27,16 @@ Value FunctionElaborator::call(Expression expression) {
   if (!isRef(target)) decline("calling " + types.show(target.type));
   auto binding = refOf(target);
   switch (binding.what) {
-    case Binding::BUILTIN: return callBuiltin(binding.name, expression);
-    case Binding::MATH: return callMath(binding.name, argumentsOf(expression));
-    case Binding::NUMPY: return callNumpy(binding.name, expression);
-    case Binding::FUNCTION: return callFunction(binding.i, expression);
-    default: decline("calling the module " + binding.name);
+    case Binding::BUILTIN:
+      return callBuiltin(binding.name, expression);
+    case Binding::MATH:
+      return callMath(binding.name, argumentsOf(expression));
+    case Binding::NUMPY:
+      return callNumpy(binding.name, expression);
+    case Binding::FUNCTION:
+      return callFunction(binding.i, expression);
+    default:
+      decline("calling the module " + binding.name);
   }
 }
 
@@ -50,7 +55,9 @@ Value FunctionElaborator::callFunction(uint32_t index, Expression expression) {
   for (auto keyword : call.getKeywords()) {
     bool found = false;
     for (uint i = 0; i < parameters.size(); i++) {
-      if (parameters[i].getName() != keyword.getName() || parameters[i].getKind() == schema::Parameter::Kind::POSITIONAL_ONLY) continue;
+      if (parameters[i].getName() != keyword.getName() ||
+          parameters[i].getKind() == schema::Parameter::Kind::POSITIONAL_ONLY)
+        continue;
       if (bound[i]) fail("TypeError: an argument is given twice");
       bound[i] = this->expression(keyword.getValue());
       found = true;
@@ -115,7 +122,12 @@ Value FunctionElaborator::callMethod(const Value& self, const std::string& name,
     assign(high, integer(iop(Op::SUB, listLength(self), constI(1))));
     block([&](Label& done) {
       loop([&](Label&) {
-        branch(icmp(Compare::LT, read(low).leaves[0], read(high).leaves[0]), [] {}, [&] { jump(done); throw DeadCode(); });
+        branch(
+            icmp(Compare::LT, read(low).leaves[0], read(high).leaves[0]), [] {},
+            [&] {
+              jump(done);
+              throw DeadCode();
+            });
         auto i = read(low).leaves[0], j = read(high).leaves[0];
         auto a = listLoad(self, i), b = listLoad(self, j);
         listStore(self, i, b);
@@ -137,7 +149,8 @@ Value FunctionElaborator::rangeOf(const std::vector<Value>& args) {
   std::vector<ValueId> leaves;
   for (auto& arg : args) {
     if (arg.type == Types::FLOAT || arg.type == Types::NONE) typeError("range of " + types.show(arg.type));
-    if (!isPlainInt(arg.type) && !types.isScalar(arg.type, DType::I64)) decline("range of " + types.show(arg.type) + " is not compiled");
+    if (!isPlainInt(arg.type) && !types.isScalar(arg.type, DType::I64))
+      decline("range of " + types.show(arg.type) + " is not compiled");
     leaves.push_back(asInt(arg));
   }
   if (args.size() == 1) return {Types::RANGE, {constI(0), leaves[0], constI(1)}, 1};
@@ -198,9 +211,11 @@ Value FunctionElaborator::minMax(Expression expression, bool isMin) {
   auto better = [&](const Value& best, const Value& item) {
     auto wins = truth(compare(op, item, best));
     if (item.type == best.type && item.leaves.size() == 1) {
-      return Value{item.type, {emit(Op::SELECT, {wins, item.leaves[0], best.leaves[0]}, {.prim = types.leaves(item.type)[0]})}};
+      return Value{item.type,
+                   {emit(Op::SELECT, {wins, item.leaves[0], best.leaves[0]}, {.prim = types.leaves(item.type)[0]})}};
     }
-    return choose(wins, [&] { return item; }, [&] { return best; });
+    return choose(
+        wins, [&] { return item; }, [&] { return best; });
   };
   if (call.getArguments().size() != 1) {
     auto args = argumentsOf(expression);
@@ -234,9 +249,12 @@ Value FunctionElaborator::sum(Expression expression) {
   auto call = expression.getCall();
   auto args = call.getArguments();
   bool keyword = call.getKeywords().size() == 1 && call.getKeywords()[0].getName() == "start";
-  if (args.size() < 1 || args.size() > 2 || (call.getKeywords().size() && (!keyword || args.size() == 2))) decline("this use of sum is not compiled");
+  if (args.size() < 1 || args.size() > 2 || (call.getKeywords().size() && (!keyword || args.size() == 2)))
+    decline("this use of sum is not compiled");
   auto total = temporary();
-  auto start = keyword ? this->expression(call.getKeywords()[0].getValue()) : args.size() == 2 ? this->expression(args[1]) : integerConst(0);
+  auto start = keyword            ? this->expression(call.getKeywords()[0].getValue())
+               : args.size() == 2 ? this->expression(args[1])
+                                  : integerConst(0);
   if (!isNumber(start.type)) decline("sum from something else than a number is not compiled");
   assign(total, start);
   // From 3.12 on the sum of floats is compensated (Neumaier); `lost` is what rounding took so far.
@@ -286,11 +304,13 @@ Value FunctionElaborator::anyAll(Expression expression, bool isAny) {
   auto result = temporary();
   block([&](Label& done) {
     auto test = [&](ValueId holds) {
-      branch(isAny ? bnot(holds) : holds, [] {}, [&] {
-        assign(result, boolean(constB(isAny)));
-        jump(done);
-        throw DeadCode();
-      });
+      branch(
+          isAny ? bnot(holds) : holds, [] {},
+          [&] {
+            assign(result, boolean(constB(isAny)));
+            jump(done);
+            throw DeadCode();
+          });
     };
     if (over.isComprehension() && over.getComprehension().getLazy()) {
       auto parts = over.getComprehension();
@@ -313,7 +333,8 @@ Value FunctionElaborator::callBuiltin(const std::string& name, Expression expres
   if (name == "pow" && args.size() == 2) return settle(binary(schema::BinaryOp::POW, args[0], args[1]));
   if (name == "divmod" && args.size() == 2) {
     for (auto& arg : args) {
-      if (arg.type != Types::FLOAT && !isPlainInt(arg.type)) decline("divmod of " + types.show(arg.type) + " is not compiled");
+      if (arg.type != Types::FLOAT && !isPlainInt(arg.type))
+        decline("divmod of " + types.show(arg.type) + " is not compiled");
     }
     auto quotient = binary(schema::BinaryOp::FLOOR_DIV, args[0], args[1]);
     return tupleOf({quotient, binary(schema::BinaryOp::MOD, args[0], args[1])});
@@ -345,7 +366,8 @@ Value FunctionElaborator::callMath(const std::string& name, const std::vector<Va
   }
   for (auto& arg : args) {
     if (arg.type == Types::NONE) typeError("math." + name + " of None");
-    if (!isNumber(arg.type) || types.isScalar(arg.type, DType::U64)) decline("math." + name + " of " + types.show(arg.type) + " is not compiled");
+    if (!isNumber(arg.type) || types.isScalar(arg.type, DType::U64))
+      decline("math." + name + " of " + types.show(arg.type) + " is not compiled");
   }
   auto infinity = [&] { return constF(__builtin_inf()); };
   auto isFinite = [&](ValueId x) { return fcmp(Compare::LT, fop1(Op::FABS, x), infinity()); };
@@ -361,8 +383,8 @@ Value FunctionElaborator::callMath(const std::string& name, const std::vector<Va
     return real(r);
   };
   if (args.size() == 1) {
-    for (auto* known : {"exp", "expm1", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
-                        "log1p", "cbrt"}) {
+    for (auto* known : {"exp", "expm1", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh",
+                        "acosh", "atanh", "log1p", "cbrt"}) {
       if (name == known) return checked1(known);
     }
     auto& arg = args[0];

@@ -9,22 +9,33 @@ namespace {
 
 Compare orderOf(CompareOp op) {
   switch (op) {
-    case CompareOp::EQ: return Compare::EQ;
-    case CompareOp::NE: return Compare::NE;
-    case CompareOp::LT: return Compare::LT;
-    case CompareOp::LE: return Compare::LE;
-    case CompareOp::GT: return Compare::GT;
-    default: return Compare::GE;
+    case CompareOp::EQ:
+      return Compare::EQ;
+    case CompareOp::NE:
+      return Compare::NE;
+    case CompareOp::LT:
+      return Compare::LT;
+    case CompareOp::LE:
+      return Compare::LE;
+    case CompareOp::GT:
+      return Compare::GT;
+    default:
+      return Compare::GE;
   }
 }
 
 CompareOp mirrored(CompareOp op) {
   switch (op) {
-    case CompareOp::LT: return CompareOp::GT;
-    case CompareOp::LE: return CompareOp::GE;
-    case CompareOp::GT: return CompareOp::LT;
-    case CompareOp::GE: return CompareOp::LE;
-    default: return op;
+    case CompareOp::LT:
+      return CompareOp::GT;
+    case CompareOp::LE:
+      return CompareOp::GE;
+    case CompareOp::GT:
+      return CompareOp::LT;
+    case CompareOp::GE:
+      return CompareOp::LE;
+    default:
+      return op;
   }
 }
 
@@ -35,22 +46,31 @@ bool isEquality(CompareOp op) { return op == CompareOp::EQ || op == CompareOp::N
 ValueId FunctionElaborator::truth(const Value& value) {
   auto& data = types[value.type];
   switch (data.kind) {
-    case Kind::BOOL: return value.leaves[0];
-    case Kind::NONE: return constB(false);
-    case Kind::INT: return icmp(Compare::NE, value.leaves[0], constI(0));
-    case Kind::FLOAT: return fcmp(Compare::NE, value.leaves[0], constF(0));
+    case Kind::BOOL:
+      return value.leaves[0];
+    case Kind::NONE:
+      return constB(false);
+    case Kind::INT:
+      return icmp(Compare::NE, value.leaves[0], constI(0));
+    case Kind::FLOAT:
+      return fcmp(Compare::NE, value.leaves[0], constF(0));
     case Kind::SCALAR:
       if (data.dtype == DType::BOOL) return value.leaves[0];
       if (data.dtype >= DType::F32) return fcmp(Compare::NE, value.leaves[0], constF(0));
       return icmp(Compare::NE, value.leaves[0], constI(0));
-    case Kind::TUPLE: return constB(!data.parts.empty());
-    case Kind::REF: return constB(true);
+    case Kind::TUPLE:
+      return constB(!data.parts.empty());
+    case Kind::REF:
+      return constB(true);
     case Kind::LIST:
-    case Kind::RANGE: return icmp(Compare::NE, length(value).leaves[0], constI(0));
+    case Kind::RANGE:
+      return icmp(Compare::NE, length(value).leaves[0], constI(0));
     case Kind::UNION:
       return split(value, [&](const Value& one) { return boolean(truth(one)); }).leaves[0];
-    case Kind::NEVER: throw DeadCode();
-    default: decline("the truth of " + types.show(value.type) + " is not compiled yet");
+    case Kind::NEVER:
+      throw DeadCode();
+    default:
+      decline("the truth of " + types.show(value.type) + " is not compiled yet");
   }
 }
 
@@ -67,12 +87,15 @@ ValueId FunctionElaborator::condition(Expression expression) {
     return from(0).leaves[0];
   };
   switch (expression.which()) {
-    case schema::Expression::AND: return all(expression.getAnd(), true);
-    case schema::Expression::OR: return all(expression.getOr(), false);
+    case schema::Expression::AND:
+      return all(expression.getAnd(), true);
+    case schema::Expression::OR:
+      return all(expression.getOr(), false);
     case schema::Expression::UNARY:
       if (expression.getUnary().getOp() == schema::UnaryOp::NOT) return bnot(condition(expression.getUnary().getOperand()));
       break;
-    default: break;
+    default:
+      break;
   }
   return truth(this->expression(expression));
 }
@@ -111,7 +134,8 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
     std::function<Value(size_t)> from = [&](size_t at) {
       if (at == types[right.type].parts.size()) return boolean(constB(false));
       auto same = truth(compare(CompareOp::EQ, left, tupleItem(right, at)));
-      return choose(same, [&] { return boolean(constB(true)); }, [&] { return from(at + 1); });
+      return choose(
+          same, [&] { return boolean(constB(true)); }, [&] { return from(at + 1); });
     };
     auto found = from(0);
     return op == CompareOp::IN ? found : boolean(bnot(found.leaves[0]));
@@ -138,8 +162,9 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
   }
   if (types.is(left.type, Kind::TUPLE) && types.is(right.type, Kind::TUPLE)) return compareTuples(op, left, right);
   bool noneInvolved = left.type == Types::NONE || right.type == Types::NONE;
-  if (noneInvolved && isEquality(op) && (isPlainInt(left.type) || isPlainInt(right.type) || left.type == right.type ||
-                                         left.type == Types::FLOAT || right.type == Types::FLOAT)) {
+  if (noneInvolved && isEquality(op) &&
+      (isPlainInt(left.type) || isPlainInt(right.type) || left.type == right.type || left.type == Types::FLOAT ||
+       right.type == Types::FLOAT)) {
     return boolean(constB((left.type == right.type) == (op == CompareOp::EQ)));
   }
   decline("comparing " + types.show(left.type) + " and " + types.show(right.type) + " is not compiled");
@@ -159,8 +184,9 @@ Value FunctionElaborator::compareTuples(CompareOp op, const Value& left, const V
     if (at == a) return boolean(constB(op == CompareOp::EQ || op == CompareOp::LE || op == CompareOp::GE));
     auto x = tupleItem(left, at), y = tupleItem(right, at);
     auto same = truth(compare(CompareOp::EQ, x, y));
-    return choose(same, [&] { return from(at + 1); },
-                  [&] { return isEquality(op) ? boolean(constB(op == CompareOp::NE)) : compare(op, x, y); });
+    return choose(
+        same, [&] { return from(at + 1); },
+        [&] { return isEquality(op) ? boolean(constB(op == CompareOp::NE)) : compare(op, x, y); });
   };
   return from(0);
 }
@@ -174,7 +200,8 @@ Value FunctionElaborator::comparison(Expression expression) {
     line = expression.getLine();
     auto result = compare(ops[at], left, right);
     if (at + 1 == ops.size()) return result;
-    return choose(truth(result), [&] { return from(right, at + 1); }, [&] { return result; });
+    return choose(
+        truth(result), [&] { return from(right, at + 1); }, [&] { return result; });
   };
   return from(this->expression(compared.getFirst()), 0);
 }

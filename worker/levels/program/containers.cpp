@@ -45,7 +45,9 @@ Value FunctionElaborator::newList(uint32_t id, ValueId capacity) {
   auto site = types.site(siteKey(instance.function, id));
   auto type = types.list(site);
   auto stride = types.leaves(types(site).element).size();
-  return {type, {emit(Op::LIST_NEW, {capacity}, {.prim = Prim::P, .imm = static_cast<int64_t>(stride), .guard = "out of memory for lists"})}};
+  return {type,
+          {emit(Op::LIST_NEW, {capacity},
+                {.prim = Prim::P, .imm = static_cast<int64_t>(stride), .guard = "out of memory for lists"})}};
 }
 
 void FunctionElaborator::push(const Value& list, const Value& item) {
@@ -56,7 +58,8 @@ void FunctionElaborator::push(const Value& list, const Value& item) {
   auto stored = convert(item, types(site).element);
   std::vector<ValueId> args{list.leaves[0]};
   args.insert(args.end(), stored.leaves.begin(), stored.leaves.end());
-  emitVoid(Op::LIST_PUSH, std::move(args), {.imm = static_cast<int64_t>(stored.leaves.size()), .guard = "out of memory for lists"});
+  emitVoid(Op::LIST_PUSH, std::move(args),
+           {.imm = static_cast<int64_t>(stored.leaves.size()), .guard = "out of memory for lists"});
 }
 
 ValueId FunctionElaborator::listLength(const Value& list) { return emit(Op::LIST_LENGTH, list.leaves, {.prim = Prim::I}); }
@@ -66,7 +69,8 @@ Value FunctionElaborator::listLoad(const Value& list, ValueId index) {
   if (item.type == Types::NEVER) fail("an item of an empty list");
   auto prims = types.leaves(item.type);
   for (size_t leaf = 0; leaf < prims.size(); leaf++) {
-    item.leaves.push_back(emit(Op::LIST_LOAD, {list.leaves[0], index}, {.prim = prims[leaf], .imm = listCell(prims.size(), leaf)}));
+    item.leaves.push_back(
+        emit(Op::LIST_LOAD, {list.leaves[0], index}, {.prim = prims[leaf], .imm = listCell(prims.size(), leaf)}));
   }
   return item;
 }
@@ -84,8 +88,9 @@ void FunctionElaborator::listStore(const Value& list, ValueId index, const Value
 Value FunctionElaborator::listRepeat(const Value& list, const Value& count, uint32_t id) {
   auto times = asInt(count);
   auto length = listLength(list);
-  auto result = newList(id, iop(Op::MUL_CHECKED, emit(Op::SELECT, {icmp(Compare::GT, times, constI(0)), times, constI(0)}, {.prim = Prim::I}),
-                                length, "a list beyond 64 bits"));
+  auto result = newList(
+      id, iop(Op::MUL_CHECKED, emit(Op::SELECT, {icmp(Compare::GT, times, constI(0)), times, constI(0)}, {.prim = Prim::I}),
+              length, "a list beyond 64 bits"));
   if (elementOf(list) == Types::NEVER) return result;
   auto step = constI(1);
   forEach(iterateRange({Types::RANGE, {constI(0), times, step}, 1}, false), [&](const Value&, Label&) {
@@ -116,7 +121,9 @@ FunctionElaborator::Bounds FunctionElaborator::sliceBounds(Expression slice, Val
     if (!isPlainInt(value.type)) decline("a slice bound of type " + types.show(value.type) + " is not compiled");
     auto at = asInt(value);
     auto zero = constI(0);
-    auto pick = [&](ValueId condition, ValueId yes, ValueId no) { return emit(Op::SELECT, {condition, yes, no}, {.prim = Prim::I}); };
+    auto pick = [&](ValueId condition, ValueId yes, ValueId no) {
+      return emit(Op::SELECT, {condition, yes, no}, {.prim = Prim::I});
+    };
     at = pick(icmp(Compare::LT, at, zero), iop(Op::ADD, at, length), at);
     at = pick(icmp(Compare::LT, at, zero), zero, at);
     return pick(icmp(Compare::GT, at, length), length, at);
@@ -139,9 +146,12 @@ Value FunctionElaborator::listSlice(const Value& list, Expression slice, uint32_
 Value FunctionElaborator::length(const Value& value) {
   auto& data = types[value.type];
   switch (data.kind) {
-    case Kind::LIST: return integer(listLength(value));
-    case Kind::TUPLE: return integerConst(data.parts.size());
-    case Kind::ARRAY: return integer(arrayDim(value, 0));
+    case Kind::LIST:
+      return integer(listLength(value));
+    case Kind::TUPLE:
+      return integerConst(data.parts.size());
+    case Kind::ARRAY:
+      return integer(arrayDim(value, 0));
     case Kind::RANGE: {
       auto start = value.leaves[0], stop = value.leaves[1], step = value.leaves[2];
       auto rising = icmp(Compare::GT, step, constI(0));
@@ -152,7 +162,8 @@ Value FunctionElaborator::length(const Value& value) {
       auto count = iop(Op::ADD, iop(Op::FLOOR_DIV, iop(Op::SUB, width, constI(1)), by, "range() step is zero"), constI(1));
       return integer(emit(Op::SELECT, {icmp(Compare::GT, width, constI(0)), count, constI(0)}, {.prim = Prim::I}));
     }
-    default: break;
+    default:
+      break;
   }
   if (isNumber(value.type) || value.type == Types::NONE) typeError("an object without a length");
   decline("the length of " + types.show(value.type) + " is not compiled");
@@ -205,7 +216,8 @@ Value FunctionElaborator::subscriptValue(const Value& base, Expression index, ui
       auto checked = checkedIndex(at, constI(count));
       std::function<Value(int64_t)> from = [&](int64_t i) {
         if (i + 1 >= count) return tupleItem(base, i);
-        return choose(icmp(Compare::EQ, checked, constI(i)), [&] { return tupleItem(base, i); }, [&] { return from(i + 1); });
+        return choose(
+            icmp(Compare::EQ, checked, constI(i)), [&] { return tupleItem(base, i); }, [&] { return from(i + 1); });
       };
       return from(0);
     }
@@ -218,7 +230,8 @@ Value FunctionElaborator::subscriptValue(const Value& base, Expression index, ui
       auto at = checkedIndex(expression(index), length(base).leaves[0]);
       return integer(iop(Op::ADD, base.leaves[0], iop(Op::MUL, at, base.leaves[2])));
     }
-    default: break;
+    default:
+      break;
   }
   if (isNumber(base.type) || base.type == Types::NONE) typeError("not subscriptable: " + types.show(base.type));
   decline("an item of " + types.show(base.type) + " is not compiled");
@@ -268,7 +281,8 @@ Value FunctionElaborator::arrayItem(const Value& array, const std::vector<Value>
 Value FunctionElaborator::arraySlice(const Value& array, Expression slice) {
   auto bounds = sliceBounds(slice, arrayDim(array, 0));
   auto view = array;
-  view.leaves[0] = emit(Op::POINTER_ADD, {array.leaves[0], iop(Op::MUL, bounds.start, arrayStride(array, 0))}, {.prim = Prim::P});
+  view.leaves[0] =
+      emit(Op::POINTER_ADD, {array.leaves[0], iop(Op::MUL, bounds.start, arrayStride(array, 0))}, {.prim = Prim::P});
   view.leaves[1] = iop(Op::SUB, bounds.stop, bounds.start);
   return view;
 }
@@ -301,7 +315,8 @@ void FunctionElaborator::arrayStore(const Value& array, const std::vector<Value>
     leaf = truth(item);
   } else if (data.dtype == DType::U8 && isPlainInt(item.type)) {
     leaf = asInt(item);
-    guard(bop(Op::BAND, icmp(Compare::GE, leaf, constI(0)), icmp(Compare::LE, leaf, constI(255))), "a value out of numpy.uint8's range");
+    guard(bop(Op::BAND, icmp(Compare::GE, leaf, constI(0)), icmp(Compare::LE, leaf, constI(255))),
+          "a value out of numpy.uint8's range");
   } else {
     decline("assigning " + types.show(item.type) + " to an item of " + types.show(array.type) + " is not compiled yet");
   }

@@ -23,7 +23,8 @@ std::unique_ptr<Unit> Elaborator::run(const std::function<std::vector<Type>(Type
     unit->guards.push_back({0, "no guard"});
     instance(0, argumentTypes(unit->types), 0);
     if (!unit->types.changed && !resultsChanged) {
-      if (unit->instances[0].result == Types::NEVER) throw Declined(0, "no path through the function returns a value that compiles");
+      if (unit->instances[0].result == Types::NEVER)
+        throw Declined(0, "no path through the function returns a value that compiles");
       return std::move(unit);
     }
   }

@@ -67,7 +67,7 @@ class Elaborator {
   const Dialect dialect;
   std::unique_ptr<Unit> unit;
   std::map<std::pair<uint32_t, std::vector<Type>>, uint32_t> instanceIndex;
-  std::vector<Binding> refs;   // by TypeData::ref of a REF
+  std::vector<Binding> refs;  // by TypeData::ref of a REF
   uint32_t round = 0;
   bool resultsChanged = false;
 
@@ -117,7 +117,7 @@ class FunctionElaborator {
     return found != known.end() ? constB(!found->second) : emit(Op::BNOT, {a}, {.prim = Prim::B});
   }
   void guard(ValueId condition, const char* reason) { emitVoid(Op::GUARD, {condition}, {.guard = reason}); }
-  [[noreturn]] void fail(const std::string& reason);          // this path gives the call back
+  [[noreturn]] void fail(const std::string& reason);           // this path gives the call back
   [[noreturn]] void decline(const std::string& reason) const;  // the whole program does not compile
   uint32_t guardIndex(const std::string& reason);
 
@@ -139,14 +139,14 @@ class FunctionElaborator {
   Type typeOf(uint32_t variable) const { return variable < env.size() ? env[variable] : Types::UNBOUND; }
   uint32_t slotsOf(uint32_t variable, Type type);
   void assign(uint32_t variable, const Value& value);
-  Value read(uint32_t variable);          // any type, UNBOUND too
-  Value take(uint32_t variable);          // read() and forget
+  Value read(uint32_t variable);  // any type, UNBOUND too
+  Value take(uint32_t variable);  // read() and forget
   Value readBound(uint32_t variable, const std::string& name);
-  Value convert(const Value& value, Type type);            // into a wider type
-  Value member(const Value& value, Type member);           // out of a union whose tag says so
+  Value convert(const Value& value, Type type);   // into a wider type
+  Value member(const Value& value, Type member);  // out of a union whose tag says so
   void jump(Label& label);
   Label& openLabel();
-  void closeLabel(Label& label);                           // control goes on here, from every jump
+  void closeLabel(Label& label);  // control goes on here, from every jump
   void fillJumps(Label& label, const Env& target);
   Type joinAll(const Label& label, uint32_t variable);
   Env joined(const Label& label);
@@ -180,10 +180,10 @@ class FunctionElaborator {
 
   struct Iterator {
     std::function<ValueId()> hasNext;
-    std::function<Value()> next;      // and step
-    std::optional<ValueId> length;    // if known before
+    std::function<Value()> next;    // and step
+    std::optional<ValueId> length;  // if known before
     bool unrolled = false;
-    std::vector<Value> items;         // unrolled
+    std::vector<Value> items;  // unrolled
   };
   Iterator iterate(Expression iterable);
   Iterator iterateValue(const Value& iterable);
@@ -198,7 +198,7 @@ class FunctionElaborator {
 
   // ---- expressions: expressions.cpp --------------------------------------------------------------------------------------
   Value expression(Expression expression);
-  Value unsettled(Expression expression);     // as expression(), but Value::unchecked may be left
+  Value unsettled(Expression expression);  // as expression(), but Value::unchecked may be left
   Value settle(Value value);
   Value none() { return {Types::NONE, {}}; }
   Value boolean(ValueId leaf) { return {Types::BOOL, {leaf}}; }
@@ -212,7 +212,7 @@ class FunctionElaborator {
   Value conditional(Expression expression);
   Value attribute(Expression expression);
   ValueId truth(const Value& value);
-  ValueId condition(Expression expression);   // truth(expression()) without making its value
+  ValueId condition(Expression expression);  // truth(expression()) without making its value
   const Binding& refOf(const Value& value) const;
   bool isRef(const Value& value) const { return types.is(value.type, Kind::REF); }
 
@@ -254,11 +254,13 @@ class FunctionElaborator {
   ValueId checkedIndex(const Value& index, ValueId length);
   ValueId arrayDim(const Value& array, uint32_t dim) const { return array.leaves[1 + dim]; }
   ValueId arrayStride(const Value& array, uint32_t dim) const { return array.leaves[1 + types[array.type].dims + dim]; }
-  Value arrayItem(const Value& array, const std::vector<Value>& indices);   // a scalar or a view
+  Value arrayItem(const Value& array, const std::vector<Value>& indices);  // a scalar or a view
   void arrayStore(const Value& array, const std::vector<Value>& indices, const Value& item);
   std::vector<Value> indicesOf(Expression index);
   Value arraySlice(const Value& array, Expression slice);
-  struct Bounds { ValueId start, stop; };
+  struct Bounds {
+    ValueId start, stop;
+  };
   Bounds sliceBounds(Expression slice, ValueId length);
 
   // ---- calls: calls.cpp, math.cpp -----------------------------------------------------------------------------------------
@@ -289,7 +291,7 @@ class FunctionElaborator {
   std::map<std::string, uint32_t> variables;
   std::set<uint32_t> named;
   std::map<std::pair<uint32_t, Type>, uint32_t> slotIndex;
-  std::deque<Label> labels;           // of this function; the open ones are in `open`
+  std::deque<Label> labels;  // of this function; the open ones are in `open`
   std::vector<Label*> open;
   std::vector<LoopLabels> loops;
   Label* end = nullptr;
@@ -297,7 +299,7 @@ class FunctionElaborator {
   uint32_t variableCount = 0;
   int64_t labelCount = 0;
   int loopDepth = 0;
-  std::map<ValueId, bool> known;      // conditions settled while compiling: the other path is never looked at
+  std::map<ValueId, bool> known;  // conditions settled while compiling: the other path is never looked at
 };
 
 }  // namespace epochly::program

@@ -49,7 +49,8 @@ Value FunctionElaborator::readBound(uint32_t variable, const std::string& name) 
   auto value = read(variable);
   if (value.type == Types::UNBOUND) fail("'" + name + "' is read before it is assigned");
   if (!types.has(value.type, Types::UNBOUND)) return value;
-  guard(icmp(Compare::NE, value.leaves[0], constI(types.tag(value.type, Types::UNBOUND))), "a variable is read before it is assigned");
+  guard(icmp(Compare::NE, value.leaves[0], constI(types.tag(value.type, Types::UNBOUND))),
+        "a variable is read before it is assigned");
   // The tag stays as it is where several bound members are left: rebuild it for the smaller union.
   auto bound = types[value.type].parts;
   std::erase(bound, Types::UNBOUND);
@@ -88,7 +89,8 @@ Value FunctionElaborator::convert(const Value& value, Type type) {
       auto target = part;
       if (!types.has(type, part)) {
         for (auto candidate : types.members(type)) {
-          if (types.kind(candidate) == types.kind(part) && types.leaves(candidate).size() == types.leaves(part).size()) target = candidate;
+          if (types.kind(candidate) == types.kind(part) && types.leaves(candidate).size() == types.leaves(part).size())
+            target = candidate;
         }
       }
       auto is = icmp(Compare::EQ, value.leaves[0], constI(types.tag(value.type, part)));
@@ -101,7 +103,8 @@ Value FunctionElaborator::convert(const Value& value, Type type) {
     auto source = value;
     if (!types.has(type, target)) {
       for (auto candidate : types.members(type)) {
-        if (types.kind(candidate) == types.kind(target) && types.leaves(candidate).size() == types.leaves(target).size()) target = candidate;
+        if (types.kind(candidate) == types.kind(target) && types.leaves(candidate).size() == types.leaves(target).size())
+          target = candidate;
       }
       source = convert(value, target);
     }
@@ -203,7 +206,8 @@ void FunctionElaborator::block(const std::function<void(Label& end)>& body) {
   closeLabel(label);
 }
 
-void FunctionElaborator::branch(ValueId condition, const std::function<void()>& then, const std::function<void()>& otherwise) {
+void FunctionElaborator::branch(ValueId condition, const std::function<void()>& then,
+                                const std::function<void()>& otherwise) {
   auto settled = known.find(condition);
   if (settled != known.end()) return settled->second ? then() : otherwise();
   block([&](Label& end) {
@@ -226,9 +230,11 @@ void FunctionElaborator::branch(ValueId condition, const std::function<void()>& 
   });
 }
 
-Value FunctionElaborator::choose(ValueId condition, const std::function<Value()>& then, const std::function<Value()>& otherwise) {
+Value FunctionElaborator::choose(ValueId condition, const std::function<Value()>& then,
+                                 const std::function<Value()>& otherwise) {
   auto result = temporary();
-  branch(condition, [&] { assign(result, then()); }, [&] { assign(result, otherwise()); });
+  branch(
+      condition, [&] { assign(result, then()); }, [&] { assign(result, otherwise()); });
   return take(result);
 }
 

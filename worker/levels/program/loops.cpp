@@ -88,7 +88,12 @@ void FunctionElaborator::whileStatement(Statement statement) {
     block([&](Label& exhausted) {
       loop([&](Label& again) {
         auto holds = condition(parts.getTest());
-        branch(holds, [] {}, [&] { jump(exhausted); throw DeadCode(); });
+        branch(
+            holds, [] {},
+            [&] {
+              jump(exhausted);
+              throw DeadCode();
+            });
         loops.push_back({&onBreak, &again});
         try {
           list(parts.getBody());
@@ -123,7 +128,12 @@ void FunctionElaborator::forStatement(Statement statement) {
     } else {
       block([&](Label& exhausted) {
         loop([&](Label& again) {
-          branch(iterator.hasNext(), [] {}, [&] { jump(exhausted); throw DeadCode(); });
+          branch(
+              iterator.hasNext(), [] {},
+              [&] {
+                jump(exhausted);
+                throw DeadCode();
+              });
           body(iterator.next(), again, onBreak);
         });
       });
@@ -139,7 +149,12 @@ void FunctionElaborator::forEach(Iterator iterator, const std::function<void(con
   }
   block([&](Label& exhausted) {
     loop([&](Label& again) {
-      branch(iterator.hasNext(), [] {}, [&] { jump(exhausted); throw DeadCode(); });
+      branch(
+          iterator.hasNext(), [] {},
+          [&] {
+            jump(exhausted);
+            throw DeadCode();
+          });
       body(iterator.next(), again);
     });
   });
@@ -168,14 +183,17 @@ FunctionElaborator::Iterator FunctionElaborator::iterate(Expression iterable) {
       decline("this use of enumerate is not compiled");
     }
     auto inner = std::make_shared<Iterator>(iterate(args[0]));
-    auto first = keyword ? expression(call.getKeywords()[0].getValue()) : args.size() == 2 ? expression(args[1]) : integerConst(0);
+    auto first = keyword            ? expression(call.getKeywords()[0].getValue())
+                 : args.size() == 2 ? expression(args[1])
+                                    : integerConst(0);
     if (!isPlainInt(first.type)) decline("enumerate from something else than an int");
     auto counter = temporary();
     assign(counter, integer(asInt(first)));
     if (inner->unrolled) {
       Iterator result{.unrolled = true};
       for (size_t i = 0; i < inner->items.size(); i++) {
-        result.items.push_back(tupleOf({integer(iop(Op::ADD_CHECKED, asInt(first), constI(i), "enumerate beyond 64 bits")), inner->items[i]}));
+        result.items.push_back(
+            tupleOf({integer(iop(Op::ADD_CHECKED, asInt(first), constI(i), "enumerate beyond 64 bits")), inner->items[i]}));
       }
       return result;
     }
@@ -219,9 +237,11 @@ FunctionElaborator::Iterator FunctionElaborator::iterate(Expression iterable) {
 FunctionElaborator::Iterator FunctionElaborator::iterateValue(const Value& iterable) {
   auto& data = types[iterable.type];
   switch (data.kind) {
-    case Kind::RANGE: return iterateRange(iterable, false);
+    case Kind::RANGE:
+      return iterateRange(iterable, false);
     case Kind::LIST:
-    case Kind::ARRAY: return iterateIndexed(iterable, false);
+    case Kind::ARRAY:
+      return iterateIndexed(iterable, false);
     case Kind::TUPLE: {
       if (data.parts.size() > UNROLL_MAX) decline("a loop over a tuple of more than 8 items is not compiled");
       Iterator result{.unrolled = true};
@@ -229,7 +249,8 @@ FunctionElaborator::Iterator FunctionElaborator::iterateValue(const Value& itera
       for (size_t i = 0; i < count; i++) result.items.push_back(tupleItem(iterable, i));
       return result;
     }
-    default: decline("a loop over " + types.show(iterable.type) + " is not compiled");
+    default:
+      decline("a loop over " + types.show(iterable.type) + " is not compiled");
   }
 }
 
@@ -238,7 +259,8 @@ FunctionElaborator::Iterator FunctionElaborator::iterateRange(const Value& range
   auto current = temporary();
   if (range.constInt == 1 && !reversed) {
     assign(current, integer(start));
-    auto length = emit(Op::SELECT, {icmp(Compare::LT, start, stop), iop(Op::SUB, stop, start), constI(0)}, {.prim = Prim::I});
+    auto length =
+        emit(Op::SELECT, {icmp(Compare::LT, start, stop), iop(Op::SUB, stop, start), constI(0)}, {.prim = Prim::I});
     return {.hasNext = [=, this] { return icmp(Compare::LT, read(current).leaves[0], stop); },
             .next =
                 [=, this] {
@@ -303,13 +325,19 @@ FunctionElaborator::Iterator FunctionElaborator::iterateIndexed(const Value& seq
           .length = length};
 }
 
-void FunctionElaborator::generators(capnp::List<schema::Generator>::Reader generators, uint at, const std::function<void()>& body) {
+void FunctionElaborator::generators(capnp::List<schema::Generator>::Reader generators, uint at,
+                                    const std::function<void()>& body) {
   if (at == generators.size()) return body();
   auto generator = generators[at];
   forEach(generator.getIterable(), [&](const Value& item, Label& again) {
     assignTo(generator.getTarget(), item);
     for (auto test : generator.getConditions()) {
-      branch(condition(test), [] {}, [&] { jump(again); throw DeadCode(); });
+      branch(
+          condition(test), [] {},
+          [&] {
+            jump(again);
+            throw DeadCode();
+          });
     }
     this->generators(generators, at + 1, body);
   });

@@ -20,15 +20,15 @@ enum class Kind : uint8_t {
   UNBOUND,  // a variable that has not been assigned
   NONE,
   BOOL,
-  INT,      // a Python int that fits 64 bits; a guard keeps it so
+  INT,  // a Python int that fits 64 bits; a guard keeps it so
   FLOAT,
-  SCALAR,   // a numpy scalar of `dtype`, which is another type than int or float, with other rules
-  RANGE,    // start, stop, step
-  TUPLE,    // its elements' leaves, one after the other
-  LIST,     // one pointer; the element type belongs to the `site`
-  ARRAY,    // data pointer, shape, strides (bytes); `site` says whose memory it is
-  REF,      // something known while compiling: a module, a function. No leaves
-  UNION,    // a tag (Kind and position among the members) and the leaves of the widest member as integers
+  SCALAR,  // a numpy scalar of `dtype`, which is another type than int or float, with other rules
+  RANGE,   // start, stop, step
+  TUPLE,   // its elements' leaves, one after the other
+  LIST,    // one pointer; the element type belongs to the `site`
+  ARRAY,   // data pointer, shape, strides (bytes); `site` says whose memory it is
+  REF,     // something known while compiling: a module, a function. No leaves
+  UNION,   // a tag (Kind and position among the members) and the leaves of the widest member as integers
 };
 
 // Index into Types. Equal types have equal indices.
@@ -37,9 +37,9 @@ using Type = uint32_t;
 struct TypeData {
   Kind kind;
   DType dtype = DType::F64;
-  uint32_t dims = 0;          // ARRAY
-  uint32_t ref = 0;           // LIST, ARRAY: site. REF: index of a Binding
-  std::vector<Type> parts;    // TUPLE, UNION
+  uint32_t dims = 0;        // ARRAY
+  uint32_t ref = 0;         // LIST, ARRAY: site. REF: index of a Binding
+  std::vector<Type> parts;  // TUPLE, UNION
 
   auto operator<=>(const TypeData&) const = default;
 };
@@ -47,8 +47,8 @@ struct TypeData {
 // Where lists or arrays come from: a place in the source that makes them, or a parameter. All of one site have one element type.
 // Sites live as long as the compilation and only ever widen, so elaboration ends.
 struct Site {
-  Type element = 0;        // LIST
-  bool written = false;    // some statement stores into it
+  Type element = 0;      // LIST
+  bool written = false;  // some statement stores into it
   bool resized = false;
   bool parameter = false;  // the caller sees it
   bool escapes = false;    // LIST: may be the result, or an element of another list

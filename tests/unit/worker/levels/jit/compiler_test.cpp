@@ -55,8 +55,12 @@ class Compiled {
   std::shared_ptr<Code> code;
 };
 
-Compiled ofInts(const std::string& expression) { return {"(def f (a b) (return " + expression + "))", {Types::INT, Types::INT}}; }
-Compiled ofReals(const std::string& expression) { return {"(def f (a b) (return " + expression + "))", {Types::FLOAT, Types::FLOAT}}; }
+Compiled ofInts(const std::string& expression) {
+  return {"(def f (a b) (return " + expression + "))", {Types::INT, Types::INT}};
+}
+Compiled ofReals(const std::string& expression) {
+  return {"(def f (a b) (return " + expression + "))", {Types::FLOAT, Types::FLOAT}};
+}
 
 TEST(Compiler, IntegersNeverWrap) {
   auto sum = ofInts("(+ a b)");
@@ -69,7 +73,8 @@ TEST(Compiler, IntegersNeverWrap) {
 
 TEST(Compiler, FloorDivisionRoundsDownAndModuloHasTheDivisorsSign) {
   auto quotient = ofInts("(// a b)"), rest = ofInts("(% a b)");
-  for (auto [a, b] : std::vector<std::pair<int64_t, int64_t>>{{7, 2}, {-7, 2}, {7, -2}, {-7, -2}, {6, -3}, {0, -5}, {INT64_MIN, 3}}) {
+  for (auto [a, b] :
+       std::vector<std::pair<int64_t, int64_t>>{{7, 2}, {-7, 2}, {7, -2}, {-7, -2}, {6, -3}, {0, -5}, {INT64_MIN, 3}}) {
     auto q = static_cast<int64_t>(std::floor(static_cast<long double>(a) / b));
     EXPECT_EQ(quotient.ints({a, b}), q) << a << " // " << b;
     EXPECT_EQ(rest.ints({a, b}), a - q * b) << a << " % " << b;

@@ -17,7 +17,8 @@ struct Elaborated {
   std::string code() { return show(*unit, unit->instances[0]); }
 };
 
-Elaborated elaborate(const std::string& text, const std::function<std::vector<Type>(Types&)>& arguments, Dialect dialect = {}) {
+Elaborated elaborate(const std::string& text, const std::function<std::vector<Type>(Types&)>& arguments,
+                     Dialect dialect = {}) {
   test::ProgramText program(text);
   return {Elaborator(program, dialect).run(arguments)};
 }
