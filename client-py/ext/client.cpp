@@ -228,7 +228,7 @@ void PyClient::close() {
   functions.forgetAll();
   if (session->inForkedChild()) return;
   auto& thread = session->thread();
-  nb::gil_scoped_release release;
+  WithoutGil unlocked;
   thread.stop(Failure::of(ErrorCode::CANCELLED, kj::str("the client was closed before the task ended")));
 }
 
@@ -321,6 +321,7 @@ void bindClient(nb::module_& m) {
       "The secret in a file, checked as the scheduler checks its own.");
   m.def(
       "token_of", [](std::string text) { return bytesOf(Token::of(text.c_str())); }, "The same of a text.");
+  m.def("begin_exit", beginExit, "The interpreter ends: other threads that wait in here do not come back.");
   bindCodec(m);
   bindFuture(m);
   bindPyClient(m);

@@ -16,11 +16,6 @@ kj::String textOf(nb::handle text) {
   return kj::str(kj::ArrayPtr<const char>(utf8, size));
 }
 
-const nb::object& describeFunction() {
-  static const auto function = new nb::object(nb::module_::import_("epochly.serialize").attr("describe"));
-  return *function;
-}
-
 // Where epochly.serialize.describe puts what.
 enum Field { HASH_HIGH, HASH_LOW, NAME, CODE, PYTHON_VERSION, MODULE, HAS_LOOP, IS_COROUTINE, WAITS, CHECKS };
 // epochly.serialize's kinds of checks.
@@ -76,7 +71,7 @@ std::shared_ptr<const client::Function> FunctionCache::find(nb::handle function)
 }
 
 std::shared_ptr<const client::Function> FunctionCache::describe(nb::handle function) {
-  nb::object facts = describeFunction()(function);
+  nb::object facts = nb::module_::import_("epochly.serialize").attr("describe")(function);
   auto at = [&facts](Field field) { return nb::handle(PyTuple_GET_ITEM(facts.ptr(), field)); };
   auto described = std::make_shared<client::Function>();
   described->hash = {nb::cast<uint64_t>(at(HASH_HIGH)), nb::cast<uint64_t>(at(HASH_LOW))};

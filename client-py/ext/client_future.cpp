@@ -167,7 +167,7 @@ namespace {
 // Sequence numbers of the observed futures of this one's client that have ended, waiting for one.
 std::vector<uint64_t> awaitEnded(const PyFuture& future, double seconds) {
   auto& ledger = future.session->thread().ledger;
-  nb::gil_scoped_release release;
+  WithoutGil unlocked;
   auto until = client::Ledger::Clock::now() + std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
   std::vector<uint64_t> seqs;
   for (auto& entry : ledger.awaitEnded(until)) seqs.push_back(entry->seq);

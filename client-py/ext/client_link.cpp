@@ -172,9 +172,9 @@ kj::Promise<void> Link::onCannotConnect(kj::Exception why, kj::TimePoint deadlin
   if (timer.now() >= deadline) {
     auto failure = Failure::of(ErrorCode::DISCONNECTED,
                                kj::str("cannot reach the scheduler at ", options.address.toString(), ": ", messageOf(why)));
+    ledger.close(failure.clone());
     ledger.endAll(failure, false);
     batch.clear();
-    ledger.close(failure.clone());
     space = 0;
     if (first) {
       status.update([&](LinkStatus::Facts& facts) {
@@ -191,9 +191,9 @@ kj::Promise<void> Link::onCannotConnect(kj::Exception why, kj::TimePoint deadlin
 
 kj::Promise<void> Link::refusedForGood(const kj::Exception& why) {
   auto failure = Failure::of(codeOf(why), messageOf(why));
+  ledger.close(failure.clone());
   ledger.endAll(failure, false);
   batch.clear();
-  ledger.close(failure.clone());
   status.update([&](LinkStatus::Facts& facts) {
     facts.failed = true;
     facts.failure = kj::mv(failure);

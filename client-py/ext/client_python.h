@@ -9,6 +9,7 @@
 #include "ext/client_functions.h"
 #include "ext/client_thread.h"
 #include "ext/fork_guard.h"
+#include "ext/without_gil.h"
 
 namespace epochly::ext {
 
@@ -34,7 +35,7 @@ bool waitInterruptibly(std::optional<double> seconds, Wait wait) {
     }
     bool done;
     {
-      nb::gil_scoped_release release;
+      WithoutGil unlocked;
       done = wait(until);
     }
     if (done) return true;

@@ -35,7 +35,7 @@ Session::~Session() {
   if (PyGILState_Check() == 0) {
     delete owned;
   } else {
-    nb::gil_scoped_release release;  // it waits for the thread
+    WithoutGil unlocked;  // it waits for the thread
     delete owned;
   }
 }

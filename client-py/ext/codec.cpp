@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "ext/fork_guard.h"
+#include "ext/without_gil.h"
 #include "objects/object.h"
 #include "wire/errors.h"
 #include "wire/task_spec.h"
@@ -30,8 +31,14 @@ struct Pickling {
   nb::object loadKeywords = nb::make_tuple("buffers");
 };
 
+// Guarded by the GIL and not by the compiler: importing gives up the GIL, and a thread that then waited for the compiler's guard
+// would hold it.
 const Pickling& pickling() {
-  static const Pickling* instance = new Pickling;
+  static const Pickling* instance = nullptr;
+  if (instance == nullptr) {
+    auto made = new Pickling;
+    if (instance == nullptr) instance = made;
+  }
   return *instance;
 }
 
@@ -145,7 +152,7 @@ void copyOut(kj::ArrayPtr<byte> to, kj::ArrayPtr<const byte> from) {
     if (from.size() > 0) memcpy(to.begin(), from.begin(), from.size());
     return;
   }
-  nb::gil_scoped_release release;
+  WithoutGil unlocked;
   memcpy(to.begin(), from.begin(), from.size());
 }
 

@@ -1,5 +1,6 @@
 #include "ext/executor_attempt.h"
 
+#include <algorithm>
 #include <cmath>
 #include <ctime>
 
@@ -172,9 +173,11 @@ nb::object AttemptRunner::invoke(FunctionStore::Function& function, nb::handle a
   Nanos limit = sampler.beginCall();
   bool counting = limit != monitor::NEVER && loops::start(limit);
   if (limit != monitor::NEVER && !counting) sampler.refusedCounting();
-  Nanos wallStart = wallNow();
-  bool readCpu = sampler.beginStretch(wallStart, ration);
+  // The CPU clock's readings are around the wall clock's: reading it takes longer than a short call, and that must not look
+  // like waiting.
+  bool readCpu = sampler.beginStretch(wallNow(), ration);
   Nanos cpuStart = readCpu ? cpuNow() : 0;
+  Nanos wallStart = wallNow();
 
   kj::Maybe<nb::python_error> raised;
   nb::object value;
@@ -186,8 +189,8 @@ nb::object AttemptRunner::invoke(FunctionStore::Function& function, nb::handle a
     raised = kj::mv(error);
   }
 
-  if (readCpu) report.cpuNs = cpuNow() - cpuStart;
   Nanos wall = wallNow() - wallStart;
+  if (readCpu) report.cpuNs = std::min(cpuNow() - cpuStart, wall);
   if (counting) {
     auto count = loops::stop();
     sampler.endCounted(wall, count.complete);

@@ -21,8 +21,7 @@ namespace {
 // Two interpreters in one process would share the sums, the levels and the types; each needs its own.
 void refuseSubinterpreter() {
   if (PyInterpreterState_Get() == PyInterpreterState_Main()) return;
-  PyErr_SetString(PyExc_ImportError,
-                  "epochly works in the main interpreter only, not in a subinterpreter: use a process instead");
+  PyErr_SetString(PyExc_ImportError, "epochly works in the main interpreter only, not in a subinterpreter: use a process instead");
   throw nb::python_error();
 }
 
@@ -89,7 +88,7 @@ void reset(nb::handle object) { expectFunction(object).ledger->reset(); }
 
 // (asked, ran, ((level, reason), ...)), or None before the first call.
 nb::object outcomeOf(nb::handle object) {
-  KJ_IF_MAYBE (outcome, expectFunction(object).ledger->lastOutcome()) {
+  KJ_IF_MAYBE(outcome, expectFunction(object).ledger->lastOutcome()) {
     nb::list declined;
     for (auto& d : outcome->declined) declined.append(nb::make_tuple(int(d.level), nb::str(d.reason.cStr())));
     return nb::make_tuple(int(outcome->asked), int(outcome->ran), nb::tuple(declined));

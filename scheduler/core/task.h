@@ -88,7 +88,8 @@ struct ReadyQueue {
   Task* head = nullptr;
   Task* tail = nullptr;
   uint64_t size = 0;
-  // When the queue last became non-empty with no joined worker fitting it; none while one fits.
+  // Since when no joined worker has fitted it; none while one does. Its tasks have waited from then or, if later, from their
+  // queuedAt.
   kj::Maybe<kj::TimePoint> unfitSince;
 
   void pushBack(Task& task);

@@ -93,13 +93,13 @@ void WorkerLinks::flush() {
 void WorkerLinks::write(WorkerId worker, Link& link) {
   KJ_IF_MAYBE (sink, link.sink) {
     while (!link.pending.empty() && link.bytesInFlight < LINK_BYTES_IN_FLIGHT_MAX) {
-      if (link.functionIds.size() >= LINK_FUNCTIONS_MAX) {
+      fillBatch(worker, link);
+      bool hasContent = !batch.tasks.empty() || !batch.functions.empty();  // else all that was pending is no longer current
+      if (hasContent) sendBatch(worker, link, *sink);
+      if (link.isSpent) {
         lost(worker, "its connection has named as many functions as it may: it starts anew");
         return;
       }
-      fillBatch(worker, link);
-      if (batch.tasks.empty() && batch.functions.empty()) continue;  // all that was pending is no longer current
-      sendBatch(worker, link, *sink);
     }
     // In order: a cancellation never overtakes its assignment.
     if (link.pending.empty() && !link.cancels.empty()) sendCancels(worker, link, *sink);
@@ -115,8 +115,10 @@ const core::Task* WorkerLinks::current(WorkerId worker, const AttemptName& name)
 }
 
 bool WorkerLinks::includeFunction(WorkerId worker, Link& link, const core::Function& function) {
-  auto id = static_cast<uint32_t>(link.functionIds.size());
-  if (!link.functionIds.try_emplace(function.hash, id).second) return true;
+  if (link.functionIds.count(function.hash) > 0) return true;
+  link.isSpent = link.functionIds.size() == LINK_FUNCTIONS_MAX;
+  if (link.isSpent) return false;
+  link.functionIds.emplace(function.hash, static_cast<uint32_t>(link.functionIds.size()));
   batch.functions.add(&function);
   batch.words += wordsOf(function);
   events->onFunctionSent(worker, function.hash);
@@ -150,9 +152,13 @@ void WorkerLinks::sendBatch(WorkerId worker, Link& link, schema::WorkerSink::Cli
     }
   }
   auto assignments = message.initAssignments(batch.tasks.size());
+  const core::Function* function = nullptr;  // neighbours mostly share theirs
+  uint32_t id = 0;
   for (auto i : kj::indices(batch.tasks)) {
     auto& task = *batch.tasks[i];
-    writeAssignment(task, link.functionIds.at(task.function->hash), assignments[i]);
+    if (task.function != function) id = link.functionIds.at(task.function->hash);
+    function = task.function;
+    writeAssignment(task, id, assignments[i]);
   }
   size_t bytes = batch.words * sizeof(capnp::word);
   link.bytesInFlight += bytes;

@@ -62,6 +62,7 @@ class WorkerLinks final : public core::WorkerPort, private kj::TaskSet::ErrorHan
     std::unordered_map<FunctionHash, uint32_t> functionIds;  // those this connection was told
     size_t bytesInFlight = 0;
     bool isDirty = false;                                    // in `dirty`
+    bool isSpent = false;                                    // its next task needs a function past LINK_FUNCTIONS_MAX
   };
 
   // One `run` call in the making. Its tasks and functions live in the core; nothing else happens before it is written.
@@ -91,7 +92,8 @@ class WorkerLinks final : public core::WorkerPort, private kj::TaskSet::ErrorHan
   void sendBatch(WorkerId worker, Link& link, schema::WorkerSink::Client& sink);
   void sendCancels(WorkerId worker, Link& link, schema::WorkerSink::Client& sink);
   const core::Task* current(WorkerId worker, const AttemptName& name) const;
-  // A function that the connection was not told gets an id and a place in the batch. False: the batch has no room for it.
+  // A function that the connection was not told gets an id and a place in the batch. False: send
+  // what the batch has before its task.
   bool includeFunction(WorkerId worker, Link& link, const core::Function& function);
   // The worker answered a call with an error, or not at all.
   void onCallFailed(WorkerId worker, kj::Exception&& error);

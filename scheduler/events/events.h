@@ -129,6 +129,8 @@ class Events {
   kj::Maybe<core::QueueKey> fittingKey(core::QueueKey key, Level chosen, uint8_t& notOffered) const;
 
   // ---- time (ticks.cpp) ----
+  void forgive(kj::Duration late, kj::TimePoint now);
+  void forgetEmptyQueues();
   void dropSilentWorkers(kj::TimePoint now);
   void wakeBackoff(kj::TimePoint now);
   void forgetLostClients(kj::TimePoint now);

@@ -18,10 +18,21 @@ bool anyoneFits(const core::Core& core, const QueueKey& key) {
   return std::any_of(core.workers.begin(), core.workers.end(), [&](auto& entry) { return entry.second.fits(key); });
 }
 
+// Whatever level its tasks chose, someone may fit some of their fallbacks.
+bool anyLevelFits(const core::Core& core, QueueKey key) {
+  for (uint level = 0; level < LEVEL_COUNT; level++) {
+    key.level = static_cast<Level>(level);
+    if (anyoneFits(core, key)) return true;
+  }
+  return false;
+}
+
 bool anyoneIsReady(const core::Core& core) {
   return std::any_of(core.workers.begin(), core.workers.end(),
                      [](auto& entry) { return entry.second.state == WorkerState::READY; });
 }
+
+double inSeconds(kj::Duration duration) { return static_cast<double>(duration / kj::MILLISECONDS) / 1000; }
 
 QueueKey keyOf(const Task& task) {
   QueueKey key{task.levelChosen, task.function->pythonVersion, HostId()};
@@ -86,14 +97,10 @@ void Events::placeReady(kj::TimePoint now) {
 // stop their clocks. Queues that have become empty are forgotten.
 void Events::refit(kj::TimePoint now) {
   kj::Vector<ReadyQueue*> unfit;
-  for (auto it = core.queues.begin(); it != core.queues.end();) {
-    if (it->second.head == nullptr) {
-      it = core.queues.erase(it);
-      continue;
-    }
-    if (anyoneFits(core, it->first)) it->second.unfitSince = nullptr;
-    else unfit.add(&it->second);
-    ++it;
+  forgetEmptyQueues();
+  for (auto& [key, queue] : core.queues) {
+    if (anyoneFits(core, key)) queue.unfitSince = nullptr;
+    else unfit.add(&queue);
   }
   for (auto queue : unfit) refitQueue(*queue, now);
   // Without any worker there is nothing to wait out: tasks stay until one joins.
@@ -104,6 +111,7 @@ void Events::refit(kj::TimePoint now) {
 
 // Each task goes to the queue that suits it now, in order; where nobody fits it that is this queue again.
 void Events::refitQueue(ReadyQueue& queue, kj::TimePoint now) {
+  if (!anyLevelFits(core, queue.key)) return;  // a million tasks that wait for another Python are not looked at one by one
   for (auto left = queue.size; left > 0; left--) {
     auto& task = *queue.head;
     queue.remove(task);
@@ -114,12 +122,16 @@ void Events::refitQueue(ReadyQueue& queue, kj::TimePoint now) {
 void Events::failUnfit(kj::TimePoint now) {
   for (auto& [key, queue] : core.queues) {
     KJ_IF_MAYBE (since, queue.unfitSince) {
-      while (queue.head != nullptr && now - std::max(*since, queue.head->acceptedAt) >= core.limits.unfitGrace) {
+      kj::String why;  // made once: it is the same for all of them, and there may be a million
+      // Each waits from when it came here: one that comes back for a retry has not waited yet.
+      while (queue.head != nullptr && now - std::max(*since, queue.head->queuedAt) >= core.limits.unfitGrace) {
         auto& task = *queue.head;
-        auto why = kj::str("no worker fits after ", core.limits.unfitGrace / kj::SECONDS, " s. ",
-                           route::explain(task, core, core.limits, now));
+        if (why.size() == 0) {
+          why = kj::str("no worker fits after ", inSeconds(core.limits.unfitGrace), " s. ",
+                        route::explain(task, core, core.limits, now));
+        }
         queue.remove(task);
-        endFailed(task, Failure::of(ErrorCode::NO_FITTING_WORKER, kj::mv(why)), now);
+        endFailed(task, Failure::of(ErrorCode::NO_FITTING_WORKER, kj::str(why)), now);
       }
     }
   }

@@ -8,13 +8,18 @@ namespace epochly::events {
 
 void Events::onTick(kj::TimePoint now) {
   KJ_IF_MAYBE (armed, armedFor) {
-    if (*armed <= now) armedFor = nullptr;
+    if (*armed <= now) {
+      auto late = now - *armed;
+      if (late > core.limits.heartbeat) forgive(late, now);
+      armedFor = nullptr;
+    }
   }
   wakeBackoff(now);
   if (now >= housekeepingAt) {
     dropSilentWorkers(now);
     forgetLostClients(now);
     failUnfit(now);
+    forgetEmptyQueues();
     housekeepingAt = now + core.limits.heartbeat / 2;
   }
   settle(now);
@@ -23,6 +28,22 @@ void Events::onTick(kj::TimePoint now) {
 void Events::onDrain(kj::TimePoint now) {
   core.draining = true;
   settle(now);
+}
+
+// This process was stopped, or its machine was. What its peers said meanwhile is still in its sockets, so that time counts
+// against nobody: else one long pause would cost every worker its tasks and every absent client its results.
+void Events::forgive(kj::Duration late, kj::TimePoint now) {
+  auto postpone = [&](kj::TimePoint& since) { since = std::min(since + late, now); };
+  for (auto& [id, worker] : core.workers) postpone(worker.lastHeard);
+  for (auto& [space, client] : core.clients) postpone(client.lostAt);
+  for (auto& [key, queue] : core.queues) {
+    KJ_IF_MAYBE (since, queue.unfitSince) { postpone(*since); }
+  }
+}
+
+// Keys come from clients (hosts, Python versions): what nobody stands in any more must not add up.
+void Events::forgetEmptyQueues() {
+  std::erase_if(core.queues, [](auto& entry) { return entry.second.head == nullptr; });
 }
 
 void Events::wakeBackoff(kj::TimePoint now) {

@@ -10,7 +10,7 @@ HELP = """./dev <command>
   demo [--quick]         set up everything and run the main job: examples/analyze_workloads.py
   test [suite] [args]    set up everything and run every test, or one suite; args go to ctest or pytest
                          suites: {suites}
-  sim [--seed N]         run the simulation; --seed replays one history
+  sim [--seed N]         run the simulation for 30 s, or replay one history; ./dev sim --help has more
   build [preset]         build; presets: {presets} (default release)
   lint                   clang-format, clang-tidy on changed files, ruff, shellcheck
   format                 clang-format and ruff, in place
@@ -117,7 +117,7 @@ def conclude(tally):
 def sim(arguments):
     _prepare()
     cpp.build("release", ["epochly_sim"])
-    return run_in_foreground([suites.sim_program("release"), *arguments])
+    return run_in_foreground([suites.sim_program("release"), *(arguments or ["--seconds", str(suites.SIM_SECONDS)])])
 
 
 def build(arguments):

@@ -96,12 +96,18 @@ def _simulate(preset, seconds):
     program = sim_program(preset)
     if not program.is_file():
         return Tally.failure(f"{name}: epochly_sim was not built")
-    run_step(name, [program, "--seconds", str(seconds)], may_fail=True)
+    code = run_step(name, [program, "--seconds", str(seconds)], may_fail=True)
     log = log_of(name).read_text(errors="replace")
-    seeds = re.findall(r"^seeds? .*$", log, re.M)
-    say(f"        {seeds[-1] if seeds else 'said no seeds'}")
-    tally = read_passed_failed(log) or Tally.failure(f"{name}: ended without a verdict")
-    return _report(name, tally)
+    return _report(name, _sim_verdict(name, code, log), note="; ".join(re.findall(r"^seeds .*$", log, re.M)))
+
+
+def _sim_verdict(name, code, log):
+    """One test, however many histories there was time for: the total must not depend on the machine's speed."""
+    histories = read_passed_failed(log)
+    if code == 0 and histories is not None and histories.passed > 0 and histories.failed == 0:
+        return Tally(passed=1)
+    found = re.findall(r"^FAIL (seed .*)$", log, re.M)
+    return Tally.failure(f"{name}: {found[0] if found else f'ended with code {code}'}")
 
 
 def _sanitized(preset, context):
@@ -143,9 +149,9 @@ def _pytest(context, environment, paths, name="Python tests"):
     return _report(name, read_junit(junit, name))
 
 
-def _report(name, tally):
+def _report(name, tally, note=""):
     """Says how it went; when badly, with the end of the log."""
-    say(f"        {tally.line()}")
+    say(f"          {tally.line()}{' ' * bool(note)}{note}")
     if tally.failed:
         show_tail(log_of(name))
     return tally

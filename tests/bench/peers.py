@@ -32,8 +32,9 @@ class Epochly(Peer):
         import importlib.metadata
 
         import epochly.testing
-        self.cluster = epochly.testing.LocalCluster(workers=workers)
-        self.client = self.cluster.client()
+        # One daemon with an executor per worker: what connect() starts, too.
+        self.cluster = epochly.testing.LocalCluster(workers=1, cpu_slots=workers)
+        self.client = self.cluster.client
         return importlib.metadata.version("epochly-client")
 
     def submit(self, fn, argument):
@@ -43,7 +44,6 @@ class Epochly(Peer):
         return self.client.gather(futures)
 
     def stop(self):
-        self.client.close()
         self.cluster.close()
 
 

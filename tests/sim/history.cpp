@@ -143,8 +143,9 @@ void History::workerGone(const core::Worker& worker, kj::StringPtr why) {
   context.noteWord(What::WORKER_GONE, why.cStr(), worker.id.value);
   if (why == "missed heartbeats") {
     context.stats[Fault::WORKER_SILENT]++;
-    SIM_RULE(context.now() - lastHeard.at(worker.id) > core.limits.heartbeat * MISSED_BEATS_MAX, "worker ", worker.id.value,
-             " was dropped as silent, but was heard ", inSeconds(context.now() - lastHeard.at(worker.id)), " s ago");
+    auto silent = listenedAtMost(lastHeard.at(worker.id));
+    SIM_RULE(silent > core.limits.heartbeat * MISSED_BEATS_MAX, "worker ", worker.id.value, " was dropped as silent after ",
+             inSeconds(silent), " s in which it could be heard");
   }
   losing.erase(worker.id);
   lastHeard.erase(worker.id);
@@ -154,6 +155,30 @@ void History::staleResult() {
   staleCount++;
   context.stats.staleReports++;
   context.note(What::STALE_REPORT);
+}
+
+void History::stalled(kj::TimePoint from, kj::TimePoint until) {
+  if (until > from) stalls.emplace_back(from, until);
+}
+
+kj::Duration History::listenedAtLeast(kj::TimePoint since) const {
+  auto listened = context.now() - since;
+  for (auto& [from, until] : stalls) {
+    listened = listened - std::max(std::min(until, context.now()) - std::max(from, since), 0 * kj::SECONDS);
+  }
+  return listened;
+}
+
+// The core cannot tell pauses of up to one and a half beats from a busy loop, and it sees a longer one only from the tick that it
+// delayed: up to half a beat less.
+kj::Duration History::listenedAtMost(kj::TimePoint since) const {
+  auto listened = context.now() - since;
+  auto beat = core.limits.heartbeat;
+  for (auto& [from, until] : stalls) {
+    auto length = std::min(until, context.now()) - std::max(from, since);
+    if (length > beat * 3 / 2) listened = listened - (length - beat / 2);
+  }
+  return listened;
 }
 
 // ---- one task ------------------------------------------------------------------------------------------------------
@@ -196,6 +221,7 @@ void History::assigned(const core::Task& task, kj::Duration) {
   life.attempt = task.attempt;
   life.worker = life.lastWorker = task.worker;
   context.stats.attempts++;
+  context.stats[Fault::LEVEL_NOT_OFFERED] += task.notOffered != 0;
   context.noteTask(What::TASK_ASSIGNED, task.id, task.attempt.value, task.worker.value);
 }
 

@@ -29,6 +29,8 @@ class History final : public core::Observer, public core::StorePort {
   void reporting(WorkerId worker, const std::vector<Report>& reports);
   void reported();
   void heard(WorkerId worker);
+  // The scheduler's process does nothing in this time.
+  void stalled(kj::TimePoint from, kj::TimePoint until);
   // After each event. armed: when the core has asked for its next tick.
   void afterEvent(kj::Maybe<kj::TimePoint> armed);
   void afterTick();
@@ -100,6 +102,7 @@ class History final : public core::Observer, public core::StorePort {
   SpaceId offeringSpace;
   WorkerId reportingWorker;
   const std::vector<Report>* reports = nullptr;
+  std::vector<std::pair<kj::TimePoint, kj::TimePoint>> stalls;
   uint64_t eventNumber = 0;
   uint64_t auditCredit = 0;
   uint64_t endCount = 0, lossCount = 0, failureCount = 0, staleCount = 0, staleExpected = 0;
@@ -107,6 +110,9 @@ class History final : public core::Observer, public core::StorePort {
   Life& lifeOf(TaskId id);                  // of an accepted task
   const FunctionSpec& functionOf(const Life& life) const { return functions[life.spec.function]; }
   const Report& reportOf(TaskId id, const Life& life) const;
+  // From `since` until now, without the time in which the scheduler could not listen: at least and at most.
+  kj::Duration listenedAtLeast(kj::TimePoint since) const;
+  kj::Duration listenedAtMost(kj::TimePoint since) const;
   bool fits(const core::Worker& worker, const Life& life, Level level) const;
 
   // How a task may end (history_ends.cpp).

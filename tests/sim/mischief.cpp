@@ -29,6 +29,7 @@ void Mischief::next() {
 }
 
 void Mischief::act() {
+  if (context.now() < context.stalledUntil) return;
   struct Act {
     const char* name;
     void (Mischief::*act)();

@@ -120,7 +120,7 @@ class Draw {
       whole(plan.tasks, 50, 500);
     }
     whole(plan.burst, 1, 200);
-    whole(plan.functions, 1, 20);
+    whole(plan.functions, 1, 80);
     plan.turmoilSeconds = rng.logUniform(1, 30);
   }
 
@@ -183,7 +183,7 @@ class Draw {
     sometimesWhole(plan.tasksMax, 1, 200, 0.25);
     sometimesWhole(plan.argumentBytesMax, 100, 20'000, 0.15);
     sometimesWhole(plan.resultBytesMax, 1, 20'000, 0.15);
-    sometimesWhole(plan.functionsMax, 1, 40, 0.25);
+    sometimesWhole(plan.functionsMax, 1, 40, 0.35);
     sometimesWhole(plan.functionBytesMax, 100, 40'000, 0.15);
     sometimesWhole(plan.workersMax, 1, 50, 0.1);
     sometimesWhole(plan.clientsMax, 1, 8, 0.15);

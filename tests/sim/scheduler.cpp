@@ -66,7 +66,7 @@ void Scheduler::replace(ClientSession& session) {
     wire.close(End::SCHEDULER);
     endClient(wire);
   };
-  if (rng.chance(context.plan.late)) context.clock.after(seconds(rng.exponential(2)), kj::mv(hangUp));
+  if (rng.chance(context.plan.late)) later(seconds(rng.exponential(2)), kj::mv(hangUp));
   else hangUp();
 }
 
@@ -225,7 +225,9 @@ void Scheduler::endWorker(Wire& wire) {
 void Scheduler::stall(kj::Duration duration) {
   context.stats[Fault::SCHEDULER_STALLED]++;
   context.note(What::SCHEDULER_STALLS, duration / kj::MILLISECONDS);
+  auto from = std::max(context.stalledUntil, context.now());
   context.stalledUntil = std::max(context.stalledUntil, context.now() + duration);
+  history.stalled(from, context.stalledUntil);
 }
 
 void Scheduler::drain() {
@@ -237,15 +239,11 @@ void Scheduler::drain() {
 void Scheduler::wakeAt(kj::TimePoint when) {
   armed = when;
   auto late = seconds(context.plan.timerLateMs * 1e-3 * rng.unit());
-  context.clock.at(std::max(when, context.now()) + late, [this, count = ++armedCount] { fireTimer(count); });
+  later(std::max(when, context.now()) + late - context.now(), [this, count = ++armedCount] { fireTimer(count); });
 }
 
 void Scheduler::fireTimer(uint64_t count) {
   if (count != armedCount) return;  // replaced by a later call
-  if (context.now() < context.stalledUntil) {
-    context.clock.at(context.stalledUntil, [this, count] { fireTimer(count); });
-    return;
-  }
   armed = nullptr;
   tick();
 }
@@ -281,17 +279,20 @@ void Scheduler::resultsReady(SpaceId space) {
   noteTurn();
 }
 
+void Scheduler::later(kj::Duration delay, kj::Function<void()> action) {
+  context.clock.after(delay, [this, action = kj::mv(action)]() mutable {
+    if (context.now() < context.stalledUntil) return later(context.stalledUntil - context.now(), kj::mv(action));
+    action();
+  });
+}
+
 void Scheduler::noteTurn() {
   if (turnEnds) return;
   turnEnds = true;
-  context.clock.after(seconds(context.plan.turnMicros * 1e-6 * rng.unit()), [this] { endTurn(); });
+  later(seconds(context.plan.turnMicros * 1e-6 * rng.unit()), [this] { endTurn(); });
 }
 
 void Scheduler::endTurn() {
-  if (context.now() < context.stalledUntil) {
-    context.clock.at(context.stalledUntil, [this] { endTurn(); });
-    return;
-  }
   turnEnds = false;
   for (auto& [worker, batch] : std::exchange(notes, {})) sendBatch(worker, batch);
   for (auto worker : std::exchange(dropped, {})) hangUp(worker);
@@ -337,7 +338,7 @@ void Scheduler::hangUp(WorkerId worker) {
     connectionOf.erase(worker);
   };
   if (!rng.chance(context.plan.late)) return close();
-  context.clock.after(seconds(rng.exponential(2)), [this, close, worker, number]() mutable {
+  later(seconds(rng.exponential(2)), [this, close, worker, number]() mutable {
     auto still = connectionOf.find(worker);
     if (still != connectionOf.end() && still->second == number) close();
   });

@@ -119,6 +119,8 @@ class Scheduler final : public core::WorkerPort, public core::ClientPort, public
   void resultsReady(SpaceId space) override;
   void wakeAt(kj::TimePoint when) override;
 
+  // Actions of the process itself: none happens while it hangs.
+  void later(kj::Duration delay, kj::Function<void()> action);
   void noteTurn();
   void endTurn();
   void sendBatch(WorkerId id, const Batch& batch);

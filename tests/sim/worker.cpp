@@ -105,7 +105,9 @@ void Worker::keepGhosts() {
 
 void Worker::onTurnedAway(Wire& from, ErrorCode why) {
   if (&from != wire) return;
-  onLost();
+  wire->close(End::PEER);
+  down();
+  later(seconds(rng.exponential(2)), [this] { connect(); });
 }
 
 void Worker::onJoined(Wire& from, WorkerId given) {

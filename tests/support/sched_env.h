@@ -9,6 +9,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <kj/debug.h>
+
 #include "events/events.h"
 
 namespace epochly::test {
@@ -38,6 +40,11 @@ class RecordingPorts final : public core::WorkerPort, public core::ClientPort, p
   void ended(const core::Result& result) override { storedEnds.push_back(result.id); }
   void acknowledged(TaskId task) override { forgotten.push_back(task); }
   void wakeAt(kj::TimePoint when) override { wake = when; }
+
+  bool wakesBy(kj::TimePoint until) const {
+    KJ_IF_MAYBE (when, wake) return *when <= until;
+    return false;
+  }
 };
 
 class CountingRandom final : public core::Random {
@@ -174,7 +181,19 @@ class SchedEnv {
     events.onLost(worker, "connection lost", now);
     check();
   }
+  // Time passes, with the ticks that the core asks for.
   void pass(kj::Duration duration) {
+    auto until = now + duration;
+    while (outbox.wakesBy(until)) {
+      now = std::max(now, KJ_ASSERT_NONNULL(std::exchange(outbox.wake, nullptr)));
+      events.onTick(now);
+    }
+    now = until;
+    events.onTick(now);
+    check();
+  }
+  // As pass(), but this process was stopped meanwhile: its ticks all come late.
+  void sleep(kj::Duration duration) {
     now += duration;
     events.onTick(now);
     check();

@@ -116,7 +116,8 @@ Validity setText(To& to, kj::StringPtr text) {
 
 kj::MainFunc makeMain(kj::ProcessContext& context, Options& o) {
   using Text = kj::StringPtr;
-  return kj::MainBuilder(context, kj::str(PROGRAM, ' ', SOFTWARE_VERSION),
+  static const kj::String VERSION = kj::str(PROGRAM, ' ', SOFTWARE_VERSION);  // MainBuilder keeps a pointer
+  return kj::MainBuilder(context, VERSION,
                          "Runs tasks for a scheduler in Python processes that it supervises.",
                          "When it has joined it prints one line of JSON on stdout. SIGTERM or SIGINT: gives back what has not begun, "
                          "finishes the rest, exits 0. A second one: exits at once. Exit status 2: a wrong option, or the scheduler "

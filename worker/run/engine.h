@@ -19,8 +19,8 @@ class Invocation {
   virtual bool callPlain() = 0;
   // Elements in the arguments; NaN if nothing among them has a length.
   virtual double dataSize() = 0;
-  // From LevelEngine::run: the engine took the call, gave it back before anything visible had happened, and now lets it run plainly.
-  // The host reports it as run at level 0.
+  // From LevelEngine::run: the engine took the call, gave it back before anything visible had happened, and now lets it run
+  // plainly. The host reports it as run at level 0.
   virtual void gaveBack(kj::String reason) {}
 };
 
@@ -35,11 +35,10 @@ struct Outcome {
   Level ran;
   kj::Array<Decline> declined;  // in the order they were asked
 
-  Outcome clone() const { return {asked, ran, KJ_MAP(d, declined){return Decline{d.level, kj::str(d.reason)}; }
+  Outcome clone() const {
+    return {asked, ran, KJ_MAP(d, declined) { return Decline{d.level, kj::str(d.reason)}; }};
+  }
 };
-}  // namespace epochly::run
-}
-;
 
 class LevelEngine {
  public:

@@ -171,7 +171,7 @@ ExecutorProcess::ExecutorProcess(ExecutorId id, Role role, const ExecutorCommand
 
 ExecutorProcess::~ExecutorProcess() noexcept(false) {
   if (!reaped) {
-    kill();
+    kill("it is not needed any more");
     siginfo_t info;
     while (waitid(P_PID, pid_, &info, WEXITED) != 0 && errno == EINTR) {
     }
@@ -298,7 +298,8 @@ void ExecutorProcess::onReady() {
 }
 
 // The group, so that what user code has started does not outlive the attempt. By pid is safe: it is not reaped yet.
-void ExecutorProcess::kill() {
+void ExecutorProcess::kill(kj::StringPtr why) {
+  if (killedWhy == nullptr) killedWhy = kj::str(why);
   ::kill(-pid_, SIGKILL);
   ::kill(pid_, SIGKILL);  // it may not have reached its setpgid
 }
@@ -311,6 +312,9 @@ kj::String ExecutorProcess::reap() {
   KJ_SYSCALL(waitid(P_PID, pid_, &info, WEXITED));
   reaped = true;
   auto how = describeExit(info);
+  KJ_IF_MAYBE (why, killedWhy) {
+    if (info.si_code != CLD_EXITED && info.si_status == SIGKILL) how = kj::str("was killed by the worker: ", *why);
+  }
   if (earlyErrors == nullptr) return how;
   auto tail = earlyErrorsTail();
   return tail.size() == 0 ? kj::str(how, " and wrote nothing to standard error") : kj::str(how, "; its standard error:\n", tail);

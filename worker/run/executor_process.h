@@ -64,7 +64,8 @@ class ExecutorProcess {
 
   // It said that it is ready: passes on what it wrote to standard error until now.
   void onReady();
-  void kill();
+  // `why` follows "was killed by the worker: " in what reap() says.
+  void kill(kj::StringPtr why);
   // After pidFd is readable: the process is no more. How it ended, in words: "was killed by SIGSEGV (signal 11)", and what it
   // wrote to standard error if it died before it was ready.
   kj::String reap();
@@ -79,6 +80,7 @@ class ExecutorProcess {
   pid_t pid_ = 0;
   kj::AutoCloseFd pidFd_;
   bool reaped = false;
+  kj::Maybe<kj::String> killedWhy;    // by kill()
   RingWriter writer;
   RingReader reader;
   kj::Vector<kj::byte> waiting;       // for room in the ring; bounded by what the dispatcher gives one executor

@@ -26,7 +26,8 @@ struct RingControl {
   alignas(64) std::atomic<uint64_t> written{0};      // by the writer, after the bytes are in place
   std::atomic<uint32_t> writerWaits{0};              // set by the writer before it waits for space, cleared by who wakes it
   alignas(64) std::atomic<uint64_t> taken{0};        // by the reader, after the bytes are copied out
-  std::atomic<uint32_t> readerSleeps{0};             // set by the reader before it sleeps, cleared by who wakes it
+  // Set by the reader before it sleeps, cleared by who wakes it. Up at first: the reader looks when it is told to.
+  std::atomic<uint32_t> readerSleeps{1};
 };
 static_assert(std::atomic<uint64_t>::is_always_lock_free, "positions are shared between processes");
 

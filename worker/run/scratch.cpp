@@ -1,6 +1,8 @@
 #include "run/scratch.h"
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <string>
 
@@ -11,9 +13,16 @@
 
 #include <kj/debug.h>
 
+#include "wire/errors.h"
+
 namespace epochly::run {
 
 namespace {
+
+[[noreturn]] void fail(kj::StringPtr temporaryDirectory) {
+  kj::throwFatalException(makeError(ErrorCode::INVALID_ARGUMENT,
+                                    kj::str("cannot make a scratch directory in ", temporaryDirectory, " (TMPDIR): ", strerror(errno))));
+}
 
 std::string prefix() { return "epochly-worker-" + std::to_string(geteuid()) + "-"; }
 
@@ -46,7 +55,7 @@ Scratch Scratch::create(kj::StringPtr temporaryDirectory) {
   // A worker that starts at the same moment may take it for abandoned before it is locked; then it is made again.
   for (uint i = 0; i < 3; i++) {
     auto candidate = kj::str(path);
-    KJ_REQUIRE(mkdtemp(candidate.begin()) != nullptr, "cannot make a scratch directory", temporaryDirectory);
+    if (!mkdtemp(candidate.begin())) fail(temporaryDirectory);
     int opened = open(candidate.cStr(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (opened < 0) continue;
     kj::AutoCloseFd fd(opened);
@@ -54,7 +63,7 @@ Scratch Scratch::create(kj::StringPtr temporaryDirectory) {
     KJ_SYSCALL(chmod(candidate.cStr(), 0711));  // executors may run as another user; their own directories inside are 0700
     return Scratch(kj::mv(candidate), kj::mv(fd));
   }
-  KJ_FAIL_REQUIRE("cannot make a scratch directory", temporaryDirectory);
+  fail(temporaryDirectory);
 }
 
 Scratch::~Scratch() noexcept {

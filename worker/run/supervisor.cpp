@@ -186,7 +186,7 @@ bool Supervisor::drainRing(ExecutorId id, Entry& entry) {
   } catch (const kj::Exception& e) {
     rt::log::error("an executor (", roleName(entry.process->role), ") damaged its ring and is killed: ", e.getDescription());
     entry.broken = true;
-    entry.process->kill();
+    entry.process->kill("it had damaged the memory it shares with the worker");
     return false;
   }
 }
@@ -322,7 +322,7 @@ void Supervisor::stop(ExecutorId id) {
 }
 
 void Supervisor::kill(ExecutorId id) {
-  if (entries.count(id) > 0) process(id).kill();  // else it could not be started, which the dispatcher is about to learn
+  if (entries.count(id) > 0) process(id).kill("it was told to end");  // else it could not be started, which the dispatcher is about to learn
 }
 
 void Supervisor::fail(const AttemptName& name, Level level, Failure failure) {

@@ -65,7 +65,7 @@ void noteOutcome(Function* f, Block& block, levels::Engines::Pick& pick, Nanos n
 
 // The level that a call ran at in the end. If the engine gave it back, what was noted of it when it began is put right.
 Level noteGivenBack(Function* f, Block& block, Level asked, const levels::Engines::Pick& pick, PythonCall& call) {
-  KJ_IF_MAYBE (reason, call.givenBack) {
+  KJ_IF_MAYBE(reason, call.givenBack) {
     kj::Vector<run::Decline> declined;
     if (pick.standing != nullptr) {
       for (auto& d : pick.standing->declined) declined.add(run::Decline{d.level, kj::str(d.reason)});
@@ -98,12 +98,12 @@ bool Way::counted(Nanos limit) {
     block.sampler.refusedCounting();
     return false;
   }
-  Nanos start = wallNow();
-  noteOutcome(f, block, pick, start);
+  Nanos start = cpuNow();
+  noteOutcome(f, block, pick, wallNow());
   runOn(pick.engine, call);
   loops::Count count = loops::stop();
   monitor::addLoops(block.tally, count.iterations, count.complete);
-  block.sampler.endCounted(wallNow() - start, count.complete);
+  block.sampler.endCounted(cpuNow() - start, count.complete);
   return true;
 }
 

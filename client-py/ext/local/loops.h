@@ -29,7 +29,7 @@ extern const Nanos SESSION_COST_NS;
 extern thread_local constinit bool active;
 // What the session of this thread has counted so far.
 Count soFar();
-// Counts on this thread from here, for `limit` at most. False, and no session, if something else holds the means: see
+// Counts on this thread from here, for so much CPU time at most. False, and no session, if something else holds the means: see
 // whyNot(). Never while active.
 bool start(Nanos limit);
 // `more`: another session is likely to follow at once (a generator's next step).

@@ -31,7 +31,7 @@ constexpr int OUR_TOOLS[] = {5, 4, 3};
 struct Session {
   bool counting = false;
   Count count;
-  Nanos deadline = 0;
+  Nanos deadline = 0;  // by the thread's CPU clock
   uint32_t eventsLeft = 0;
   const char* whyNot = nullptr;
 };
@@ -78,7 +78,7 @@ void endCounting(Session& s, bool lingering) {
 void tick(Session& s) {
   if (--s.eventsLeft > 0) return;
   s.eventsLeft = EVENTS_PER_CLOCK;
-  if (wallNow() < s.deadline) return;
+  if (cpuNow() < s.deadline) return;
   s.count.complete = false;
   endCounting(s, false);
 }
@@ -199,7 +199,7 @@ bool start(Nanos limit) {
   if (s.whyNot != nullptr) return false;
   active = s.counting = true;
   s.count = {};
-  s.deadline = wallNow() + limit;
+  s.deadline = cpuNow() + limit;
   s.eventsLeft = EVENTS_PER_CLOCK;
   ++tool.counting;
   return true;

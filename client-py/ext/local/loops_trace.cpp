@@ -32,7 +32,7 @@ struct Frame {
 struct Session {
   bool tracing = false;
   Count count;
-  Nanos deadline = 0;
+  Nanos deadline = 0;  // by the thread's CPU clock
   uint32_t eventsLeft = 0;
   std::vector<Frame> frames;
   const char* whyNot = nullptr;
@@ -93,7 +93,7 @@ int onEvent(PyObject*, PyFrameObject* frame, int what, PyObject*) {
   }
   if (--s.eventsLeft == 0) {
     s.eventsLeft = EVENTS_PER_CLOCK;
-    if (wallNow() >= s.deadline) cut(s);
+    if (cpuNow() >= s.deadline) cut(s);
   }
   return 0;
 }
@@ -112,7 +112,7 @@ bool start(Nanos limit) {
   if (s.whyNot != nullptr) return false;
   active = s.tracing = true;
   s.count = {};
-  s.deadline = wallNow() + limit;
+  s.deadline = cpuNow() + limit;
   s.eventsLeft = EVENTS_PER_CLOCK;
   s.frames.clear();
   PyEval_SetTrace(onEvent, nullptr);

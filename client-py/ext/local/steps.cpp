@@ -26,7 +26,7 @@ struct Steps {
   PyObject* function;  // the Function whose call made it
   PyObject* weakrefs;
   Nanos wall;         // of its steps so far
-  Nanos loopsLimit;   // NEVER: its loops are not counted; else how long its counted steps may take together
+  Nanos loopsLimit;   // NEVER: its loops are not counted; else the CPU time its counted steps may take together
   Nanos loopsSpent;
   uint64_t iterations;
   bool started;
@@ -110,10 +110,10 @@ bool countedStep(Steps* s, Block& block, Run& run, Step& step) {
     block.sampler.refusedCounting();
     return false;
   }
-  Nanos start = wallNow();
+  Nanos start = cpuNow();
   step = run();
   loops::Count count = loops::stop(true);
-  s->loopsSpent += wallNow() - start;
+  s->loopsSpent += cpuNow() - start;
   s->iterations += count.iterations;
   s->untimed = true;
   if (!count.complete) endCounting(s, block, false);

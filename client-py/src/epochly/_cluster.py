@@ -27,5 +27,5 @@ def client():
 
 def call(func, args, kwargs, level):
     """Runs ``func(*args, **kwargs)`` on the cluster and returns (value, TaskReport). Raises what the function raised."""
-    future = client().submit(func, *args, level=level, **kwargs)
+    future = client()._submit(func, args, kwargs, level)
     return future.result(), future.placement

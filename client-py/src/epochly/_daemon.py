@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 
+from epochly import _native
 from epochly.errors import EpochlyError
 
 # Where the programs are, if not in the package (a build that is not installed).
@@ -27,7 +28,8 @@ class DaemonFailed(EpochlyError):
 def program(name):
     """The path of "epochly-scheduler" or "epochly-worker"."""
     folders = [os.environ[BIN_VARIABLE]] if os.environ.get(BIN_VARIABLE) else []
-    folders.append(str(pathlib.Path(__file__).parent / "bin"))
+    # Beside the native module, with which they are installed: in an editable install this file is elsewhere.
+    folders.append(str(pathlib.Path(_native.__file__).parent / "bin"))
     for folder in folders:
         path = pathlib.Path(folder) / name
         if os.access(path, os.X_OK):

@@ -4,6 +4,7 @@ traceback as text.
 Exceptions drop ``__cause__`` and ``__context__`` when they are pickled, so the chain travels as a list of links, each pickled on
 its own: one that cannot be pickled, or not be loaded, does not take the others with it.
 """
+import os
 import pickle
 import traceback
 
@@ -13,8 +14,9 @@ from epochly.errors import RemoteError, RemoteTraceback, ResultNotPicklable
 
 # Links of a chain that travel; what lies behind is in the traceback's text.
 CHAIN_LINKS_MAX = 32
-# Of one link: exceptions carry messages, not data. A chain of the largest fits a message.
-LINK_BYTES_MAX = (1 << 20) - 1
+# Of one link: exceptions carry messages, not data. A chain of the largest, and one that carries results (epochly._map), fit a
+# message.
+LINK_BYTES_MAX = 256 << 10
 # schemas/wire/task_spec.h TRACEBACK_BYTES_MAX.
 TRACEBACK_BYTES_MAX = 64 << 10
 
@@ -33,16 +35,25 @@ def message_of(error):
         return f"<its __str__ raised {type_name(problem)}>"
 
 
-def describe(error, frames_skipped):
-    """(message, type name, traceback text, pickled chain) of an exception that user code raised.
+def describe(error):
+    """(message, type name, traceback text, pickled chain) of an exception that user code raised."""
+    shown = getattr(error, "shown_error", error)
+    text = "".join(traceback.format_exception(type(shown), shown, _users_part(shown.__traceback__)))
+    return message_of(shown), type_name(shown), _shortened(text), pickle.dumps(_links(error), 5)
 
-    frames_skipped: how many of the traceback's outermost frames are Epochly's own.
-    """
-    tb = error.__traceback__
-    for _ in range(frames_skipped):
-        tb = tb.tb_next if tb is not None else None
-    text = "".join(traceback.format_exception(type(error), error, tb))
-    return message_of(error), type_name(error), _shortened(text), pickle.dumps(_links(error), 5)
+
+def _users_part(tb):
+    """Without the outermost frames, as long as they are Epochly's own."""
+    here = os.path.dirname(__file__) + os.sep
+    inner = tb
+    while inner is not None and inner.tb_frame.f_code.co_filename.startswith(here):
+        inner = inner.tb_next
+    return inner if inner is not None else tb
+
+
+def one_line(error):
+    """ "Type: message"."""
+    return f"{type_name(error)}: {message_of(error)}"
 
 
 def _shortened(text):
@@ -80,7 +91,7 @@ def _pickled(error):
             data = dumps(error, 5)
         except Exception:  # what its class's pickling may raise
             continue
-        return data if len(data) <= LINK_BYTES_MAX else None
+        return data if len(data) <= getattr(error, "pickled_bytes_max", LINK_BYTES_MAX) else None
     return None
 
 

@@ -4,6 +4,8 @@ import concurrent.futures
 import pickle
 import time
 
+import cloudpickle
+
 from epochly import _native
 from epochly.errors import EpochlyError
 from epochly.serialize import Wrapper
@@ -26,19 +28,33 @@ VALUES_BYTES_MAX = 16 << 20
 class ChunkFailed(Exception):
     """An item of a chunk raised. ``values`` are the results before it, None if they were too large; its error is the cause."""
 
+    pickled_bytes_max = VALUES_BYTES_MAX + 4096   # see epochly._exceptions
+
     def __init__(self, index, values):
-        super().__init__(index, values)
+        super().__init__(index)
         self.index = index
         self.values = values
 
+    @property
+    def shown_error(self):
+        """Whose traceback is sent, and seen in the scheduler."""
+        return self.__cause__ or self
+
     def __reduce__(self):
-        values = self.values
-        try:
-            if values is not None and len(pickle.dumps(values, 5)) > VALUES_BYTES_MAX:
-                values = None
-        except Exception:
-            values = None
-        return ChunkFailed, (self.index, values)
+        return _load_failed, (self.index, _dumped(self.values))
+
+
+def _dumped(values):
+    """Their pickle; None if that is too large, or one of them does not pickle."""
+    try:
+        data = cloudpickle.dumps(values, 5)
+    except Exception:  # what the values' pickling may raise
+        return None
+    return data if len(data) <= VALUES_BYTES_MAX else None
+
+
+def _load_failed(index, data):
+    return ChunkFailed(index, None if data is None else pickle.loads(data))
 
 
 class Chunk(Wrapper):
@@ -152,17 +168,16 @@ class MapIterator:
             values = future.result(None if self._deadline is None else max(0.0, self._deadline - time.monotonic()))
         except ChunkFailed as failed:
             self._fail(failed)
-        except concurrent.futures.TimeoutError:
-            if future.done():  # the function's own, or the task's
-                raise
-            self._error = concurrent.futures.TimeoutError(
-                f"map() did not finish within {self._timeout} s: the first unfinished index is {self._index}")
         except BaseException as error:
-            if items > 1 and future.done():
-                _note(error, f"in one of the items {self._index} to {self._index + items - 1}")
-            if not future.done():
+            if future.done():
+                self._error = error
+                if items > 1:
+                    _note(error, f"in one of the items {self._index} to {self._index + items - 1} of map()")
+            elif isinstance(error, concurrent.futures.TimeoutError):
+                self._error = concurrent.futures.TimeoutError(
+                    f"map() did not finish within {self._timeout} s: the first unfinished index is {self._index}")
+            else:  # Ctrl-C: the items are still on their way
                 raise
-            self._error = error
         else:
             self._flying.popleft()
             self._ahead -= items

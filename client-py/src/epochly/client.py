@@ -63,6 +63,9 @@ class Client:
         after ``overload_patience`` seconds, if the client was given that. Raises InvalidTask (a ValueError),
         FunctionNotPicklable, ArgumentsNotPicklable, PayloadTooLarge, ConnectionLost or ClientClosed.
         """
+        return self._submit(fn, args, kwargs, level, retries, timeout)
+
+    def _submit(self, fn, args, kwargs, level, retries=0, timeout=None):
         return self._native.submit(fn, args, kwargs, level, retries, timeout, self._overload_patience)
 
     def map(self, fn, *iterables, chunksize="auto", level="auto", retries=0, timeout=None):

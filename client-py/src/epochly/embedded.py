@@ -151,6 +151,7 @@ def _forget_parents_cluster():
 
 
 def _end():
+    _native.begin_exit()
     close_all()
     if _cluster is not None:
         _cluster.stop()

@@ -83,9 +83,9 @@ def describe(function):
     """
     if not callable(function):
         raise TypeError(f"submit() takes a function, not {type(function).__name__}")
-    target = inspect.unwrap(function, stop=lambda f: not isinstance(f, Wrapper)) if isinstance(function, Wrapper) else function
+    target = function.__wrapped__ if isinstance(function, Wrapper) else function
     by_reference = _module_of(target)
-    code = _pickled(function, by_reference is not None and not isinstance(function, Wrapper))
+    code = _pickled(function, by_reference is not None)
     digest = hashlib.blake2b(code, digest_size=16).digest()
     version = 0 if by_reference is not None else sys.version_info[0] << 8 | sys.version_info[1]
     return (int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little"), name_of(target), code, version,

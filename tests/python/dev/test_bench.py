@@ -108,7 +108,8 @@ def test_plain_figures_are_short():
 def test_a_tiny_run_measures_writes_and_prints(tmp_path):
     command = [sys.executable, "-m", "tests.bench", "tasks", "roundtrip", "metg", "--peers", "epochly,pool", "--rounds", "2",
                "--seconds", "0.05", "--round-trips", "10", "--out", tmp_path]
-    ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TINY_RUN_SECONDS)
+    ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                           timeout=TINY_RUN_SECONDS)
     assert ended.returncode == 0, ended.stderr
     for text in ("No-op tasks", "round trip", "METG", "target: at least 8x ProcessPoolExecutor", "not measured"):
         assert text in ended.stdout

@@ -87,6 +87,14 @@ def test_the_last_verdict_of_a_program_counts():
     assert read_passed_failed("crashed") is None
 
 
+def test_the_simulation_is_one_test_however_many_histories_it_had_time_for():
+    assert suites._sim_verdict("sim", 0, "seeds 12 from 5, 9 steps\n12 passed, 0 failed\n") == Tally(passed=1)
+    bad = suites._sim_verdict("sim", 1, "FAIL seed 7: lost\nreplay: ./dev sim --seed 7\n3 passed, 1 failed\n")
+    assert bad.failures == ["sim: seed 7: lost"] and bad.passed == 0
+    assert suites._sim_verdict("sim", -11, "").failures == ["sim: ended with code -11"]
+    assert suites._sim_verdict("sim", 0, "0 passed, 0 failed").failed == 1
+
+
 def test_the_last_line_is_the_total_and_red_is_red(capsys):
     tally = Tally(passed=2) + Tally.skip("acceptance", "not here") + Tally.failure("build asan")
     assert commands.conclude(tally) == 1

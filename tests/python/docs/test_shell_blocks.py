@@ -49,7 +49,7 @@ def test_there_are_blocks():
     assert len(list(blocks())) >= 3
 
 
-@pytest.mark.parametrize("script", blocks())
+@pytest.mark.parametrize("script", list(blocks()))
 def test_block_runs(script, tmp_path):
     script = with_free_ports(script).replace("./dev ", "dev ").replace(".venv/bin/", "")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}

@@ -12,12 +12,7 @@ CallSampler::CallSampler(Nanos initialAllowance, Nanos sessionCost) : earned(ini
 
 void CallSampler::endStretch(Nanos wall) {
   plainTotal += wall;
-  if (stretches <= 1) {
-    expected = wall;
-  } else {
-    expected += wall / 8;
-    expected -= expected / 8;
-  }
+  expected = stretches <= 1 ? wall : expected - expected / 8 + wall / 8;
 }
 
 Nanos CallSampler::planCounting() {
@@ -37,13 +32,13 @@ Nanos CallSampler::planCounting() {
   return limit;
 }
 
-void CallSampler::endCounted(Nanos wall, bool complete) {
-  spent += wall + sessionCost;
+void CallSampler::endCounted(Nanos cpu, bool complete) {
+  spent += cpu + sessionCost;
   if (complete) {
-    if (expected != 0) slowdown = std::clamp(double(wall) / double(expected), 1.0, 100.0);
+    if (expected != 0) slowdown = std::clamp(double(cpu) / double(expected), 1.0, 100.0);
     limitReached = 0;
   } else {
-    limitReached = std::max(limitReached, wall);
+    limitReached = std::max(limitReached, cpu);
   }
   postpone(spacing);
   spacing = std::min(spacing * 2, LOOP_COUNTING_SPACING_MAX);

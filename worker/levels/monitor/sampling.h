@@ -21,8 +21,8 @@ constexpr Nanos ANCHOR_GAP_SHARE = 50;
 // Counting loops slows a call several times over. Its share of the time spent in a function: one part in this many.
 constexpr Nanos LOOP_COUNTING_SHARE = 50;
 // What a function may spend on counting before it has earned anything by the share: enough for the second call of a
-// 3 ms function, too little to be noticed once.
-constexpr Nanos LOOP_COUNTING_INITIAL_NS = 20'000'000;
+// 10 ms function, too little to be noticed once.
+constexpr Nanos LOOP_COUNTING_INITIAL_NS = 50'000'000;
 // Counted calls are 2, 4, 8, ... calls apart, never more: arguments change while a program runs.
 constexpr uint64_t LOOP_COUNTING_SPACING_MAX = 1024;
 // Guess of how much slower a counted call is, until one was seen.
@@ -68,7 +68,7 @@ class CallSampler {
   // `sessionCost`: what starting and stopping the counting costs everyone else, charged to each counted call.
   CallSampler(Nanos initialAllowance, Nanos sessionCost);
 
-  // Whether to count the loops of the call that begins now: NEVER for no, else for how long at most. The first call is not
+  // Whether to count the loops of the call that begins now: NEVER for no, else for how much CPU time at most. The first call is not
   // counted: its plain time is worth more, and without it nothing says how long a counted one may take.
   Nanos beginCall() {
     if (++calls < loopsNext) return NEVER;
@@ -83,8 +83,8 @@ class CallSampler {
     return expected >= LONG_CALL_NS || ration.take(now);
   }
   void endStretch(Nanos wall);
-  // A call was counted to its end (or not: `complete`) and took `wall` meanwhile.
-  void endCounted(Nanos wall, bool complete);
+  // A call was counted to its end (or not: `complete`) and took so much CPU time meanwhile.
+  void endCounted(Nanos cpu, bool complete);
   // The host could not count: something else holds the trace function.
   void refusedCounting();
 

@@ -44,6 +44,13 @@ TEST(Clients, ALostClientsTasksRunOnWithinItsGraceAndAreCancelledAfter) {
   EXPECT_EQ(env.core.endedById.at(task)->outcome, core::Outcome::CANCELLED) << "its end is still visible";
 }
 
+TEST(Clients, TimeInWhichTheSchedulerItselfWasStoppedDoesNotUseUpAGrace) {
+  SchedEnv env;
+  env.events.onClientLost(env.space, env.now);
+  env.sleep(60 * kj::SECONDS);
+  EXPECT_EQ(env.events.onClientOpen(env.space, env.now), env.space);
+}
+
 TEST(Clients, ClosingCancelsWhatRunsToo) {
   SchedEnv env;
   auto worker = env.join();

@@ -89,6 +89,36 @@ TEST(Placement, NobodyOfTheRightPythonFailsTheTaskAfterTheGraceWithTheReason) {
   EXPECT_NE(std::string(failure.message.cStr()).find("bytecode needs 3.12"), std::string::npos) << failure.message.cStr();
 }
 
+TEST(Placement, ATaskThatComesBackForItsRetryWaitsForAFitAsLongAsAnyOther) {
+  SchedEnv env;
+  env.core.limits.retryDelay = env.core.limits.retryDelayMax = 40 * kj::SECONDS;
+  env.tell(1, 0x30b);
+  env.join(WorkerBuilder().python(0x30c));
+  auto fitting = env.join(WorkerBuilder().python(0x30b));
+  auto retried = env.submit(TaskBuilder().retries(1));
+  env.report(fitting, SchedEnv::failed(retried, 1));
+  env.lose(fitting);
+  env.submit();
+  env.passAlive(11 * kj::SECONDS);
+  EXPECT_EQ(env.lastResult().failure.code, ErrorCode::NO_FITTING_WORKER);
+  while (env.task(retried).state == core::TaskState::BACKOFF) env.passAlive(500 * kj::MILLISECONDS);
+  env.passAlive(9 * kj::SECONDS);
+  ASSERT_EQ(env.core.tasks.count(retried), 1u) << "it has waited 9 s of 10";
+  env.passAlive(2 * kj::SECONDS);
+  EXPECT_EQ(env.core.tasks.count(retried), 0u);
+}
+
+TEST(Placement, QueuesThatNobodyStandsInAnyMoreAreForgotten) {
+  SchedEnv env;
+  env.join();
+  for (uint64_t host = 10; host < 20; host++) {
+    auto task = env.submit(TaskBuilder().onHost(host));
+    env.events.onCancel(env.space, kj::arrayPtr(&task.seq, 1), env.now);
+  }
+  env.pass(1 * kj::SECONDS);
+  EXPECT_EQ(env.core.queues.size(), 0u);
+}
+
 TEST(Placement, SharedMemoryBindsATaskToItsHost) {
   SchedEnv env;
   env.join(WorkerBuilder().host(1));

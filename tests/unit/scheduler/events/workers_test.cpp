@@ -62,6 +62,15 @@ TEST(Workers, ThreeMissedBeatsLoseAWorkerAndTwoDoNot) {
   EXPECT_EQ(env.task(task).state, TaskState::QUEUED);
 }
 
+TEST(Workers, TimeInWhichTheSchedulerItselfWasStoppedCountsAgainstNoWorker) {
+  SchedEnv env;
+  env.join();
+  env.sleep(60 * kj::SECONDS);
+  EXPECT_EQ(env.core.workers.size(), 1u) << "its beats of that minute are still in the socket";
+  env.pass(4 * kj::SECONDS);
+  EXPECT_EQ(env.core.workers.size(), 0u) << "but there were none";
+}
+
 TEST(Workers, BeatsAndResultsKeepAWorkerAlive) {
   SchedEnv env;
   auto worker = env.join();

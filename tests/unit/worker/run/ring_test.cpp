@@ -161,8 +161,11 @@ TEST(Ring, SignalsOnlyASleepingReaderAndOnlyOnce) {
   ring.writer.write(ptr(frame));
   ring.writer.publish();
   ring.writer.wakeReader();
-  EXPECT_FALSE(signalled(ring.readerFd)) << "nobody slept";
+  EXPECT_TRUE(signalled(ring.readerFd)) << "a reader that has never looked counts as asleep";
+  clearFd(ring.readerFd);
   EXPECT_FALSE(ring.reader.prepareToSleep()) << "there is a frame";
+  ring.writer.wakeReader();
+  EXPECT_FALSE(signalled(ring.readerFd)) << "it did not go to sleep";
 
   EXPECT_FALSE(ring.reader.next() == nullptr);
   EXPECT_TRUE(ring.reader.prepareToSleep());

@@ -1,0 +1,95 @@
+"""One cluster for the tests of this folder, and what they share."""
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from epochly.testing import LocalCluster
+
+# A test that waits so long has failed; the machine may be slow.
+PATIENCE = 60
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(pathlib.Path(__file__).parent) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(2 * PATIENCE))
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Two workers with one processor slot each."""
+    with LocalCluster(workers=2, cpu_slots=1, io_threads=32) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    client = cluster.connect()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def own_cluster():
+    """A function that makes clusters for one test, to be broken."""
+    made = []
+
+    def make(**options):
+        made.append(LocalCluster(**{"workers": 1, "cpu_slots": 1, "io_threads": 8, **options}))
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.close()
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Runs a text as a script of its own; returns the finished process."""
+
+    def run(text, *arguments, check=True, environment=None, timeout=PATIENCE):
+        path = tmp_path / "script.py"
+        path.write_text(textwrap.dedent(text))
+        done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, timeout=timeout, cwd=tmp_path,
+                              env={**os.environ, **(environment or {})})
+        if check:
+            assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def no_leak():
+    """Fails if shared memory of ours is left, after a moment in which processes may finish."""
+    before = shared_objects()
+    yield
+    until(lambda: shared_objects() <= before)
+    assert shared_objects() <= before
+
+
+def shared_objects():
+    return {entry.name for entry in os.scandir("/dev/shm") if entry.name.startswith(f"epochly-{os.getuid()}-")}
+
+
+def until(condition, patience=PATIENCE):
+    """Polls, because what is waited for happens in another process. False if it did not come about."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def gone(pid):
+    """The process is no more (or only its entry for the parent is)."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True

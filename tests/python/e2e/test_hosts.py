@@ -1,0 +1,122 @@
+"""A cluster over a network: tokens, workers on other hosts, cables that are pulled."""
+import json
+import os
+import subprocess
+import sys
+import time
+
+import epochly
+import pytest
+from epochly._daemon import program
+
+TOKEN = "the-token-of-this-test-0123456789"
+
+
+class Program:
+    """One of the two programs, on one host."""
+
+    def __init__(self, command, event):
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        self.said = json.loads(line) if line else None
+        if self.said is not None:
+            assert self.said["event"] == event
+
+    def stop(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def token_file(tmp_path):
+    path = tmp_path / "token"
+    path.write_text(TOKEN)
+    path.chmod(0o600)
+    return str(path)
+
+
+@pytest.fixture
+def run():
+    """run(command, event): a program that is gone after the test."""
+    programs = []
+
+    def start(command, event):
+        programs.append(Program(command, event))
+        return programs[-1]
+
+    yield start
+    for one in programs:
+        one.stop()
+
+
+@pytest.fixture
+def scheduler(run, token_file):
+    """A scheduler that every host can reach; its port."""
+    started = run([program("epochly-scheduler"), "--listen", "tcp://0.0.0.0:0", "--http", "off", "--token-file", token_file], "ready")
+    return int(started.said["address"].rsplit(":", 1)[1])
+
+
+def join(run, host, port, token_file, *options):
+    return run(
+        host.command(program("epochly-worker"), "--scheduler", f"tcp://{host.scheduler_ip}:{port}", "--token-file", token_file,
+                     "--python", sys.executable, "--name", host.ip, "--cpu-slots", "1", *options), "joined")
+
+
+def until(condition, seconds=30):
+    """Polls: the other side is another process."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+def test_workers_on_two_other_hosts_share_the_work(hosts, scheduler, run, token_file):
+    for host in hosts(2):
+        join(run, host, scheduler, token_file)
+    with epochly.connect(f"tcp://127.0.0.1:{scheduler}", token=TOKEN) as client:
+        until(lambda: len(client.workers()) == 2)
+        futures = [client.submit(time.sleep, 0.2, level=0) for _ in range(6)]
+        client.gather(futures)
+        assert {future.placement.worker for future in futures} == {"10.77.1.2", "10.77.2.2"}
+
+
+def test_without_the_token_a_worker_is_refused_and_says_so(hosts, scheduler, run, token_file, tmp_path):
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not-the-token-of-this-test-0123456")
+    wrong.chmod(0o600)
+    [host] = hosts(1)
+    refused = join(run, host, scheduler, str(wrong))
+    assert refused.said is None
+    _, errors = refused.process.communicate(timeout=30)
+    assert refused.process.returncode == 2
+    assert "token" in errors
+
+
+def test_without_the_token_a_client_is_refused(scheduler):
+    with pytest.raises(epochly.errors.AuthenticationError, match="token"):
+        epochly.connect(f"tcp://127.0.0.1:{scheduler}", token="not-the-token-of-this-test-0123456")
+
+
+def test_a_pulled_cable_moves_the_work_and_plugged_in_again_the_worker_comes_back(hosts, scheduler, run, token_file):
+    cut, well = hosts(2)
+    join(run, cut, scheduler, token_file)
+    with epochly.connect(f"tcp://127.0.0.1:{scheduler}", token=TOKEN) as client:
+        until(lambda: len(client.workers()) == 1)
+        held = client.submit(time.sleep, 1, level=0)
+        until(lambda: client.workers()[0]["load"]["inflight"] == 1)
+        cut.unplug()
+        join(run, well, scheduler, token_file)
+        assert held.result(60) is None
+        assert held.placement.worker == well.ip
+        assert held.placement.attempt == 2
+        cut.plug()
+        until(lambda: {w["name"] for w in client.workers()} == {cut.ip, well.ip}, 60)
+        assert client.metrics()["succeeded"] == 1
+
+
+def test_a_wide_address_without_a_token_is_refused_at_the_start():
+    refused = subprocess.run([program("epochly-scheduler"), "--listen", "tcp://0.0.0.0:0"], capture_output=True, text=True, timeout=30,
+                             env={**os.environ})
+    assert refused.returncode == 2
+    assert "--token-file" in refused.stderr
+    assert refused.stdout == ""

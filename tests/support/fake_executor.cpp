@@ -1,0 +1,150 @@
+// An executor without Python: does what the argument's pickle says, and answers with a value's pickle.
+//
+//   echo TEXT      answers TEXT              big N        answers N bytes
+//   raise          answers a failure         pid          answers its process id
+//   segv, kill     dies by that signal       exit N       calls _exit(N)
+//   sleep MS       answers "slept"           hang         never answers
+//   scratch        answers $EPOCHLY_SCRATCH_DIR           limit NAME  answers that limit (core, as, nofile) of its own
+//   spawn          starts a process in its group that never ends, and answers its pid
+//
+// In the environment, for what happens before it is ready: FAKE_EXECUTOR=fail writes to standard error and exits with 1, =hang never
+// becomes ready, =garbage writes what cannot be frames once it is. Asked as the probe asks Python, it answers as Python 3.11 does.
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "run/assignment.h"
+#include "run/executor_port.h"
+
+namespace epochly::run {
+namespace {
+
+struct Work {
+  uint32_t index;
+  AttemptName name;
+  std::string command;
+};
+
+std::string limitText(const std::string& which) {
+  rlimit limit{};
+  getrlimit(which == "core" ? RLIMIT_CORE : which == "as" ? RLIMIT_AS : RLIMIT_NOFILE, &limit);
+  return std::to_string(limit.rlim_cur);
+}
+
+std::string spawnForever() {
+  pid_t child = fork();
+  if (child == 0) {
+    while (true) pause();
+  }
+  return std::to_string(child);
+}
+
+std::string answerTo(const std::string& command) {
+  auto space = command.find(' ');
+  auto verb = command.substr(0, space);
+  auto rest = space == std::string::npos ? "" : command.substr(space + 1);
+  if (verb == "echo") return rest;
+  if (verb == "big") return std::string(std::stoul(rest), 'x');
+  if (verb == "pid") return std::to_string(getpid());
+  if (verb == "segv") {
+    signal(SIGSEGV, SIG_DFL);  // sanitizers catch it
+    raise(SIGSEGV);
+  }
+  if (verb == "kill") raise(SIGKILL);
+  if (verb == "exit") _exit(std::stoi(rest));
+  if (verb == "sleep") {
+    std::this_thread::sleep_for(std::chrono::milliseconds(std::stoi(rest)));
+    return "slept";
+  }
+  while (verb == "hang") pause();
+  if (verb == "scratch") return getenv("EPOCHLY_SCRATCH_DIR");
+  if (verb == "limit") return limitText(rest);
+  if (verb == "spawn") return spawnForever();
+  return "unknown command";
+}
+
+void runOne(ExecutorPort& port, const Work& work) {
+  if (!port.begin(work.index)) return;
+  uint64_t begun = monotonicNs();
+  capnp::MallocMessageBuilder message;
+  auto result = message.initRoot<schema::FromExecutor>().initResults().initResults(1)[0];
+  writeTaskId(work.name.task, result.initTask());
+  result.setAttempt(work.name.attempt.value);
+  if (work.command == "raise") {
+    result.initFailure().setType("builtins.ValueError");
+  } else {
+    auto answer = answerTo(work.command);
+    result.initValue().setPickle(capnp::Data::Reader(reinterpret_cast<const kj::byte*>(answer.data()), answer.size()));
+  }
+  result.initTimings().setRun(monotonicNs() - begun);
+  port.send(message);
+  port.end(work.index);
+}
+
+void runFrame(ExecutorPort& port, Mode mode, Frame& frame) {
+  uint32_t index = frame.first;
+  for (auto assignment : frame.message().getRun().getAssignments()) {
+    auto pickle = assignment.getArguments().getPickle();
+    Work work{index++,
+              {readTaskId(assignment.getTask()), Attempt(assignment.getAttempt())},
+              std::string(reinterpret_cast<const char*>(pickle.begin()), pickle.size())};
+    if (mode == Mode::CPU) {
+      runOne(port, work);
+    } else {
+      std::thread([&port, work] { runOne(port, work); }).detach();
+    }
+  }
+}
+
+void writeGarbage(const char* fds) {
+  auto parsed = ExecutorFds::parse(fds).orDefault({});
+  auto& layout = *new Channel(Channel::open(kj::AutoCloseFd(dup(parsed.channel))));
+  layout.layout().fromExecutor.written.store(~0ull);
+}
+
+int serve(const char* mode, const char* fds) {
+  const char* fault = getenv("FAKE_EXECUTOR") ? getenv("FAKE_EXECUTOR") : "";
+  if (strcmp(fault, "fail") == 0) {
+    fprintf(stderr, "ModuleNotFoundError: No module named 'epochly'\n");
+    return 1;
+  }
+  while (strcmp(fault, "hang") == 0) pause();
+  auto parsed = strcmp(mode, "io") == 0 ? Mode::IO : Mode::CPU;
+  // Never freed: threads may still use it when the process ends.
+  auto& port = *new ExecutorPort(fds, parsed);
+  fprintf(stderr, "fake executor starts\n");
+  port.sendReady(PythonVersion{3 << 8 | 11}, "fake");
+  if (strcmp(fault, "garbage") == 0) writeGarbage(fds);
+  while (true) {
+    auto received = port.receive();
+    if (received.got == ExecutorPort::Got::HANGUP) return 0;
+    if (received.got == ExecutorPort::Got::NOTHING) continue;
+    if (received.frame->message().isStop()) return 0;
+    runFrame(port, parsed, *received.frame);
+  }
+}
+
+}  // namespace
+}  // namespace epochly::run
+
+int main(int argc, char** argv) {
+  const char* mode = "";
+  const char* fds = "";
+  for (int i = 1; i < argc; i++) {
+    if (strcmp(argv[i], "-c") == 0) {
+      printf("cpython\n3\n11\n3.11.2\n%s\n", argv[0]);
+      return 0;
+    }
+    if (strcmp(argv[i], "--mode") == 0) mode = argv[i + 1];
+    if (strcmp(argv[i], "--fds") == 0) fds = argv[i + 1];
+  }
+  int status = epochly::run::serve(mode, fds);
+  fflush(nullptr);
+  _exit(status);  // threads may be running
+}
