@@ -2,8 +2,8 @@
 
     python tests/bench/jit_bench.py [--kernels nbody,fft] [--repeat 5] [--json out.json]
 
-Needs numba and numpy in the interpreter. Lists are given to Numba as they are (reflected lists) and converted in the timed call, as
-level 2 converts them. Times are the best of `repeat` calls, in milliseconds; the first call includes compiling.
+Needs numba and numpy in the interpreter. Lists are given to Numba as they are (reflected lists) and converted in the timed
+call, as level 2 converts them. Times are the best of `repeat` calls, in milliseconds; the first call includes compiling.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def main():
         numba.njit(lambda: 0)()  # its own start-up is nobody's first call
     importlib.import_module("epochly._jit").Jit(geometric).explain([1.0])
     rows = []
-    print(f"{'kernel':22}{'CPython':>10}{'level 2':>10}{'Numba':>10}{'vs Numba':>9}{'vs CPy':>8}{'first':>9}{'N first':>9}  notes")
+    print(f"{'kernel':22}{'CPython':>10}{'level 2':>10}{'Numba':>10}{'vs Numba':>9}{'vs CPy':>8}{'first':>9}{'N first':>9}")
     for kernel in load():
         if wanted and kernel.name not in wanted:
             continue
@@ -102,8 +102,8 @@ def main():
         notes += [row["declined"]] if row["declined"] else []
         notes += [f"Numba: {row['numba_refuses']}"] if "numba_refuses" in row else []
         notes += ["Numba is not exact"] if row.get("numba_exact") is False else []
-        print(f"{kernel.name:22}{row['cpython']:10.2f}{row['jit']:10.3f}{n:10.3f}{n / row['jit']:9.2f}{row['cpython'] / row['jit']:8.1f}"
-              f"{row['first']:9.1f}{row.get('numba_first', math.nan):9.1f}  {'; '.join(notes)}", flush=True)
+        print(f"{kernel.name:22}{row['cpython']:10.2f}{row['jit']:10.3f}{n:10.3f}{n / row['jit']:9.2f}"
+              f"{row['cpython'] / row['jit']:8.1f}{row['first']:9.1f}{row.get('numba_first', math.nan):9.1f}  {'; '.join(notes)}", flush=True)
     both = [r for r in rows if "numba" in r]
     print(f"geometric means: {geometric(r['cpython'] / r['jit'] for r in rows):.1f}x CPython over {len(rows)}; "
           f"{geometric(r['numba'] / r['jit'] for r in both):.2f}x Numba's run and "

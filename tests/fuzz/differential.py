@@ -57,7 +57,8 @@ def run(seed, tally, out):
         tally["given back"] += compiled.declined.startswith("this call") or "this call went back" in compiled.declined
         if not agree(expected, got):
             bad = True
-            print(f"MISMATCH seed {seed} args {args!r}\n  CPython: {expected[:2]!r}\n  level 2: {got[:2]!r} declined={compiled.declined!r}", file=out)
+            print(f"MISMATCH seed {seed} args {args!r}\n  CPython: {expected[:2]!r}\n  level 2: {got[:2]!r} "
+                  f"declined={compiled.declined!r}", file=out)
             print(source, file=out, flush=True)
             break
     tally["programs"] += 1

@@ -5,12 +5,19 @@ Programs end: loops run over short ranges and lists, recursion goes down by one.
 
 import random
 
-INTS = [0, 1, -1, 2, 3, 5, 7, -3, 10, 63, 64, -64, 255, 2**31, -(2**31), 2**53, 2**53 + 1, -(2**53) - 1, 2**62, 2**63 - 1, -(2**63), 10**15]
+INTS = [
+    0, 1, -1, 2, 3, 5, 7, -3, 10, 63, 64, -64, 255, 2**31, -(2**31), 2**53, 2**53 + 1, -(2**53) - 1, 2**62, 2**63 - 1, -(2**63),
+    10**15,
+]
 FLOATS = [
-    0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, -2.5, 1 / 3, 3.0, 7.0, -7.0, 1e16, 2.0**53, 2.0**63, -(2.0**63), 1e300, -1e300, 1e-300, 5e-324,
+    0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, -2.5, 1 / 3, 3.0, 7.0, -7.0, 1e16, 2.0**53, 2.0**63, -(2.0**63), 1e300, -1e300, 1e-300,
+    5e-324,
     2.2250738585072014e-308, 1.7976931348623157e308, float("inf"), float("-inf"), float("nan"), 0.1, 123.456, 4.0, 9.0,
 ]
-MATH1 = ["sqrt", "exp", "sin", "cos", "log", "floor", "ceil", "fabs", "tanh", "atan", "isnan", "isinf", "trunc", "log10", "log2", "tan", "expm1"]
+MATH1 = [
+    "sqrt", "exp", "sin", "cos", "log", "floor", "ceil", "fabs", "tanh", "atan", "isnan", "isinf", "trunc", "log10", "log2", "tan",
+    "expm1",
+]
 
 
 class Generator:
@@ -122,7 +129,9 @@ class Generator:
         if kind == 5:
             return f"({self.number(1)} < {self.number(1)} {self.pick('<=', '<', '!=')} {self.number(1)})"
         lists = self.names("l")
-        return f"{self.pick('any', 'all')}(v > {self.float_(0)} for v in {self.r.choice(lists)})" if lists else f"bool({self.number(1)})"
+        if not lists:
+            return f"bool({self.number(1)})"
+        return f"{self.pick('any', 'all')}(v > {self.float_(0)} for v in {self.r.choice(lists)})"
 
     def small(self, value):
         """Inside loops integers that are multiplied by themselves would fill the memory."""
@@ -212,7 +221,7 @@ class Generator:
             variable = f"c{self.fresh}"
             self.fresh += 1
             saved = dict(self.variables)
-            self.variables[variable] = k if over is None and k == "i" else ("i" if over is None else ("f" if k == "l" else "i"))
+            self.variables[variable] = "f" if over is not None and k == "l" else "i"
             self.readonly.add(variable)
             test = f" if {self.bool_(1)}" if self.chance(0.3) else ""
             text = f"[{item(2)} for {variable} in {over or f'range({self.r.randint(0, 5)})'}{test}]"
@@ -290,7 +299,8 @@ class Generator:
         for _ in range(self.r.randint(2, 6)):
             self.statement()
         known = list(self.variables)
-        self.emit("return " + self.pick(*known, f"({', '.join(self.r.choice(known) for _ in range(2))})", self.number(2), self.number(2)))
+        two = ", ".join(self.r.choice(known) for _ in range(2))
+        self.emit("return " + self.pick(*known, f"({two})", self.number(2), self.number(2)))
         return "\n".join(header + [f"def f({', '.join(parameters)}):"] + self.lines) + "\n", kinds
 
 

@@ -1,6 +1,7 @@
 """A function's source as nested tuples, which the extension writes as schemas/program.capnp.
 
-Nothing is judged here: what the levels cannot run is passed on as "unsupported" with a sentence, and declines where it is reached.
+Nothing is judged here: what the levels cannot run is passed on as "unsupported" with a sentence, and declines where it is
+reached.
 """
 
 import ast

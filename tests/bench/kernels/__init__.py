@@ -3,8 +3,8 @@
 Each is exact against CPython in tests/python/jit/test_kernels.py and timed in tests/bench/jit_bench.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 REGISTRY = []
 

@@ -37,7 +37,8 @@ def heat(grid, other, steps):
     for _ in range(steps):
         for i in range(1, n - 1):
             for j in range(1, m - 1):
-                other[i, j] = grid[i, j] + 0.1 * (grid[i - 1, j] + grid[i + 1, j] + grid[i, j - 1] + grid[i, j + 1] - 4.0 * grid[i, j])
+                around = grid[i - 1, j] + grid[i + 1, j] + grid[i, j - 1] + grid[i, j + 1]
+                other[i, j] = grid[i, j] + 0.1 * (around - 4.0 * grid[i, j])
         grid, other = other, grid
     return grid
 

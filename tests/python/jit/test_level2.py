@@ -8,9 +8,8 @@ import sys
 import threading
 import time
 
-import pytest
-
 import epochly
+import pytest
 
 from .exact import same
 
@@ -143,7 +142,8 @@ def test_a_list_that_is_returned_is_the_callers_own():
 
 
 @pytest.mark.parametrize("call, error", [
-    (lambda f: f(1, 0), ZeroDivisionError), (lambda f: f(None, 1), TypeError), (lambda f: f(1), TypeError), (lambda f: f(1, b=2, c=3), TypeError),
+    (lambda f: f(1, 0), ZeroDivisionError), (lambda f: f(None, 1), TypeError), (lambda f: f(1), TypeError),
+    (lambda f: f(1, b=2, c=3), TypeError),
 ])
 def test_errors_are_cpythons(call, error):
     def divide(a, b):
@@ -300,10 +300,12 @@ def test_under_a_tracer_the_context_steps_aside():
 def test_numbers_keep_their_types():
     @epochly.optimize(level=2)
     def kinds(i, f, b):
-        return (i, f, b, i + b, b + b, i / 2, i // 2, -b, not i, b and i, i or f, abs(b), round(f), int(f), float(i), max(i, f), min(b, i))
+        logic = (-b, not i, b and i, i or f)
+        return (i, f, b, i + b, b + b, i / 2, i // 2, logic, abs(b), round(f), int(f), float(i), max(i, f), min(b, i))
 
     def plain(i, f, b):
-        return (i, f, b, i + b, b + b, i / 2, i // 2, -b, not i, b and i, i or f, abs(b), round(f), int(f), float(i), max(i, f), min(b, i))
+        logic = (-b, not i, b and i, i or f)
+        return (i, f, b, i + b, b + b, i / 2, i // 2, logic, abs(b), round(f), int(f), float(i), max(i, f), min(b, i))
 
     for args in [(3, 2.5, True), (0, -0.0, False), (-7, 3.5, True), (2**50, 0.5, True)]:
         assert same(kinds(*args), plain(*args)), args
@@ -353,7 +355,7 @@ def test_a_function_made_again_and_again_is_not_compiled_every_time():
     for i in range(40):
         @epochly.optimize(level=2)
         def f(x):
-            return x + i
+            return x + i  # noqa: B023
 
         assert f(1) == 1 + i
         made.append(level_of(f))
@@ -375,7 +377,7 @@ def test_methods_generators_and_classes_run_as_they_are():
 
     @epochly.optimize(level=2)
     def count(n):
-        for i in range(n):
+        for i in range(n):  # noqa: UP028
             yield i
 
     assert Account().interest(3) == 6 and Account.twice(4) == 8 and list(count(3)) == [0, 1, 2]
