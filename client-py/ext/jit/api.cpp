@@ -19,7 +19,7 @@ constexpr uint32_t TWINS_MAX = 16;
 struct Table {
   struct Row {
     Reference callable;
-    std::unique_ptr<JitFunction> function;
+    std::shared_ptr<JitFunction> function;  // a call in progress holds it too: another thread may push it out
     std::list<PyObject*>::iterator age;
   };
   std::unordered_map<PyObject*, Row> rows;
@@ -33,10 +33,10 @@ Table& table() {
 }
 
 // Null: too many of its kind.
-JitFunction* functionOf(PyObject* callable) {
+std::shared_ptr<JitFunction> functionOf(PyObject* callable) {
   auto& all = table();
   auto found = all.rows.find(callable);
-  if (found != all.rows.end()) return found->second.function.get();
+  if (found != all.rows.end()) return found->second.function;
   if (PyFunction_Check(callable)) {
     PyObject* code = PyFunction_GET_CODE(callable);
     if (all.twins.size() >= FUNCTIONS_MAX) all.twins.clear();
@@ -52,16 +52,16 @@ JitFunction* functionOf(PyObject* callable) {
   all.ages.push_back(callable);
   auto& row = all.rows[callable];
   row.callable = Reference::borrowed(callable);
-  row.function = std::make_unique<JitFunction>(callable, false);
+  row.function = std::make_shared<JitFunction>(callable, false);
   row.age = std::prev(all.ages.end());
-  return row.function.get();
+  return row.function;
 }
 
 thread_local std::string lastReason;
 
 const char* declines(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names) {
   try {
-    auto* function = functionOf(callable);
+    auto function = functionOf(callable);
     if (!function) return "the function is made anew again and again; define it once";
     if (function->ready(args, nargs, names)) return nullptr;
     lastReason = function->reason();
@@ -75,7 +75,7 @@ const char* declines(PyObject* callable, PyObject* const* args, size_t nargs, Py
 bool call(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result, const char*& reason) {
   result = nullptr;
   try {
-    auto* function = functionOf(callable);
+    auto function = functionOf(callable);
     if (function) {
       auto ran = function->call(args, nargs, names, result);
       if (ran != Ran::DECLINED) return true;

@@ -82,6 +82,7 @@ void forElements(const ArrayObject* array, Each each) {
 
 Marshal::~Marshal() {
   for (auto& array : arrays) std::free(array.copy);
+  for (auto* object : held) Py_DECREF(object);
 }
 
 bool Marshal::load(PyObject* object, Type type, uint64_t*& leaf) {
@@ -151,6 +152,7 @@ bool Marshal::loadList(PyObject* object, Type type, uint64_t*& leaf) {
   auto* native = context.newList(count, stride);
   if (!native) return false;
   native->origin = object;
+  held.push_back(Py_NewRef(object));
   native->length = count;
   auto* to = native->data;
   if (site.element == Types::FLOAT) {
@@ -181,6 +183,7 @@ bool Marshal::loadArray(PyObject* object, Type type, uint64_t*& leaf) {
     arrays.push_back({object});
   }
   views.push_back(object);
+  held.push_back(Py_NewRef(object));
   *leaf++ = reinterpret_cast<uint64_t>(array->data);
   for (int i = 0; i < array->dims; i++) *leaf++ = array->shape[i];
   for (int i = 0; i < array->dims; i++) *leaf++ = array->strides[i];

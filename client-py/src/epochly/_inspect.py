@@ -16,8 +16,8 @@ class Inspection:
     versions: one dict for each set of argument types it was compiled for: arguments, returns, runs, given_back (calls whose
         guards failed and that CPython ran), infer_ms, compile_ms
     declined: {argument types: why not}, with the source line where one is to blame
-    arguments, returns, typed, llvm, assembly: of the arguments that inspect() was given, else None; typed is the typed code of
-        each function compiled, as text
+    arguments, returns, typed, llvm, assembly: of the arguments that inspect() was given, else None; typed is the typed code
+        of each function compiled, as text
     """
 
     __slots__ = ("name", "versions", "declined", "arguments", "returns", "typed", "llvm", "assembly")
@@ -42,8 +42,8 @@ class Inspection:
     def __str__(self) -> str:
         lines = [self.name]
         for v in self.versions:
-            lines.append(f"  ({', '.join(v['arguments'])}) -> {v['returns']}: {v['runs']} runs, {v['given_back']} given back to "
-                         f"CPython, compiled in {v['infer_ms'] + v['compile_ms']:.1f} ms")
+            lines.append(f"  ({', '.join(v['arguments'])}) -> {v['returns']}: {v['runs']} runs, {v['given_back']} given "
+                         f"back to CPython, compiled in {v['infer_ms'] + v['compile_ms']:.1f} ms")
         lines += [f"  ({types}) declined: {reason}" for types, reason in self.declined.items()]
         if len(lines) == 1:
             lines.append("  level 2 has not seen a call of it yet")

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -98,10 +99,10 @@ class Types {
   std::string show(Type type);
 
  private:
-  std::vector<TypeData> table;
+  std::deque<TypeData> table;  // references stay valid while types are added
   std::map<TypeData, Type> index;
   std::map<Type, std::vector<Prim>> leafTable;
-  std::vector<Site> sites;
+  std::deque<Site> sites;
   std::vector<uint32_t> parents;  // union-find over sites
   std::map<uint64_t, uint32_t> siteIndex;
 
