@@ -55,6 +55,7 @@ void checkBackoff(const Core& core) {
   for (auto& [when, id] : core.backoff) {
     auto found = core.tasks.find(id);
     KJ_ASSERT(found != core.tasks.end() && found->second.state == TaskState::BACKOFF, id.seq);
+    KJ_ASSERT(found->second.dueAt == when, "a task in backoff knows its time", id.seq);
   }
 }
 

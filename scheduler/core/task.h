@@ -60,6 +60,7 @@ struct Task {
   kj::TimePoint acceptedAt = kj::origin<kj::TimePoint>();
   kj::TimePoint queuedAt = kj::origin<kj::TimePoint>();    // last entered a queue
   kj::TimePoint assignedAt = kj::origin<kj::TimePoint>();
+  kj::TimePoint dueAt = kj::origin<kj::TimePoint>();       // while BACKOFF: its place in Core::backoff
   WorkerId worker;                 // while ASSIGNED
   double dataSize = UNKNOWN;
   double expectedSeconds = 0;      // what routing reckoned with; added to the worker's backlog while ASSIGNED

@@ -90,7 +90,8 @@ void Events::leaveQueueOrBackoff(Task& task) {
     return;
   }
   KJ_ASSERT(task.state == TaskState::BACKOFF, task.id.seq);
-  for (auto it = core.backoff.begin(); it != core.backoff.end(); ++it) {
+  auto [due, end] = core.backoff.equal_range(task.dueAt);
+  for (auto it = due; it != end; ++it) {
     if (it->second == task.id) {
       core.backoff.erase(it);
       return;
@@ -110,7 +111,8 @@ void Events::retryLater(Task& task, kj::TimePoint now) {
   task.retriesLeft--;
   task.retriesDone++;
   task.state = TaskState::BACKOFF;
-  core.backoff.emplace(now + delay - jitter * kj::NANOSECONDS, task.id);
+  task.dueAt = now + delay - jitter * kj::NANOSECONDS;
+  core.backoff.emplace(task.dueAt, task.id);
   core.totals.retried++;
   observer.retried(task);
 }

@@ -3,6 +3,7 @@ import signal
 
 from scripts.dev import cpp, lint, peers, suites, system, venv
 from scripts.dev.console import Failures, StepFailed, complain, run_in_foreground, say
+from scripts.dev.paths import BUILD
 from scripts.dev.tally import Tally
 
 HELP = """./dev <command>
@@ -15,6 +16,7 @@ HELP = """./dev <command>
   lint                   clang-format, clang-tidy on changed files, ruff, shellcheck
   format                 clang-format and ruff, in place
   bench [table ...]      side by side with ProcessPoolExecutor, Ray and Dask; ./dev bench --help names the tables
+  bench scheduler        the scheduler alone: CPU time and memory per task
   clean                  remove what was built and the virtual environments
   help                   this
 
@@ -145,9 +147,18 @@ def run_format(_):
 
 
 def bench(arguments):
+    if arguments[:1] == ["scheduler"]:
+        return bench_scheduler(arguments[1:])
     environment = set_up()
     peers_python = peers.ensure_peers(environment.base)
     return run_in_foreground([environment.python, "-m", "tests.bench", "--peer-python", peers_python, *arguments])
+
+
+def bench_scheduler(arguments):
+    """The scheduler alone, under a client and a worker in C++ that do nothing else."""
+    _prepare()
+    cpp.build("release", ["epochly-scheduler", "epochly_bench"])
+    return run_in_foreground([BUILD / "release" / "tests" / "bench" / "epochly_bench", *arguments])
 
 
 def clean(_):

@@ -17,8 +17,8 @@ PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 # Beside the checkout on the project's machines: every example of the guide, checked.
 ACCEPTANCE = ROOT.parent / "shared" / "acceptance" / "seed_examples.py"
 ACCEPTANCE_LEVELS = "0,2"
-# What of tests/python is about the checkout and not about the SDK: run once, not per CPython.
-CHECKOUT_TESTS = ("tests/python/docs", "tests/python/dev")
+# What of tests/python is about the SDK, so that it is run on every CPython; the rest is about the checkout.
+SDK_TESTS = ("tests/python/local", "tests/python/cluster", "tests/python/jit")
 
 
 @dataclass
@@ -136,8 +136,7 @@ def _other_python(context, version):
         environment.install_sdk(["test"], venv.extension_only_settings(environment))
     except StepFailed as error:
         return Tally.failure(str(error))
-    ignored = [f"--ignore={folder}" for folder in CHECKOUT_TESTS]
-    return _pytest(context, environment, ["tests/python", *ignored], name=f"Python tests on {version}")
+    return _pytest(context, environment, SDK_TESTS, name=f"Python tests on {version}")
 
 
 def _pytest(context, environment, paths, name="Python tests"):

@@ -97,7 +97,7 @@ class Generator:
         if kind == 5:
             return f"({a()} {self.pick('//', '%')} {a()})"
         if kind == 6:
-            return f"({a()} ** {self.pick('2', '0.5', '3', '-1', '1.5', '2.0', a())})"
+            return f"({a()} ** {self.pick('2', '0.5', '3', '-1', '1.5', '2.0', f'(({a()}) % 7.5)')})"
         if kind == 7:
             return f"math.{self.r.choice(MATH1)}({a()})"
         if kind == 8:

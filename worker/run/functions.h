@@ -30,6 +30,9 @@ struct Function {
 // Lives on the daemon's loop.
 class Functions {
  public:
+  explicit Functions(size_t countMax = FUNCTIONS_MAX, size_t bytesMax = FUNCTION_TABLE_BYTES_MAX)
+      : countMax(countMax), bytesMax(bytesMax) {}
+
   // Makes `definition.id` of the present connection mean this function.
   void add(schema::Function::Reader definition);
   // Null if the present connection has not named it.
@@ -38,10 +41,12 @@ class Functions {
   void forgetConnection();
   // Forgets them all; only while no assignment refers to one.
   void clear();
-  bool full() const { return byHash.size() >= FUNCTIONS_MAX || bytes >= FUNCTION_TABLE_BYTES_MAX; }
+  bool full() const { return byHash.size() >= countMax || bytes >= bytesMax; }
   size_t size() const { return byHash.size(); }
 
  private:
+  const size_t countMax;
+  const size_t bytesMax;
   std::unordered_map<FunctionHash, kj::Own<Function>> byHash;
   std::unordered_map<uint32_t, Function*> byConnectionId;
   uint32_t lastId = 0;

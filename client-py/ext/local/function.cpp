@@ -53,6 +53,9 @@ PyObject* getClass(PyObject* self, void*) {
   return PyObject_GetAttr(asFunction(self)->wrapped, name);
 }
 
+// For object.__getattribute__, by which pydoc looks.
+PyObject* getDoc(PyObject* self, void*) { return PyObject_GetAttrString(asFunction(self)->wrapped, "__doc__"); }
+
 PyObject* bindFunction(PyObject* self, PyObject* instance, PyObject*) {
   if (instance == nullptr || instance == Py_None) return Py_NewRef(self);
   return PyMethod_New(self, instance);
@@ -131,6 +134,7 @@ PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(Function,
 
 PyGetSetDef properties[] = {{"__wrapped__", getWrapped, nullptr, nullptr, nullptr},
                             {"__class__", getClass, nullptr, nullptr, nullptr},
+                            {"__doc__", getDoc, nullptr, nullptr, nullptr},
                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 template <typename F>

@@ -15,6 +15,7 @@ struct Instruction {
   int at;      // of the instruction proper
   int next;    // behind its caches
   int op;
+  int arg;
   int target = -1;           // of a jump
   bool conditional = false;  // a jump that may fall through
   bool again = false;        // a jump whose way back is a loop's, not that of an exception handler or an await
@@ -30,9 +31,9 @@ bool isCache(int op) {
 #endif
 }
 
-// Every interpreter has its own jumps. `arg` counts code units.
-void resolveJump(Instruction& i, int arg) {
-  const int bytes = arg * 2;
+// Every interpreter has its own jumps. Their arguments count code units.
+void resolveJump(Instruction& i) {
+  const int bytes = i.arg * 2;
   switch (i.op) {
 #if PY_VERSION_HEX < 0x030B0000
     case JUMP_ABSOLUTE: i.target = bytes, i.again = true; break;
@@ -78,8 +79,8 @@ std::vector<Instruction> decode(const uint8_t* code, Py_ssize_t size) {
     }
     Py_ssize_t next = at + 2;
     while (next + 1 < size && isCache(code[next])) next += 2;
-    Instruction i{start, static_cast<int>(at), static_cast<int>(next), op};
-    resolveJump(i, arg);
+    Instruction i{start, static_cast<int>(at), static_cast<int>(next), op, arg};
+    resolveJump(i);
     all.push_back(i);
     start = -1, extended = 0;
   }
@@ -88,9 +89,9 @@ std::vector<Instruction> decode(const uint8_t* code, Py_ssize_t size) {
 
 // A while's test stands twice: before the body, and after it as a conditional jump back to the body.
 struct WhileTest {
-  size_t last;  // index of the final conditional jump of the second copy
-  int body;     // where the loop goes on
-  int exit;     // where it ends
+  size_t last;   // index of the final conditional jump of the second copy
+  int body;      // where the loop goes on
+  size_t first;  // index of the second copy's first instruction
 };
 
 // Index of the instruction that begins at `offset`; all.size() if none.
@@ -99,48 +100,65 @@ size_t indexOf(const std::vector<Instruction>& all, int offset) {
   return found != all.end() && found->start == offset ? static_cast<size_t>(found - all.begin()) : all.size();
 }
 
-// The conditional jump back at `index`, in this interpreter's form.
-bool isConditionalBack(const std::vector<Instruction>& all, size_t index, WhileTest& test) {
+// Where the conditional jump back at `index` leads, in this interpreter's form; -1 if it is none.
+int conditionalBackTo(const std::vector<Instruction>& all, size_t index) {
   const Instruction& i = all[index];
-  if (!i.conditional) return false;
-  if (i.backward()) {
-    test = {index, i.target, i.next};
+  if (!i.conditional) return -1;
+  if (i.backward()) return i.target;
+  // From 3.12 on: a conditional jump over an unconditional jump back.
+  if (index + 1 >= all.size()) return -1;
+  const Instruction& over = all[index + 1];
+  return !over.conditional && over.backward() && i.target == over.next ? over.target : -1;
+}
+
+// Reads bytecode backwards, leaving out the unconditional jumps back that 3.12 put into the second copy of a test.
+class Backwards {
+ public:
+  Backwards(PyCodeObject* code, const std::vector<Instruction>& all, size_t end, int body)
+      : code(code), all(all), at(end), body(body) {}
+  const Instruction& operator*() const { return all[at]; }
+  size_t index() const { return at; }
+  int line() const { return PyCode_Addr2Line(code, all[at].at); }
+  bool step() {
+    do {
+      if (at == 0) return false;
+      --at;
+    } while (!all[at].conditional && all[at].again && all[at].target == body);
     return true;
   }
-  // From 3.12 on: a conditional jump over an unconditional jump back.
-  if (index + 1 >= all.size()) return false;
-  const Instruction& over = all[index + 1];
-  if (over.conditional || !over.backward() || i.target != over.next) return false;
-  test = {index, over.target, i.target};
-  return true;
+
+ private:
+  PyCodeObject* code;
+  const std::vector<Instruction>& all;
+  size_t at;
+  int body;
+};
+
+bool sameInBothCopies(const Backwards& a, const Backwards& b) {
+  if (a.line() != b.line()) return false;
+  return (*a).conditional ? (*b).conditional : (*a).op == (*b).op && (*a).arg == (*b).arg;
 }
 
-// Tells a while's test from `if ...: continue`, which looks alike: the first copy of the test ends right before the body, on
-// the same line, and leaves the loop.
-bool isWhileTest(PyCodeObject* code, const std::vector<Instruction>& all, const WhileTest& test) {
-  size_t body = indexOf(all, test.body);
+// Whether the conditional jump back at `index` ends a while's second test, and where that begins. What tells it from
+// `if ...: continue`, which looks alike, is the first copy, on the same lines, right before the body.
+bool isWhileTest(PyCodeObject* code, const std::vector<Instruction>& all, size_t index, WhileTest& test) {
+  test.last = test.first = index;
+  test.body = conditionalBackTo(all, index);
+  size_t body = test.body < 0 ? all.size() : indexOf(all, test.body);
   if (body == 0 || body == all.size() || all[body].op == FOR_ITER) return false;
-  const Instruction& first = all[body - 1];
-  const Instruction& last = all[test.last];
-  if (!first.conditional || first.target <= last.at) return false;
-  int line = PyCode_Addr2Line(code, last.at);
-  // A body on the test's own line gives a line trace nothing to see; leave it alike on every interpreter.
-  return line == PyCode_Addr2Line(code, first.at) && line != PyCode_Addr2Line(code, test.body);
-}
-
-// First instruction of the second copy: as far back from its end as the line stays the same.
-int beginningOfTest(PyCodeObject* code, const std::vector<Instruction>& all, const WhileTest& test) {
-  int line = PyCode_Addr2Line(code, all[test.last].at);
-  size_t i = test.last;
-  while (i > 0 && all[i - 1].start >= test.body && PyCode_Addr2Line(code, all[i - 1].at) == line) --i;
-  return all[i].start;
+  Backwards before(code, all, body - 1, test.body), after(code, all, index, test.body);
+  if (!(*before).conditional || (*before).target <= (*after).at || before.line() != after.line()) return false;
+  // A body on the test's own line gives a line trace nothing to see; it is left alone on every interpreter.
+  if (after.line() == PyCode_Addr2Line(code, test.body)) return false;
+  while (before.step() && after.step() && after.index() > body && sameInBothCopies(before, after)) test.first = after.index();
+  return true;
 }
 
 std::vector<WhileTest> whileTests(PyCodeObject* code, const std::vector<Instruction>& all) {
   std::vector<WhileTest> tests;
   for (size_t i = 0; i < all.size(); ++i) {
     WhileTest test;
-    if (!isConditionalBack(all, i, test) || !isWhileTest(code, all, test)) continue;
+    if (!isWhileTest(code, all, i, test)) continue;
     // `a or b` jumps back from several places; the last one decides.
     auto same = std::find_if(tests.begin(), tests.end(), [&](auto& t) { return t.body == test.body; });
     if (same == tests.end()) {
@@ -151,6 +169,62 @@ std::vector<WhileTest> whileTests(PyCodeObject* code, const std::vector<Instruct
   }
   return tests;
 }
+
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030D0000
+
+// 3.12 returns from an exception handler, which stands behind all other code, by the same jump back that loops use (3.11 and 3.13
+// have one of its own). Such a jump leads behind the protected code; a loop's leads before it.
+class Handlers {
+ public:
+  explicit Handlers(PyCodeObject* code) {
+    auto* at = reinterpret_cast<const uint8_t*>(PyBytes_AS_STRING(code->co_exceptiontable));
+    auto* end = at + PyBytes_GET_SIZE(code->co_exceptiontable);
+    while (at < end) {
+      Entry entry;
+      entry.start = 2 * number(at, end);
+      number(at, end);  // length
+      entry.handler = 2 * number(at, end);
+      number(at, end);  // depth
+      entries.push_back(entry);
+    }
+  }
+
+  // Whether a jump from `from` back to `to` only leaves a handler.
+  bool onlyLeaves(int from, int to) const {
+    const Entry* nearest = nullptr;
+    for (auto& e : entries) {
+      bool closer = nearest == nullptr || e.handler > nearest->handler ||
+                    (e.handler == nearest->handler && e.start < nearest->start);
+      if (e.handler <= from && e.start < e.handler && closer) nearest = &e;
+    }
+    return nearest != nullptr && to > nearest->start;
+  }
+
+ private:
+  struct Entry {
+    int start, handler;
+  };
+  // Six bits to a byte, most significant first; the second highest bit says that more follow.
+  static int number(const uint8_t*& at, const uint8_t* end) {
+    int value = 0;
+    while (at < end) {
+      uint8_t byte = *at++;
+      value = value << 6 | (byte & 63);
+      if ((byte & 64) == 0) break;
+    }
+    return value;
+  }
+  std::vector<Entry> entries;
+};
+
+#else
+
+struct Handlers {
+  explicit Handlers(PyCodeObject*) {}
+  bool onlyLeaves(int, int) const { return false; }
+};
+
+#endif
 
 PyObject* bytecodeOf(PyCodeObject* code) {
 #if PY_VERSION_HEX >= 0x030B0000
@@ -176,6 +250,21 @@ Py_ssize_t extraIndex() {
   return index;
 }
 
+// The ways out of a while's second test, other than into the body.
+std::vector<LoopMap::Exit> exitsOf(const std::vector<Instruction>& all, const WhileTest& test) {
+  std::vector<LoopMap::Exit> exits;
+  int begin = all[test.first].start;
+  bool jumpFollows = !all[test.last].backward();  // from 3.12 on
+  int end = all[test.last + (jumpFollows ? 1 : 0)].next;
+  for (size_t i = test.first; i <= test.last; ++i) {
+    if (!all[i].conditional) continue;
+    for (int to : {all[i].target, all[i].next}) {
+      if (to != test.body && (to < begin || to >= end)) exits.push_back({all[i].at, to});
+    }
+  }
+  return exits;
+}
+
 }  // namespace
 
 LoopMap::LoopMap(PyCodeObject* code) {
@@ -188,19 +277,26 @@ LoopMap::LoopMap(PyCodeObject* code) {
   size_t units = static_cast<size_t>(PyBytes_GET_SIZE(bytes)) / 2;
   Py_DECREF(bytes);
 
+  Handlers handlers(code);
   for (auto& i : all) {
     if (!i.backward()) continue;
     marks.resize(units, Mark::NONE);
-    marks[i.target / 2] = Mark::HEAD;
+    if (handlers.onlyLeaves(i.at, i.target)) {
+      handlerEnds.push_back(i.at);
+    } else {
+      marks[i.target / 2] = Mark::HEAD;
+    }
   }
   for (auto& test : whileTests(code, all)) {
     marks[test.body / 2] = Mark::NONE;
-    marks[beginningOfTest(code, all, test) / 2] = Mark::TEST;
-    exits.push_back({all[test.last].at, test.exit});
-    for (size_t i = indexOf(all, test.body); i < test.last; ++i) {
-      if (all[i].conditional && all[i].target == test.exit) exits.push_back({all[i].at, test.exit});
-    }
+    marks[all[test.first].start / 2] = Mark::TEST;
+    auto own = exitsOf(all, test);
+    exits.insert(exits.end(), own.begin(), own.end());
   }
+}
+
+bool LoopMap::onlyLeavesHandler(int from) const {
+  return std::find(handlerEnds.begin(), handlerEnds.end(), from) != handlerEnds.end();
 }
 
 bool LoopMap::isLoopTest(int from) const {

@@ -31,13 +31,17 @@ class LoopMap {
   // For branch events: the branch at `from` is the part of a while's test that, going to `to`, ends the loop.
   bool endsLoop(int from, int to) const;
   bool isLoopTest(int from) const;
+  // For jump events: the jump back at `from` is no loop's.
+  bool onlyLeavesHandler(int from) const;
 
- private:
   struct Exit {
     int from, to;
   };
-  std::vector<Mark> marks;  // by code unit; empty: no loop
+
+ private:
+  std::vector<Mark> marks;  // by code unit; empty: nothing jumps back
   std::vector<Exit> exits;
+  std::vector<int> handlerEnds;
 };
 
 }  // namespace epochly::ext::loops

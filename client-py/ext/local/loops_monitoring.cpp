@@ -89,9 +89,20 @@ PyObject* idle() {
   Py_RETURN_NONE;
 }
 
+// Whether a jump (code, from, to) is one that loops.
+bool isLoops(PyObject* const* args) {
+  long from = PyLong_AsLong(args[1]);
+  if (PyLong_AsLong(args[2]) > from) return false;
+#if PY_VERSION_HEX < 0x030D0000
+  auto* map = LoopMap::of(reinterpret_cast<PyCodeObject*>(args[0]));
+  if (map != nullptr && map->onlyLeavesHandler(static_cast<int>(from))) return false;
+#endif
+  return true;
+}
+
 PyObject* onJump(PyObject*, PyObject* const* args, Py_ssize_t) {
   Session& s = session;
-  if (PyLong_AsLong(args[2]) > PyLong_AsLong(args[1])) return Py_NewRef(tool.disable);  // forward: no loop's
+  if (!isLoops(args)) return Py_NewRef(tool.disable);
   if (!s.counting) return idle();
   ++s.count.iterations;
   tick(s);

@@ -25,7 +25,7 @@ struct Frame {
   PyFrameObject* frame;  // borrowed: it runs while it stands here
   PyCodeObject* code;
   const LoopMap* map;
-  int offset;  // of the last line event, -1 before the first
+  int offset;  // of the last line event; before the first, where the frame began or was resumed; negative: at its beginning
 };
 
 // Lives on its thread. `tracing` while our trace function is in place.
@@ -50,7 +50,7 @@ int offsetOf(PyFrameObject* frame) {
 
 void push(Session& s, PyFrameObject* frame) {
   PyCodeObject* code = PyFrame_GetCode(frame);
-  s.frames.push_back({frame, code, LoopMap::of(code), -1});
+  s.frames.push_back({frame, code, LoopMap::of(code), offsetOf(frame)});
   Py_DECREF(code);  // the frame holds it
 }
 

@@ -1,0 +1,34 @@
+"""What tests of the Python package share."""
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def clean_environment(**variables):
+    """The environment of a fresh process: none of our variables but ``variables``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EPOCHLY_") or name == "EPOCHLY_PROGRAMS"}
+    return {**kept, **variables}
+
+
+@pytest.fixture
+def environment():
+    """The environment for a fresh process."""
+    return clean_environment()
+
+
+@pytest.fixture
+def run_python():
+    """Runs code in a fresh interpreter and returns what it printed; ``check=False`` returns the CompletedProcess."""
+
+    def run(code, *arguments, check=True, seconds=60, **variables):
+        done = subprocess.run([sys.executable, *arguments, "-c", textwrap.dedent(code)], capture_output=True, text=True,
+                              timeout=seconds, env=clean_environment(**variables))
+        if not check:
+            return done
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
