@@ -52,6 +52,7 @@ struct Timings {            # nanoseconds; 0xffff_ffff_ffff_ffff = not measured
   compile @2 :UInt64 = 0xffffffffffffffff;
   run @3 :UInt64 = 0xffffffffffffffff;       # wall time in user code
   cpu @4 :UInt64 = 0xffffffffffffffff;       # thread CPU time in user code
+  wait @5 :UInt64 = 0xffffffffffffffff;      # run less cpu less the time it was ready to run and others had the CPUs
 }
 
 # How an attempt ended, from executor through worker to scheduler.

@@ -231,7 +231,7 @@ kj::Promise<void> onGone(kj::UnixEventPort& port, pid_t pid) {
   auto pidfd = kj::heap<kj::AutoCloseFd>(fd);
   auto observer = kj::heap<kj::UnixEventPort::FdObserver>(port, *pidfd, kj::UnixEventPort::FdObserver::OBSERVE_READ);
   auto gone = observer->whenBecomesReadable();
-  return gone.attach(kj::mv(observer), kj::mv(pidfd));
+  return gone.attach(kj::mv(observer)).attach(kj::mv(pidfd));  // let go in this order
 }
 
 // The second signal, or the parent's end.

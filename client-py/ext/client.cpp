@@ -10,6 +10,7 @@
 #include "ext/client_answers.h"
 #include "ext/client_python.h"
 #include "ext/codec.h"
+#include "ext/local/sizes.h"
 #include "wire/errors.h"
 #include "wire/task_spec.h"
 #include "wire/token.h"
@@ -116,7 +117,7 @@ nb::object PyClient::submit(nb::handle function, nb::handle args, nb::handle kwa
   spec.level = levelOf(level);
   spec.retriesMax = retriesOf(retries);
   spec.timeoutMs = timeoutOf(timeout);
-  spec.dataSize = std::nan("");
+  spec.dataSize = dataSizeOf(&PyTuple_GET_ITEM(args.ptr(), 0), PyTuple_GET_SIZE(args.ptr()));
   spec.entry = std::make_shared<client::Entry>();
   nb::object ownArgs = nb::borrow(args);
   if (PyMethod_Check(function.ptr())) {
@@ -314,6 +315,7 @@ void bindPyClient(nb::module_& m) {
 
 void bindClient(nb::module_& m) {
   m.attr("__version__") = SOFTWARE_VERSION;
+  nb::set_leak_warnings(false);  // a daemon thread may hold a future when the interpreter ends
   nb::register_exception_translator(translateKjException);
   m.def("error_table", errorTable, "[(code, name, class in epochly.errors, HTTP status, title)]: schemas/wire/errors.cpp.");
   m.def(

@@ -275,10 +275,8 @@ void Link::onReceipt(const Plan& plan, schema::Receipt::Reader receipt) {
   size_t bytes = 0;
   for (size_t i = 0; i < accepted; i++) bytes += batch[i].bytes();
   dropFirst(accepted, bytes);
-  if (accepted == plan.tasks()) {
-    refusedInARow = 0;
-    return pump();
-  }
+  if (accepted > 0 || plan.tasks() == 0) refusedInARow = 0;
+  if (accepted == plan.tasks()) return pump();
   submitLater(receipt.getRetryAfterMs() * kj::MILLISECONDS);
 }
 

@@ -6,6 +6,7 @@
 
 #include "ext/local/clock.h"
 #include "ext/local/loops.h"
+#include "ext/local/ready.h"
 #include "ext/local/sizes.h"
 #include "wire/task_spec.h"
 #include "wire/text.h"
@@ -16,8 +17,8 @@ namespace {
 
 using monitor::Nanos;
 
-// Of reading the thread's CPU clock, a system call.
-constexpr Nanos CPU_READING_COST_NS = 600;
+// Of reading the thread's CPU clock and the time it was kept from running: two system calls.
+constexpr Nanos CPU_READING_COST_NS = 2000;
 // Larger ones may have to wait for room in the ring: not while other threads want the GIL.
 constexpr size_t SENT_UNDER_GIL_MAX = 16u << 10;
 // Words of a message's first segment, on the stack: most results fit.
@@ -65,6 +66,7 @@ struct AttemptRunner::Report {
   Encoded value;
   uint64_t runNs = UINT64_MAX;  // as schema Timings
   uint64_t cpuNs = UINT64_MAX;
+  uint64_t waitNs = UINT64_MAX;
   double loopIterations = std::nan("");
   double dataSize = std::nan("");
 };
@@ -146,6 +148,7 @@ bool AttemptRunner::send(const Attempt& attempt, Report& report, run::Wake wake)
   auto timings = result.initTimings();
   timings.setRun(report.runNs);
   timings.setCpu(report.cpuNs);
+  timings.setWait(report.waitNs);
   result.setLoopIterations(report.loopIterations);
   result.setDataSize(report.dataSize);
 
@@ -162,6 +165,13 @@ bool AttemptRunner::send(const Attempt& attempt, Report& report, run::Wake wake)
 
 // ---- the call and its measuring ------------------------------------------------------------------------------------
 
+void AttemptRunner::readCpuTimes(Nanos cpuStart, std::optional<Nanos> readyStart, Nanos wall, Report& report) {
+  report.cpuNs = std::min(cpuNow() - cpuStart, wall);
+  auto readyEnd = ready::now();
+  if (!readyStart || !readyEnd) return;  // whether it waited or was kept from running is unknown
+  report.waitNs = wall - std::min(wall, report.cpuNs + (*readyEnd - *readyStart));
+}
+
 nb::object AttemptRunner::invoke(FunctionStore::Function& function, nb::handle arguments, Report& report) {
   thread_local monitor::CpuRation ration(CPU_READING_COST_NS);
   PyObject* args = PyTuple_GetItem(arguments.ptr(), 0);
@@ -176,6 +186,7 @@ nb::object AttemptRunner::invoke(FunctionStore::Function& function, nb::handle a
   // The CPU clock's readings are around the wall clock's: reading it takes longer than a short call, and that must not look
   // like waiting.
   bool readCpu = sampler.beginStretch(wallNow(), ration);
+  auto readyStart = readCpu ? ready::now() : std::nullopt;
   Nanos cpuStart = readCpu ? cpuNow() : 0;
   Nanos wallStart = wallNow();
 
@@ -190,12 +201,12 @@ nb::object AttemptRunner::invoke(FunctionStore::Function& function, nb::handle a
   }
 
   Nanos wall = wallNow() - wallStart;
-  if (readCpu) report.cpuNs = std::min(cpuNow() - cpuStart, wall);
+  if (readCpu) readCpuTimes(cpuStart, readyStart, wall, report);
   if (counting) {
     auto count = loops::stop();
     sampler.endCounted(wall, count.complete);
     if (count.complete) report.loopIterations = static_cast<double>(count.iterations);
-    report.cpuNs = UINT64_MAX;  // the times are those of counting
+    report.cpuNs = report.waitNs = UINT64_MAX;  // the times are those of counting
   } else {
     sampler.endStretch(wall);
     report.runNs = wall;

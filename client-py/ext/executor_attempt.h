@@ -1,10 +1,13 @@
 // One attempt in an executor: load, call, measure, answer.
 #pragma once
 
+#include <optional>
+
 #include <kj/function.h>
 
 #include "ext/codec.h"
 #include "ext/executor_functions.h"
+#include "levels/monitor/sampling.h"
 #include "run/executor_port.h"
 
 namespace epochly::ext {
@@ -34,6 +37,7 @@ class AttemptRunner {
   const run::Mode mode;
 
   void call(const Attempt& attempt, kj::Function<nb::object()>& loadArguments, Report& report);
+  static void readCpuTimes(monitor::Nanos cpuStart, std::optional<monitor::Nanos> readyStart, monitor::Nanos wall, Report& report);
   nb::object invoke(FunctionStore::Function& function, nb::handle arguments, Report& report);
   bool send(const Attempt& attempt, Report& report, run::Wake wake);
 };

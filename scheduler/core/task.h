@@ -27,6 +27,7 @@ struct Timings {
   uint64_t compile = NONE;
   uint64_t run = NONE;
   uint64_t cpu = NONE;
+  uint64_t wait = NONE;            // of run, without cpu and without the time in which other threads had the CPUs
 };
 
 // Why classify chose a level. Texts are in classify::describe.

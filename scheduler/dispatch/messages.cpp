@@ -14,8 +14,8 @@ kj::Exception invalid(kj::String why) { return makeError(ErrorCode::INVALID_ARGU
 void readCapability(schema::Capability::Reader capability, core::WorkerSpec& spec) {
   KJ_IF_MAYBE (level, levelFromNumber(capability.getLevel())) {
     if (capability.getSlots() > SLOTS_MAX) {
-      kj::throwFatalException(invalid(kj::str("a worker offers at most ", SLOTS_MAX, " slots of a level, not ",
-                                              capability.getSlots())));
+      kj::throwFatalException(
+          invalid(kj::str("a worker offers at most ", SLOTS_MAX, " slots of a level, not ", capability.getSlots())));
     }
     spec.slots[static_cast<uint>(*level)] = capability.getSlots();
   } else {
@@ -26,15 +26,19 @@ void readCapability(schema::Capability::Reader capability, core::WorkerSpec& spe
 core::Fact readFact(schema::Fact::Reader fact) {
   auto name = cut(fact.getName(), NAME_BYTES_MAX);
   switch (fact.which()) {
-    case schema::Fact::KNOWN: return {kj::mv(name), core::Fact::Kind::KNOWN, cut(fact.getKnown(), NAME_BYTES_MAX)};
-    case schema::Fact::ABSENT: return {kj::mv(name), core::Fact::Kind::ABSENT, cut(fact.getAbsent(), NAME_BYTES_MAX)};
-    case schema::Fact::UNKNOWN: return {kj::mv(name), core::Fact::Kind::UNKNOWN, cut(fact.getUnknown(), NAME_BYTES_MAX)};
+    case schema::Fact::KNOWN:
+      return {kj::mv(name), core::Fact::Kind::KNOWN, cut(fact.getKnown(), NAME_BYTES_MAX)};
+    case schema::Fact::ABSENT:
+      return {kj::mv(name), core::Fact::Kind::ABSENT, cut(fact.getAbsent(), NAME_BYTES_MAX)};
+    case schema::Fact::UNKNOWN:
+      return {kj::mv(name), core::Fact::Kind::UNKNOWN, cut(fact.getUnknown(), NAME_BYTES_MAX)};
   }
   return {kj::mv(name), core::Fact::Kind::UNKNOWN, kj::str("told in a way this scheduler does not know")};
 }
 
 core::Timings readTimings(schema::Timings::Reader timings) {
-  return {timings.getQueue(), timings.getTransfer(), timings.getCompile(), timings.getRun(), timings.getCpu()};
+  return {timings.getQueue(), timings.getTransfer(), timings.getCompile(), timings.getRun(), timings.getCpu(),
+          timings.getWait()};
 }
 
 // A count or a size: what is negative or not finite was not measured.
@@ -128,14 +132,14 @@ core::WorkerSpec readWorkerInfo(schema::WorkerInfo::Reader info) {
   spec.cores = info.getCores();
   spec.memoryBytes = info.getMemoryBytes();
   if (info.getCapabilities().size() > LEVEL_COUNT) {
-    kj::throwFatalException(invalid(kj::str("a worker names ", info.getCapabilities().size(), " capabilities, there are ",
-                                            LEVEL_COUNT)));
+    kj::throwFatalException(
+        invalid(kj::str("a worker names ", info.getCapabilities().size(), " capabilities, there are ", LEVEL_COUNT)));
   }
   for (auto capability : info.getCapabilities()) readCapability(capability, spec);
   if (info.getFacts().size() > FACTS_MAX) {
     kj::throwFatalException(invalid(kj::str("a worker tells ", info.getFacts().size(), " facts, of at most ", FACTS_MAX)));
   }
-  spec.facts = KJ_MAP (fact, info.getFacts()) { return readFact(fact); };
+  spec.facts = KJ_MAP(fact, info.getFacts()) { return readFact(fact); };
   return spec;
 }
 

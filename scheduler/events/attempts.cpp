@@ -48,6 +48,14 @@ uint64_t transferOf(const core::Timings& timings, kj::Duration sinceAssigned) {
   return total > inside ? total - inside : 0;
 }
 
+// Of the time that the function could have run in, what it waited. A worker that does not tell a busy machine from waiting has
+// both in run less cpu.
+double waitRatio(const core::Timings& timings) {
+  double run = secondsOf(timings.run), cpu = secondsOf(timings.cpu), wait = secondsOf(timings.wait);
+  if (std::isnan(wait)) wait = std::max(run - cpu, 0.0);
+  return cpu + wait > 0 ? wait / (cpu + wait) : core::UNKNOWN;  // UNKNOWN too if any of them is
+}
+
 kj::String notOfferedReason(Level level, const Task& task) {
   if (task.function->pythonVersion.value == 0) return kj::str("no worker that has joined offers ", capabilityName(level));
   return kj::str("no worker with Python ", toString(task.function->pythonVersion), " that has joined offers ",
@@ -144,9 +152,8 @@ void Events::learn(Task& task, const AttemptReport& report) {
     return;
   }
   double run = secondsOf(report.timings.run);
-  double cpu = secondsOf(report.timings.cpu);
   if (!std::isnan(run)) function.runSeconds[static_cast<uint>(report.levelRan)].add(run);
-  if (run > 0 && !std::isnan(cpu)) function.ioWaitRatio.add(std::clamp(1 - cpu / run, 0.0, 1.0));
+  function.ioWaitRatio.add(waitRatio(report.timings));
   function.loopIterations.add(report.loopIterations);
   function.dataSize.add(report.dataSize);
 }

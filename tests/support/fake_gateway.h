@@ -7,6 +7,7 @@
 
 #include <capnp/rpc-twoparty.h>
 #include <kj/async-io.h>
+#include <kj/io.h>
 #include <stdlib.h>
 #include <unistd.h>
 

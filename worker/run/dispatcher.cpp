@@ -44,8 +44,14 @@ bool Dispatcher::onAssigned(schema::Assignment::Reader reader) {
       results.fail(name, *level, Failure::of(ErrorCode::INTERNAL, kj::str("the worker was never sent its function")));
       return true;
     }
+    if (byName.size() >= limits.heldMax || heldBytes >= limits.heldBytesMax) {
+      observer.onAttemptEnded(*level, Outcome::NOT_RUN);
+      results.notRun(name, *level);
+      return true;
+    }
     auto& waiting = queue(roleOf(*level));
     waiting.push_back(Assignment{name, *level, reader.getTimeoutMs(), function, Owned<schema::Assignment>(reader), roleOf(*level)});
+    heldBytes += waiting.back().message.bytes();
     byName.insert(name, std::prev(waiting.end()));
   } else {
     results.fail(name, Level::MONITOR, Failure::of(ErrorCode::INVALID_ARGUMENT, kj::str("there is no level ", reader.getLevel())));
@@ -147,6 +153,7 @@ void Dispatcher::forget(AssignmentList& from, AssignmentList::iterator assignmen
   if (assignment->executor != ExecutorId()) unhold(executors.at(assignment->executor), *assignment);
   unwatch(*assignment);
   observer.onAttemptEnded(assignment->level, outcome);
+  heldBytes -= assignment->message.bytes();
   byName.erase(assignment->name);
   from.erase(assignment);
 }
@@ -208,7 +215,7 @@ size_t Dispatcher::readyCount(Role role) const {
 }
 
 void Dispatcher::checkInvariants() const {
-  size_t found = 0, held = 0, watched = 0;
+  size_t found = 0, bytes = 0, held = 0, watched = 0;
   auto check = [&](const AssignmentList& list, ExecutorId owner) {
     for (auto at = list.begin(); at != list.end(); at++) {
       auto& entry = KJ_ASSERT_NONNULL(byName.find(at->name), "in a list but not in byName");
@@ -220,6 +227,7 @@ void Dispatcher::checkInvariants() const {
         watched++;
       }
       found++;
+      bytes += at->message.bytes();
     }
   };
   for (auto& waiting : queues) check(waiting, ExecutorId());
@@ -240,7 +248,7 @@ void Dispatcher::checkInvariants() const {
     KJ_ASSERT(executor.role != Role::IO || executor.held.size() + executor.abandoned.size() <= limits.ioThreads);
     KJ_ASSERT(executor.role != Role::ALONE || executor.held.size() <= 1);
   }
-  KJ_ASSERT(found == byName.size() && held == delivered && watched == deadlines.size());
+  KJ_ASSERT(found == byName.size() && bytes == heldBytes && held == delivered && watched == deadlines.size());
 }
 
 }  // namespace epochly::run

@@ -20,6 +20,11 @@ struct DispatchLimits {
   uint cpuSlots = 1;    // executors of role CPU
   uint ioThreads = 256; // attempts at once in the I/O executor; at most IO_THREADS_MAX
 
+  // Attempts held at once, and their bytes. The scheduler sends at most 16,384 to a pool and holds 2 GiB of arguments in all
+  // (its Limits): twice that is a scheduler that miscounts, and what is more goes back to it not run.
+  size_t heldMax = 65'536;
+  size_t heldBytesMax = 4ull << 30;
+
   // Work given to a busy executor ahead of time. 2 ms is some ten round trips through the rings: the executor never waits for
   // the daemon, and an attempt behind a surprise waits 2 ms before it is taken back.
   kj::Duration ahead = 2 * kj::MILLISECONDS;
@@ -167,6 +172,7 @@ class Dispatcher {
   uint32_t lastExecutor = 0;
   uint64_t restarts = 0;
   size_t delivered = 0;               // sum of Executor::held's sizes
+  size_t heldBytes = 0;               // of all assignments' messages
   bool draining = false;
   kj::Maybe<kj::String> fatalReason;
 

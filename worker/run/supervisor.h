@@ -42,7 +42,8 @@ class Supervisor final : private ExecutorControl, private ResultPort, private kj
   // ---- from the link ----
   void setSink(kj::Maybe<ResultSink&> sink);
   Outbox& outbox() { return outbox_; }
-  // Throws INVALID_ARGUMENT if a function or assignment cannot be read; nothing of the batch is taken then.
+  // Throws if the batch cannot be read; what had been read by then is taken (and dropped with the connection, which does not
+  // survive such a batch).
   void assign(schema::Assignments::Reader batch);
   void cancel(const AttemptName& name);
   void drain();

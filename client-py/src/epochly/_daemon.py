@@ -56,11 +56,13 @@ class Daemon:
         self._errors = collections.deque(maxlen=ERROR_LINES_MAX)
         self._ended = False
         self._passing = False
+        self._muted = False
         # A session of its own: a Ctrl-C on the terminal is for this process, which then decides.
         self._process = subprocess.Popen(
             [program(name), *arguments, "--parent-pid", str(os.getpid())], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, start_new_session=True, env=environment)
-        threading.Thread(target=self._read, name=f"{name}-output", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name=f"{name}-output", daemon=True)
+        self._reader.start()
 
     @property
     def pid(self):
@@ -80,18 +82,20 @@ class Daemon:
         self.kill()
         raise DaemonFailed("\n".join([f"{self.name} {why}", *self._errors]))
 
+    def mute(self):
+        """What it writes from now on is not passed on."""
+        self._muted = True
+
     def stop(self):
         """Ends it and waits. Does nothing in a forked child: there it is not ours."""
-        self.signal(signal.SIGTERM)
-        self.join()
-
-    def join(self, patience=STOP_PATIENCE):
         if self._owner != os.getpid():
             return
+        self.signal(signal.SIGTERM)
         try:
-            self._process.wait(patience)
+            self._process.wait(STOP_PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
+        self._reader.join(STOP_PATIENCE)  # what user code printed last
 
     def kill(self):
         self.signal(signal.SIGKILL)
@@ -120,24 +124,33 @@ class Daemon:
             self._condition.notify_all()
 
     def _on_output(self, line):
-        if self._passing:
-            return _pass_on(sys.stdout, line)
         try:
-            event = json.loads(line)
+            event = None if self._passing else json.loads(line)
         except ValueError:
-            return _pass_on(sys.stdout, line)
+            event = None
+        if event is None:
+            return self._pass_on(sys.stdout, line)
         with self._condition:
             self._events[event.get("event")] = event
             self._passing = True
             held = list(self._errors)
             self._condition.notify_all()
         for text in held:
-            _pass_on(sys.stderr, text + "\n")
+            self._pass_on(sys.stderr, text + "\n")
 
     def _on_error(self, line):
         self._errors.append(line.rstrip("\n"))
         if self._passing:
-            _pass_on(sys.stderr, line)
+            self._pass_on(sys.stderr, line)
+
+    def _pass_on(self, stream, text):
+        if self._muted:
+            return
+        try:
+            stream.write(text)
+            stream.flush()
+        except (AttributeError, ValueError, OSError):
+            pass  # no such stream, or it is closed: the interpreter is ending
 
 
 class _Lines:
@@ -152,14 +165,6 @@ class _Lines:
         self._rest = lines.pop() if data and lines and not lines[-1].endswith(b"\n") else b""
         for line in lines:
             self._consume(line.decode("utf-8", "replace"))
-
-
-def _pass_on(stream, text):
-    try:
-        stream.write(text)
-        stream.flush()
-    except (AttributeError, ValueError, OSError):
-        pass  # no such stream, or it is closed: the interpreter is ending
 
 
 def _exit_text(code):

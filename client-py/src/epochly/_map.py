@@ -1,6 +1,9 @@
 """``Client.map``: chunks of items as tasks, results in input order, a bounded number of items ahead."""
+import asyncio
 import collections
 import concurrent.futures
+import inspect
+import itertools
 import pickle
 import time
 
@@ -67,7 +70,8 @@ class Chunk(Wrapper):
         values = []
         for index, args in enumerate(items):
             try:
-                values.append(function(*args))
+                value = function(*args)
+                values.append(asyncio.run(value) if inspect.iscoroutine(value) else value)
             except BaseException as error:
                 raise ChunkFailed(index, values) from error
         return values
@@ -150,13 +154,9 @@ class MapIterator:
 
     def _fill(self):
         while not self._exhausted and len(self._flying) < self._chunks_max and self._ahead < ITEMS_AHEAD_MAX:
-            items = []
-            for item in self._items:
-                items.append(item)
-                if len(items) >= self._sizer.size:
-                    break
-            else:
-                self._exhausted = True
+            size = min(self._sizer.size, ITEMS_AHEAD_MAX - self._ahead)
+            items = list(itertools.islice(self._items, size))
+            self._exhausted = len(items) < size
             if items:
                 self._flying.append((self._client.submit(self._chunk, items, **self._options), len(items)))
                 self._ahead += len(items)

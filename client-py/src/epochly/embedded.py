@@ -109,6 +109,7 @@ class Cluster:
         for worker in self.workers:
             worker.stop()
         if self.scheduler is not None:
+            self.scheduler.mute()  # that tasks are left is no news: who wanted them is gone
             self.scheduler.stop()
         self._reaper.reap()
 

@@ -45,7 +45,8 @@ WAITING_MODULES = frozenset({
 # What of other modules waits: by name, so `time.sleep` does and `time.time` does not.
 WAITING_NAMES = frozenset({"open", "sleep", "urlopen", "read_text", "read_bytes", "write_text", "write_bytes", "recv", "sendall"})
 
-_LOOPS = frozenset(opcode for name, opcode in dis.opmap.items() if name == "FOR_ITER" or name.startswith("JUMP_BACKWARD"))
+# `await` jumps back without interrupt; no loop of the user's does.
+_JUMPS = frozenset([*dis.hasjrel, *dis.hasjabs]) - {dis.opmap.get("JUMP_BACKWARD_NO_INTERRUPT")}
 
 # Objects of exactly these types never change. (Of loggers and compiled patterns only the name travels.)
 _IMMUTABLE = frozenset({
@@ -190,8 +191,9 @@ def _hints(function):
 
 
 def _has_loop(code):
-    if any(instruction.opcode in _LOOPS for instruction in dis.get_instructions(code)):
-        return True
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "FOR_ITER" or (instruction.opcode in _JUMPS and instruction.argval <= instruction.offset):
+            return True
     return any(_has_loop(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
 
 
@@ -220,6 +222,13 @@ MAPPED = 6      # holder[key] is value; holder is any mapping
 LENGTH = 7      # len(holder) == value
 
 
+def _plain(function):
+    """The function under what only passes for one, as a decorated function does."""
+    while type(function) is not types.FunctionType:
+        function = function.__wrapped__
+    return function
+
+
 class _Checks:
     """Collects what the pickle of a function rests on."""
 
@@ -238,6 +247,7 @@ class _Checks:
         self._seen = set()
 
     def _function(self, function):
+        function = _plain(function)
         if not self._enter(function):
             return True
         self.found += [(CODE, function, None, function.__code__), (DEFAULTS, function, None, function.__defaults__),

@@ -181,6 +181,15 @@ TEST(Tasks, WhatWasMeasuredDecidesTheNextLevel) {
   EXPECT_EQ(env.task(second).reason, core::Reason::IO_BOUND);
 }
 
+TEST(Tasks, WhatABusyMachineKeptFromRunningIsNotHeldToWait) {
+  SchedEnv env;
+  auto worker = env.join();
+  auto report = SchedEnv::returned(env.submit(), 1, 0.1, 0.04);
+  report.timings.wait = 0;  // the other 60 ms it was ready to run
+  env.report(worker, kj::mv(report));
+  EXPECT_EQ(env.core.functions.at(FunctionHash{0, 1}).workload().ioWaitRatio, 0);
+}
+
 TEST(Tasks, FailedCallsAreCountedButTeachNothingAboutTime) {
   SchedEnv env;
   auto worker = env.join();

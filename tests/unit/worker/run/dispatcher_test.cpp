@@ -261,6 +261,25 @@ TEST(Dispatcher, AnswersAnAttemptSentTwiceOnce) {
   EXPECT_TRUE(env.dispatcher->idle());
 }
 
+TEST(Dispatcher, GivesBackWhatIsMoreThanItHolds) {
+  DispatchEnv env(1);
+  env.limits.heldMax = 3;
+  env.beginReady();
+  for (uint64_t seq = 1; seq <= 4; seq++) env.assign(seq);
+  env.settle();
+  EXPECT_THAT(env.takeAnswers(), ElementsAre(answered(4, ErrorCode::NONE)));
+  env.resultNow(1, 1);
+  env.assignNow(5);
+  EXPECT_THAT(env.answers, IsEmpty());
+
+  DispatchEnv bytes(1);
+  bytes.limits.heldBytesMax = 1;
+  bytes.beginReady();
+  bytes.assign(1);
+  bytes.assign(2);
+  EXPECT_THAT(bytes.takeAnswers(), ElementsAre(answered(2, ErrorCode::NONE))) << "one of any size, so that it gets on";
+}
+
 // ---- dying ---------------------------------------------------------------------------------------------------------
 
 TEST(Dispatcher, ChargesACrashToTheAttemptThatRanAndToNoOther) {
