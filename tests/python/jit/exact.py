@@ -13,6 +13,8 @@ def same(a, b):
         if math.isnan(a) or math.isnan(b):
             return math.isnan(a) and math.isnan(b)
         return struct.pack("d", a) == struct.pack("d", b)
+    if isinstance(a, complex):
+        return same(a.real, b.real) and same(a.imag, b.imag)
     if hasattr(a, "dtype") and getattr(a, "ndim", 0):
         import numpy
 
