@@ -4,9 +4,11 @@
 #include "ext/bindings.h"
 #include "ext/local/call.h"
 #include "ext/local/function.h"
+#include "ext/local/jit_engine.h"
 #include "ext/local/levels.h"
 #include "ext/local/loops.h"
 #include "ext/local/measure.h"
+#include "ext/local/offered.h"
 #include "ext/local/steps.h"
 #include "levels/monitor/ledger.h"
 
@@ -148,6 +150,7 @@ void bindLocal(nb::module_& m) {
   refuseSubinterpreter();
   calibrateClocks();
   makeContextVariable();
+  addJitEngine(engines());
   addFunctionTypes(m.ptr());
   addStepTypes(m.ptr());
   m.def("wrap", &wrap);
@@ -165,6 +168,8 @@ void bindLocal(nb::module_& m) {
   m.def("level_in_force", &levelInForce);
   m.def("enter_level", &enterLevel);
   m.def("leave_level", &leaveLevel);
+  m.def("offer", [](nb::handle function) { return offer(function.ptr()); });
+  m.def("withdraw", [](nb::handle function) { withdraw(function.ptr()); });
   m.def("loop_obstacle", &loopObstacle);
 }
 

@@ -16,9 +16,9 @@ SIM_SANITIZED_SECONDS = 10
 PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 # Beside the checkout on the project's machines: every example of the guide, checked.
 ACCEPTANCE = ROOT.parent / "shared" / "acceptance" / "seed_examples.py"
-ACCEPTANCE_LEVELS = "0"
+ACCEPTANCE_LEVELS = "0,2"
 # What of tests/python is about the SDK, so that it is run on every CPython; the rest is about the checkout.
-SDK_TESTS = ("tests/python/local", "tests/python/cluster")
+SDK_TESTS = ("tests/python/local", "tests/python/cluster", "tests/python/jit")
 
 
 @dataclass

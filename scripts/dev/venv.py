@@ -121,7 +121,7 @@ def extension_only_settings(environment):
     """For scikit-build-core: the extension alone, for another CPython. The programs do not depend on it and are those of
     build/release."""
     version = ".".join(map(str, environment.version))
-    return [f"build-dir={BUILD / f'py{version}'}", "build.targets=epochly_native",
+    return [f"build-dir={BUILD / f'py{version}'}", "build.targets=epochly_native;epochly_level2",
             f"cmake.define.EPOCHLY_PROGRAMS={BUILD / 'release'}"]
 
 

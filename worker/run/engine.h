@@ -19,6 +19,9 @@ class Invocation {
   virtual bool callPlain() = 0;
   // Elements in the arguments; NaN if nothing among them has a length.
   virtual double dataSize() = 0;
+  // From LevelEngine::run: the engine took the call, gave it back before anything visible had happened, and now lets it run
+  // plainly. The host reports it as run at level 0.
+  virtual void gaveBack(kj::String reason) {}
 };
 
 struct Decline {

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <kj/exception.h>
+#include <kj/vector.h>
 
 #include "ext/local/levels.h"
 #include "ext/local/loops.h"
@@ -62,12 +63,28 @@ void noteOutcome(Function* f, Block& block, levels::Engines::Pick& pick, Nanos n
   }
 }
 
+// The level that a call ran at in the end. If the engine gave it back, what was noted of it when it began is put right.
+Level noteGivenBack(Function* f, Block& block, Level asked, const levels::Engines::Pick& pick, PythonCall& call) {
+  KJ_IF_MAYBE(reason, call.givenBack) {
+    kj::Vector<run::Decline> declined;
+    if (pick.standing != nullptr) {
+      for (auto& d : pick.standing->declined) declined.add(run::Decline{d.level, kj::str(d.reason)});
+    }
+    declined.add(run::Decline{pick.engine.level(), kj::str(*reason)});
+    f->ledger->note(block, kj::heap<run::Outcome>(run::Outcome{asked, Level::MONITOR, declined.releaseAsArray()}),
+                    wallNow());
+    return Level::MONITOR;
+  }
+  return pick.engine.level();
+}
+
 // One call on its way. Each way to run it says what it may measure.
 struct Way {
   Function* f;
   ThreadState& thread;
   Block& block;
   PythonCall& call;
+  Level asked;
   levels::Engines::Pick pick;
 
   bool counted(Nanos limit);
@@ -95,6 +112,7 @@ void Way::insideCounted() {
   noteOutcome(f, block, pick, wallNow());
   uint64_t before = loops::soFar().iterations;
   runOn(pick.engine, call);
+  noteGivenBack(f, block, asked, pick, call);
   loops::Count after = loops::soFar();
   monitor::addLoops(block.tally, after.iterations - before, after.complete);
 }
@@ -103,7 +121,8 @@ void Way::timed() {
   Stretch stretch(thread, block);
   noteOutcome(f, block, pick, stretch.startedAt());
   runOn(pick.engine, call);
-  monitor::addTimedCall(block.tally, pick.engine.level(), stretch.end());
+  Nanos wall = stretch.end();
+  monitor::addTimedCall(block.tally, noteGivenBack(f, block, asked, pick, call), wall);
 }
 
 PyObject* finish(Block& block, PythonCall& call) {
@@ -162,7 +181,7 @@ PyObject* callHere(Function* f, PyObject* const* args, size_t nargsf, PyObject* 
   double size = call.dataSize();
   if (size >= 0) monitor::addSize(block.tally, size);
   Running running(block);
-  Way way{f, thread, block, call, kj::mv(pick)};
+  Way way{f, thread, block, call, asked, kj::mv(pick)};
   if (loops::active) {
     way.insideCounted();
   } else {

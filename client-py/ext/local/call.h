@@ -23,14 +23,14 @@ class PythonCall final : public run::Invocation {
     Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
     return dataSizeOf(args, PyVectorcall_NARGS(nargsf) + named);
   }
+  void gaveBack(kj::String reason) override { givenBack = kj::mv(reason); }
 
-  PyObject* result = nullptr;  // a new reference, or null with the exception set
-
- private:
   PyObject* const callable;
   PyObject* const* const args;
   const size_t nargsf;
   PyObject* const names;
+  PyObject* result = nullptr;       // a new reference, or null with the exception set
+  kj::Maybe<kj::String> givenBack;  // why the engine that took the call did not run it
 };
 
 // As a call of `function`, on this thread and in this process whatever its placement.

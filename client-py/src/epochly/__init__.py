@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from epochly import errors, testing
     from epochly._benchmark import benchmark_levels
     from epochly._features import check_feature
+    from epochly._inspect import Inspection, inspect
     from epochly._report import Report, report
     from epochly.client import Client
     from epochly.embedded import connect
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 __version__: str = _native.__version__
 
-__all__ = ["Client", "Future", "Report", "TaskReport", "benchmark_levels", "check_feature", "connect", "errors", "get_level",
-           "get_metrics", "monitoring_context", "optimize", "optimize_context", "report", "reset_metrics", "select_optimal_level",
+__all__ = ["Client", "Future", "Inspection", "Report", "TaskReport", "benchmark_levels", "check_feature", "connect", "errors", "get_level",
+           "get_metrics", "inspect", "monitoring_context", "optimize", "optimize_context", "report", "reset_metrics", "select_optimal_level",
            "set_level", "testing"]
 
 # What is imported when it is first asked for, and from where: `import epochly` alone takes a few milliseconds.
@@ -38,7 +39,9 @@ _LATER = {
     "TaskReport": "future",
     "benchmark_levels": "_benchmark",
     "check_feature": "_features",
+    "Inspection": "_inspect",
     "connect": "embedded",
+    "inspect": "_inspect",
     "report": "_report",
 }
 _MODULES = ("client", "embedded", "errors", "executor", "future", "serialize", "testing")

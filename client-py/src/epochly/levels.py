@@ -1,12 +1,15 @@
 """Levels: what they are called, which is in force, and which one suits a workload."""
 from __future__ import annotations
 
+import sys
+from types import CodeType, FunctionType, ModuleType
+
 from epochly import _config, _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
+    from types import FrameType, TracebackType
     from typing import Any
 
 #: What each level does. The numbers are those of set_level().
@@ -19,6 +22,7 @@ DATA_SIZE_GPU = 10_000_000
 DATA_SIZE_PARALLEL = 100_000
 
 _NOT_GIVEN = -1
+JIT = 2
 
 
 def checked(level: object, what: str = "level") -> int:
@@ -48,27 +52,56 @@ def get_level() -> int:
 class optimize_context:
     """In the ``with`` block, decorated functions that were given no level of their own run at ``level``.
 
+    From level 2 on also the undecorated Python functions that the code around the block names: its own variables and globals, and
+    functions of modules among them. What such a function calls is compiled with it.
+
     Holds for the thread, or the asyncio task, that entered it; contexts nest, the innermost counts. Exceptions pass through. Raises
     as set_level().
     """
 
-    __slots__ = ("level", "_tokens")
+    __slots__ = ("level", "_tokens", "_offered")
 
     def __init__(self, level: int) -> None:
         self.level = checked(level)
         self._tokens: list[Any] = []
+        self._offered: list[list[Any]] = []
 
     def __enter__(self) -> optimize_context:
         if not _config.disabled:
             self._tokens.append(_native.enter_level(self.level))
+            named = _functions_named(sys._getframe(1)) if self.level >= JIT else ()
+            self._offered.append([function for function in named if _native.offer(function)])
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if self._tokens:
             _native.leave_level(self._tokens.pop())
+            for function in self._offered.pop():
+                _native.withdraw(function)
 
     def __repr__(self) -> str:
         return f"optimize_context(level={self.level})"
+
+
+def _functions_named(frame: FrameType) -> list[FunctionType]:
+    """The plain functions that the code of a frame can name now, those of modules that it names included."""
+    names, attributes, todo = set(), set(), [frame.f_code]
+    while todo:
+        code = todo.pop()
+        names.update(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+        attributes.update(code.co_names)
+        todo.extend(const for const in code.co_consts if isinstance(const, CodeType))
+    local, found = frame.f_locals, {}
+    for name in names:
+        value = local.get(name, frame.f_globals.get(name))
+        if type(value) is FunctionType:
+            found[id(value)] = value
+        elif type(value) is ModuleType:
+            for attribute in attributes:
+                inner = vars(value).get(attribute)
+                if type(inner) is FunctionType:
+                    found[id(inner)] = inner
+    return list(found.values())
 
 
 def select_optimal_level(workload_metrics: Mapping[str, Any]) -> int:

@@ -30,8 +30,10 @@ ALLOWED = {
     "worker/config": {"worker/run"},
     "worker/levels/monitor": {"worker/run"},
     "worker/levels/registry": {"worker/run"},
+    "worker/levels/program": set(),
+    "worker/levels/jit": {"worker/levels/program"},
     "client-py/ext": {"schemas/wire", "schemas/rt", "worker/run", "worker/objects", "worker/levels/monitor",
-                      "worker/levels/registry"},
+                      "worker/levels/registry", "worker/levels/program", "worker/levels/jit"},
 }
 # A foreign library's include prefix -> the only directories where it may stand.
 HOMES = {

@@ -1,0 +1,101 @@
+#include "ext/jit/api.h"
+
+#include <list>
+#include <unordered_map>
+
+#include "ext/jit/function.h"
+
+namespace epochly::ext::jit {
+
+namespace {
+
+// Functions with code; the least recently compiled goes first. A program has some hundred hot functions, not thousands.
+constexpr size_t FUNCTIONS_MAX = 512;
+// Function objects of one code object that are compiled one by one: a function made anew in every call would be compiled in every
+// call.
+constexpr uint32_t TWINS_MAX = 16;
+
+// Guarded by the GIL. Never destroyed: threads may be in compiled code when the process ends.
+struct Table {
+  struct Row {
+    Reference callable;
+    std::shared_ptr<JitFunction> function;  // a call in progress holds it too: another thread may push it out
+    std::list<PyObject*>::iterator age;
+  };
+  std::unordered_map<PyObject*, Row> rows;
+  std::list<PyObject*> ages;
+  std::unordered_map<PyObject*, std::pair<Reference, uint32_t>> twins;  // by code object
+};
+
+Table& table() {
+  static Table& all = *new Table;
+  return all;
+}
+
+// Null: too many of its kind.
+std::shared_ptr<JitFunction> functionOf(PyObject* callable) {
+  auto& all = table();
+  auto found = all.rows.find(callable);
+  if (found != all.rows.end()) return found->second.function;
+  if (PyFunction_Check(callable)) {
+    PyObject* code = PyFunction_GET_CODE(callable);
+    if (all.twins.size() >= FUNCTIONS_MAX) all.twins.clear();
+    auto& [owned, count] = all.twins[code];
+    if (!owned) owned = Reference::borrowed(code);
+    if (++count > TWINS_MAX) return nullptr;
+  }
+  if (all.rows.size() >= FUNCTIONS_MAX) {
+    auto oldest = all.ages.front();
+    all.ages.pop_front();
+    all.rows.erase(oldest);
+  }
+  all.ages.push_back(callable);
+  auto& row = all.rows[callable];
+  row.callable = Reference::borrowed(callable);
+  row.function = std::make_shared<JitFunction>(callable, false);
+  row.age = std::prev(all.ages.end());
+  return row.function;
+}
+
+thread_local std::string lastReason;
+
+const char* declines(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names) {
+  try {
+    auto function = functionOf(callable);
+    if (!function) return "the function is made anew again and again; define it once";
+    if (function->ready(args, nargs, names)) return nullptr;
+    lastReason = function->reason();
+  } catch (std::exception& e) {
+    lastReason = std::string("internal: ") + e.what();
+  }
+  PyErr_Clear();
+  return lastReason.c_str();
+}
+
+bool call(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result, const char*& reason) {
+  result = nullptr;
+  try {
+    auto function = functionOf(callable);
+    if (function) {
+      auto ran = function->call(args, nargs, names, result);
+      if (ran != Ran::DECLINED) return true;
+      lastReason = function->reason();
+    }
+  } catch (std::exception& e) {
+    lastReason = std::string("internal: ") + e.what();
+  }
+  PyErr_Clear();
+  reason = lastReason.c_str();
+  return false;
+}
+
+}  // namespace
+
+const Api api = {declines, call};
+
+const JitFunction* functionKnown(PyObject* callable) {
+  auto found = table().rows.find(callable);
+  return found == table().rows.end() ? nullptr : found->second.function.get();
+}
+
+}  // namespace epochly::ext::jit

@@ -1,0 +1,26 @@
+// What epochly._jit offers to epochly._native, through a capsule: the one is loaded without the other.
+#pragma once
+
+#include <Python.h>
+
+namespace epochly::ext::jit {
+
+constexpr const char* API_NAME = "epochly._jit._api";
+
+struct Api {
+  // Null: level 2 takes calls of `callable` with such arguments, code for them is ready. Else why not, a sentence that is valid
+  // until the next call from this thread. Nothing visible happens; never leaves an exception set.
+  const char* (*declines)(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names);
+  // True: it ran, `result` is its value, or null with an exception set. False: it gave the call back, `reason` says why, and
+  // nothing visible has happened.
+  bool (*call)(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result,
+               const char*& reason);
+};
+
+extern const Api api;
+
+class JitFunction;
+// What calls through the Api made of `callable`; null before the first.
+const JitFunction* functionKnown(PyObject* callable);
+
+}  // namespace epochly::ext::jit

@@ -1,0 +1,357 @@
+#include "ext/jit/function.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "ext/jit/marshal.h"
+#include "ext/jit/numpy_types.h"
+#include "levels/program/elaborator.h"
+
+namespace epochly::ext::jit {
+
+using program::Declined;
+
+namespace {
+
+int64_t nowNs() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
+// Frames that CPython would still allow this thread, less what builtins and comprehensions take on the way.
+int32_t recursionLeft() {
+  PyThreadState* thread = PyThreadState_Get();
+#if PY_VERSION_HEX >= 0x030c0000
+  int32_t left = thread->py_recursion_remaining;
+#elif PY_VERSION_HEX >= 0x030b0000
+  int32_t left = thread->recursion_remaining;
+#else
+  int32_t left = Py_GetRecursionLimit() - thread->recursion_depth;
+#endif
+  return std::min(left - 16, RECURSION_MAX);
+}
+
+// The call that runs on this thread, for interrupted().
+struct Released {
+  epochly::jit::Context context;
+  PyThreadState* state = nullptr;  // null: the GIL is held
+};
+
+// Leaves on the stack, as long as they are few.
+class Leaves {
+ public:
+  explicit Leaves(size_t count) {
+    if (count <= std::size(few)) return;
+    many.resize(count);
+    at = many.data();
+  }
+  Leaves(const Leaves&) = delete;
+  uint64_t* data() { return at; }
+
+ private:
+  uint64_t few[24];
+  std::vector<uint64_t> many;
+  uint64_t* at = few;
+};
+
+// Runs pending signal handlers; only the main thread has any.
+bool interrupted(epochly::jit::Context& context) {
+  auto& released = reinterpret_cast<Released&>(context);
+  if (released.state) PyEval_RestoreThread(released.state);
+  bool raised = PyErr_CheckSignals() != 0;
+  if (released.state) released.state = PyEval_SaveThread();
+  return raised;
+}
+static_assert(offsetof(Released, context) == 0);
+
+// The kinds of the arguments without a look inside them.
+std::string kindsOf(std::span<PyObject* const> bound) {
+  std::string kinds;
+  for (auto* object : bound) kinds += std::string(Py_TYPE(object)->tp_name) + ",";
+  return kinds;
+}
+
+std::string typesOf(const std::vector<Shape>& shapes) {
+  program::Types types;
+  std::string text;
+  uint32_t sites = 0;
+  for (auto& shape : shapes) text += (text.empty() ? "" : ", ") + types.show(typeFor(shape, types, sites));
+  return text;
+}
+
+bool writesArrays(program::Types& types, program::Type type) {
+  auto data = types[type];
+  if (data.kind == program::Kind::ARRAY) return types(data.ref).written;
+  return std::any_of(data.parts.begin(), data.parts.end(), [&](auto part) { return writesArrays(types, part); });
+}
+
+bool writesLists(program::Types& types, program::Type type, int depth = 0) {
+  auto data = types[type];
+  if (data.kind == program::Kind::LIST) {
+    auto site = types(data.ref);
+    return site.written || (depth < 8 && writesLists(types, site.element, depth + 1));
+  }
+  return std::any_of(data.parts.begin(), data.parts.end(), [&](auto part) { return writesLists(types, part, depth + 1); });
+}
+
+}  // namespace
+
+bool JitFunction::decline(std::string reason, uint32_t line) {
+  why = line ? "line " + std::to_string(line) + ": " + reason : std::move(reason);
+  whyLine = line;
+  return false;
+}
+
+bool JitFunction::encodeOnce() {
+  auto* code = reinterpret_cast<PyFunctionObject*>(function)->func_code;
+  if (PyFunction_Check(function) && encodedCode.get() == code) {
+    if (encoded) return true;
+    return decline(declines["source"]);
+  }
+  if (!PyFunction_Check(function)) return decline("it is no Python function");
+  encodedCode = Reference::borrowed(code);
+  std::string reason;
+  encoded = encode(function, reason);
+  versions.clear();
+  declines.clear();
+  declinedKinds.clear();
+  if (!encoded) {
+    declines["source"] = reason;
+    return decline(reason);
+  }
+  parameters = encoded->function().getParameters().size();
+  plainlyCallable = true;
+  for (auto one : encoded->function().getParameters())
+    plainlyCallable &= one.getKind() != schema::Parameter::Kind::KEYWORD_ONLY;
+  return true;
+}
+
+bool JitFunction::bind(PyObject* const* args, size_t nargs, PyObject* names, std::vector<PyObject*>& store, Bound& result) {
+  if (plainlyCallable && nargs == this->parameters && !names) {
+    result = {args, nargs};
+    return true;
+  }
+  auto parameters = encoded->function().getParameters();
+  auto& bound = store;
+  bound.assign(parameters.size(), nullptr);
+  for (size_t i = 0; i < nargs; i++) {
+    if (i >= parameters.size() || parameters[i].getKind() == schema::Parameter::Kind::KEYWORD_ONLY)
+      return decline("the arguments do not fit");
+    bound[i] = args[i];
+  }
+  auto named = names ? PyTuple_GET_SIZE(names) : 0;
+  for (Py_ssize_t i = 0; i < named; i++) {
+    const char* name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, i));
+    if (!name) {
+      PyErr_Clear();
+      return decline("the arguments do not fit");
+    }
+    bool found = false;
+    for (uint at = 0; at < parameters.size(); at++) {
+      if (parameters[at].getName() != name || parameters[at].getKind() == schema::Parameter::Kind::POSITIONAL_ONLY) continue;
+      if (bound[at]) return decline("the arguments do not fit");
+      bound[at] = args[nargs + i];
+      found = true;
+    }
+    if (!found) return decline("the arguments do not fit");
+  }
+  auto* f = reinterpret_cast<PyFunctionObject*>(function);
+  Py_ssize_t positional = 0;
+  for (auto one : parameters) positional += one.getKind() != schema::Parameter::Kind::KEYWORD_ONLY;
+  for (uint at = 0; at < parameters.size(); at++) {
+    if (bound[at]) continue;
+    if (parameters[at].getKind() == schema::Parameter::Kind::KEYWORD_ONLY) {
+      if (f->func_kwdefaults) bound[at] = PyDict_GetItemString(f->func_kwdefaults, parameters[at].getName().cStr());
+    } else if (f->func_defaults) {
+      auto from = static_cast<Py_ssize_t>(at) - (positional - PyTuple_GET_SIZE(f->func_defaults));
+      if (from >= 0) bound[at] = PyTuple_GET_ITEM(f->func_defaults, from);
+    }
+    if (!bound[at]) return decline("the arguments do not fit");
+  }
+  result = bound;
+  return true;
+}
+
+void JitFunction::dropStale() {
+  std::erase_if(versions, [](auto& version) { return !version->assumptions.hold(); });
+  if (!declineAssumptions.hold()) {
+    declineAssumptions = Assumptions();
+    declines.clear();
+    declinedKinds.clear();
+  }
+}
+
+std::shared_ptr<Version> JitFunction::compile(Bound bound) {
+  auto kinds = kindsOf(bound);
+  if (auto known = declinedKinds.find(kinds); known != declinedKinds.end() && known->second.first >= DECLINES_MAX) {
+    decline(known->second.second);
+    return nullptr;
+  }
+  std::string types = kinds;
+  auto made = std::make_shared<Version>();
+  try {
+    std::vector<Shape> shapes;
+    for (auto* object : bound) shapes.push_back(shapeOf(object));
+    types = typesOf(shapes);
+    if (auto known = declines.find(types); known != declines.end()) {
+      decline(known->second);
+      return nullptr;
+    }
+    auto start = nowNs();
+    Names names(function, encoded, made->assumptions);
+    program::Elaborator elaborator(names, {.python = PY_VERSION_HEX >> 16, .numpy = NumpyTypes::get().version});
+    made->unit = elaborator.run([&](program::Types& types) {
+      std::vector<program::Type> result;
+      uint32_t sites = 0;
+      for (auto& shape : shapes) result.push_back(typeFor(shape, types, sites));
+      return result;
+    });
+    auto& unit = *made->unit;
+    made->arguments = unit.instances[0].arguments;
+    if (!canBox(unit.types, unit.instances[0].result))
+      throw Declined(0, "it returns " + unit.types.show(unit.instances[0].result));
+    made->result = unit.instances[0].result;
+    made->resultLeaves = unit.types.leaves(made->result).size();
+    for (auto type : made->arguments) made->argumentLeaves += unit.types.leaves(type).size();
+    made->elaborateNs = nowNs() - start;
+    // LLVM needs nothing of Python: other threads go on meanwhile.
+    std::shared_ptr<epochly::jit::Code> code;
+    std::optional<Declined> refused;
+    auto* state = PyEval_SaveThread();
+    try {
+      code = epochly::jit::compile(unit, options);
+    } catch (Declined& e) {
+      refused = e;
+    }
+    PyEval_RestoreThread(state);
+    if (refused) throw *refused;
+    made->code = std::move(code);
+    made->releases = unit.instances[0].hasLoop;
+    for (auto type : made->arguments) {
+      if (writesArrays(unit.types, type) || writesLists(unit.types, type)) made->releases = false;
+    }
+  } catch (Declined& declined) {
+    decline(declined.reason, declined.line);
+    declines[types] = why;
+    declinedKinds[kinds].first++;
+    declinedKinds[kinds].second = why;
+    declineAssumptions = std::move(made->assumptions);
+    return nullptr;
+  }
+  if (versions.size() >= VERSIONS_MAX) versions.pop_back();
+  versions.insert(versions.begin(), made);
+  return made;
+}
+
+void JitFunction::failed(Version& version, int32_t guard) {
+  version.failures++;
+  version.failuresInARow++;
+  version.lastGuard = guard;
+  auto& which = version.unit->guards[guard];
+  decline("this call went back to CPython: " + which.reason, which.line);
+}
+
+Ran JitFunction::execute(Version& version, Marshal& marshal, epochly::jit::Context& context, const uint64_t* arguments,
+                         PyObject*& result) {
+  auto& released = reinterpret_cast<Released&>(context);
+  Leaves leaves(version.resultLeaves);
+  if (!marshal.keepArrays()) {
+    decline("no memory to keep the arrays it writes");
+    return Ran::DECLINED;
+  }
+  if (version.releases) released.state = PyEval_SaveThread();
+  auto guard = version.code->entry(&context, arguments, leaves.data());
+  if (released.state) PyEval_RestoreThread(released.state);
+  released.state = nullptr;
+  if (guard) {
+    marshal.restore();
+    if (PyErr_Occurred()) return Ran::RAISED;
+    failed(version, guard);
+    return Ran::DECLINED;
+  }
+  result = marshal.box(version.result, leaves.data());
+  if (!result) {
+    marshal.restore();
+    if (PyErr_Occurred()) return Ran::RAISED;
+    version.failures++;
+    version.failuresInARow++;
+    decline("it returns a view of a part of an array");
+    return Ran::DECLINED;
+  }
+  if (!marshal.writeBack()) {
+    Py_CLEAR(result);
+    return Ran::RAISED;
+  }
+  version.runs++;
+  version.failuresInARow = 0;
+  return Ran::RETURNED;
+}
+
+bool JitFunction::run(Version& version, Bound bound, Ran& ran, PyObject*& result) {
+  Leaves leaves(version.argumentLeaves);
+  Released released;
+  released.context.interrupted = interrupted;
+  released.context.depth = recursionLeft();
+  Marshal marshal(*version.unit, released.context);
+  auto* leaf = leaves.data();
+  for (size_t i = 0; i < bound.size(); i++) {
+    if (!marshal.load(bound[i], version.arguments[i], leaf)) return false;
+  }
+  ran = execute(version, marshal, released.context, leaves.data(), result);
+  return true;
+}
+
+std::shared_ptr<Version> JitFunction::prepare(PyObject* const* args, size_t nargs, PyObject* names) {
+  std::vector<PyObject*> store;
+  Bound bound;
+  if (!encodeOnce() || !bind(args, nargs, names, store, bound)) return nullptr;
+  dropStale();
+  return compile(bound);
+}
+
+bool JitFunction::givenUp() {
+  for (auto& version : versions) {
+    if (version->failuresInARow < FAILURES_MAX) continue;
+    auto& which = version->unit->guards[version->lastGuard];
+    decline("given up after " + std::to_string(FAILURES_MAX) + " calls in a row went back to CPython: " + which.reason,
+            which.line);
+    return true;
+  }
+  return false;
+}
+
+bool JitFunction::ready(PyObject* const* args, size_t nargs, PyObject* names) {
+  if (!encodeOnce()) return false;
+  for (auto& version : versions) {
+    if (version->failuresInARow < FAILURES_MAX) return true;
+  }
+  dropStale();
+  if (givenUp()) return false;
+  std::vector<PyObject*> store;
+  Bound bound;
+  return bind(args, nargs, names, store, bound) && compile(bound);
+}
+
+Ran JitFunction::call(PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result) {
+  std::vector<PyObject*> store;
+  Bound bound;
+  if (!encodeOnce() || !bind(args, nargs, names, store, bound)) return Ran::DECLINED;
+  Ran ran;
+  for (size_t i = 0; i < versions.size(); i++) {
+    auto version = versions[i];  // kept: the call may let other threads change the table
+    // A version that was given up: another, of wider types, may still take the call.
+    if (version->failuresInARow >= FAILURES_MAX || !version->assumptions.hold()) continue;
+    if (!run(*version, bound, ran, result)) continue;
+    auto found = std::find(versions.begin(), versions.end(), version);
+    if (found != versions.end() && found != versions.begin()) std::rotate(versions.begin(), found, found + 1);
+    return ran;
+  }
+  dropStale();
+  if (givenUp()) return Ran::DECLINED;
+  auto version = compile(bound);
+  if (!version) return Ran::DECLINED;
+  if (!run(*version, bound, ran, result)) {
+    decline("the arguments do not load (the same list twice, or a read-only array that is written)");
+    return Ran::DECLINED;
+  }
+  return ran;
+}
+
+}  // namespace epochly::ext::jit

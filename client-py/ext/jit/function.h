@@ -1,0 +1,94 @@
+// One Python function at level 2: its compiled versions, one per set of argument types, and why others are not compiled.
+#pragma once
+
+#include <Python.h>
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ext/jit/encode.h"
+#include "ext/jit/names.h"
+#include "ext/jit/shape.h"
+#include "levels/jit/compiler.h"
+
+namespace epochly::ext::jit {
+
+// Versions kept of one function. More types than this are a sign of data that wants no compiler.
+constexpr size_t VERSIONS_MAX = 16;
+// A version whose guards fail this many times with no success between is not tried again: each failure costs a run for nothing.
+constexpr uint32_t FAILURES_MAX = 8;
+// Argument types that may be looked at and declined before arguments of that kind are no longer looked at.
+constexpr uint32_t DECLINES_MAX = 4;
+// Frames of compiled recursion: each takes some hundred bytes of the thread's stack.
+constexpr int32_t RECURSION_MAX = 3000;
+
+struct Version {
+  std::unique_ptr<program::Unit> unit;
+  std::shared_ptr<epochly::jit::Code> code;
+  Assumptions assumptions;
+  std::vector<program::Type> arguments;
+  program::Type result = 0;
+  size_t argumentLeaves = 0;
+  size_t resultLeaves = 0;
+  bool releases = false;  // runs without the GIL
+  uint64_t runs = 0;
+  uint64_t failures = 0;
+  uint32_t failuresInARow = 0;
+  uint32_t lastGuard = 0;
+  int64_t elaborateNs = 0;
+};
+
+enum class Ran { RETURNED, RAISED, DECLINED };
+
+// Guarded by the GIL.
+class JitFunction {
+ public:
+  JitFunction(PyObject* function, bool fastmath) : function(function), options{fastmath} {}
+
+  // RETURNED: `result`. RAISED: an exception is set. DECLINED: nothing visible has happened; `reason()` says why.
+  Ran call(PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result);
+  // Whether a call may run compiled: there is code for these arguments, or now there is. Looks only at their kinds where a
+  // version exists; call() looks closer. False: reason().
+  bool ready(PyObject* const* args, size_t nargs, PyObject* names);
+  const std::string& reason() const { return why; }
+  uint32_t reasonLine() const { return whyLine; }
+  // Compiles for these arguments without calling; the version, or null with reason().
+  std::shared_ptr<Version> prepare(PyObject* const* args, size_t nargs, PyObject* names);
+  const std::vector<std::shared_ptr<Version>>& all() const { return versions; }
+  const std::map<std::string, std::string>& declined() const { return declines; }
+  PyObject* callable() const { return function; }
+  epochly::jit::Options settings() const { return options; }
+
+ private:
+  PyObject* const function;  // the owner keeps it alive
+  const epochly::jit::Options options;
+  std::shared_ptr<Encoded> encoded;
+  Reference encodedCode;  // the code object that `encoded` is of
+  size_t parameters = 0;
+  bool plainlyCallable = false;  // no keyword-only parameters: so many positional arguments are all of them
+  std::vector<std::shared_ptr<Version>> versions;                         // the last used first
+  std::map<std::string, std::string> declines;                            // by argument types: the reason, with its line
+  std::map<std::string, std::pair<uint32_t, std::string>> declinedKinds;  // how often, the last reason
+  Assumptions declineAssumptions;
+  std::string why;
+  uint32_t whyLine = 0;
+
+  bool decline(std::string reason, uint32_t line = 0);
+  using Bound = std::span<PyObject* const>;
+  // The arguments by parameter: those of the call itself, or in `store`.
+  bool bind(PyObject* const* args, size_t nargs, PyObject* names, std::vector<PyObject*>& store, Bound& bound);
+  bool encodeOnce();
+  std::shared_ptr<Version> compile(Bound bound);
+  // False: the arguments are of other types.
+  bool run(Version& version, Bound bound, Ran& ran, PyObject*& result);
+  Ran execute(Version& version, class Marshal& marshal, epochly::jit::Context& context, const uint64_t* arguments,
+              PyObject*& result);
+  void failed(Version& version, int32_t guard);
+  void dropStale();
+  bool givenUp();
+};
+
+}  // namespace epochly::ext::jit

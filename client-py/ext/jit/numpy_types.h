@@ -1,0 +1,48 @@
+// numpy's arrays and scalars without its headers: the members below have had their places since numpy 1.7 and are part of its ABI.
+#pragma once
+
+#include <Python.h>
+
+#include <optional>
+
+#include "levels/program/types.h"
+
+namespace epochly::ext::jit {
+
+struct ArrayDescr {
+  PyObject_HEAD PyTypeObject* typeobj;
+  char kind;
+  char type;
+  char byteorder;
+  char flags;
+  int typeNumber;
+};
+
+struct ArrayObject {
+  PyObject_HEAD char* data;
+  int dims;
+  Py_ssize_t* shape;
+  Py_ssize_t* strides;
+  PyObject* base;
+  ArrayDescr* descr;
+  int flags;
+
+  static constexpr int CONTIGUOUS = 0x0001, ALIGNED = 0x0100, WRITEABLE = 0x0400;
+};
+
+// numpy's types in this process. Null members until somebody has imported numpy. Needs the GIL.
+struct NumpyTypes {
+  PyTypeObject* array = nullptr;
+  PyTypeObject* scalar[11] = {};  // by DType
+  PyObject* trueObject = nullptr;
+  PyObject* falseObject = nullptr;
+  uint16_t version = 0;  // major << 8 | minor
+
+  static const NumpyTypes& get();
+  std::optional<program::DType> scalarType(PyTypeObject* type) const;
+};
+
+// The element type of an array that compiled code can read: native byte order, aligned.
+std::optional<program::DType> elementType(const ArrayObject* array);
+
+}  // namespace epochly::ext::jit

@@ -1,0 +1,93 @@
+#include "ext/local/jit_engine.h"
+
+#include "ext/jit/api.h"
+#include "ext/local/call.h"
+
+namespace epochly::ext {
+
+namespace {
+
+// epochly._jit, loaded with LLVM by the first call that asks for level 2. Guarded by the GIL.
+class Compiler {
+ public:
+  const jit::Api* load() {
+    if (api != nullptr || whyNot.size() > 0) return api;
+    PyObject* module = PyImport_ImportModule("epochly._jit");
+    PyObject* capsule = module == nullptr ? nullptr : PyObject_GetAttrString(module, "_api");
+    if (capsule != nullptr) api = static_cast<const jit::Api*>(PyCapsule_GetPointer(capsule, jit::API_NAME));
+    Py_XDECREF(capsule);
+    Py_XDECREF(module);  // sys.modules keeps it
+    if (api == nullptr) whyNot = kj::str("the JIT engine does not load: ", takeError());
+    return api;
+  }
+  kj::StringPtr reason() const { return whyNot; }
+
+ private:
+  const jit::Api* api = nullptr;
+  kj::String whyNot;  // not empty: it does not load, and is not tried again
+
+  static kj::String takeError() {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject* text = value == nullptr ? nullptr : PyObject_Str(value);
+    const char* utf8 = text == nullptr ? nullptr : PyUnicode_AsUTF8(text);
+    auto result = kj::str(utf8 == nullptr ? "unknown error" : utf8);
+    Py_XDECREF(text);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    PyErr_Clear();
+    return result;
+  }
+};
+
+Compiler& compiler() {
+  static Compiler& one = *new Compiler;
+  return one;
+}
+
+class JitEngine final : public run::LevelEngine {
+ public:
+  Level level() const override { return Level::JIT; }
+
+  kj::Maybe<kj::String> declines(run::Invocation& call) const override {
+    auto& c = static_cast<PythonCall&>(call);  // this process makes no other
+    auto* api = compiler().load();
+    if (api == nullptr) return kj::str(compiler().reason());
+    const char* reason = api->declines(c.callable, c.args, PyVectorcall_NARGS(c.nargsf), c.names);
+    if (reason == nullptr) return nullptr;
+    return kj::str(reason);
+  }
+
+  bool run(run::Invocation& call) override {
+    auto& c = static_cast<PythonCall&>(call);
+    const char* reason = nullptr;
+    if (compiler().load()->call(c.callable, c.args, PyVectorcall_NARGS(c.nargsf), c.names, c.result, reason)) {
+      return c.result != nullptr;
+    }
+    call.gaveBack(kj::str(reason));
+    return call.callPlain();
+  }
+};
+
+}  // namespace
+
+bool callAtJit(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result) {
+#ifdef EPOCHLY_HAS_JIT
+  auto* api = compiler().load();
+  const char* reason = nullptr;
+  return api != nullptr && api->call(function, args, PyVectorcall_NARGS(nargsf), names, result, reason);
+#else
+  return false;
+#endif
+}
+
+void addJitEngine(levels::Engines& engines) {
+#ifdef EPOCHLY_HAS_JIT
+  engines.add(kj::heap<JitEngine>());
+#else
+  engines.setAbsent(Level::JIT, kj::str("epochly was built without LLVM 19, which level 2 needs"));
+#endif
+}
+
+}  // namespace epochly::ext

@@ -1,0 +1,16 @@
+// Level 2 as this process's calls see it. The compiler itself is in epochly._jit, which links LLVM.
+#pragma once
+
+#include <Python.h>
+
+#include "levels/registry/engines.h"
+
+namespace epochly::ext {
+
+// Adds the engine, or says why there is none. Does not load LLVM.
+void addJitEngine(levels::Engines& engines);
+
+// Runs a call at level 2 if it can; `result` as JitEngine::run leaves it. False: nothing has happened.
+bool callAtJit(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result);
+
+}  // namespace epochly::ext

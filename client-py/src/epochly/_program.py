@@ -1,0 +1,289 @@
+"""A function's source as nested tuples, which the extension writes as schemas/program.capnp.
+
+Nothing is judged here: what the levels cannot run is passed on as "unsupported" with a sentence, and declines where it is
+reached.
+"""
+
+import ast
+import linecache
+import types
+
+__all__ = ["NoSource", "encode"]
+
+BINARY = {
+    ast.Add: 0, ast.Sub: 1, ast.Mult: 2, ast.Div: 3, ast.FloorDiv: 4, ast.Mod: 5, ast.Pow: 6, ast.LShift: 7, ast.RShift: 8,
+    ast.BitAnd: 9, ast.BitOr: 10, ast.BitXor: 11, ast.MatMult: 12,
+}
+UNARY = {ast.USub: 0, ast.UAdd: 1, ast.Invert: 2, ast.Not: 3}
+COMPARE = {
+    ast.Eq: 0, ast.NotEq: 1, ast.Lt: 2, ast.LtE: 3, ast.Gt: 4, ast.GtE: 5, ast.Is: 6, ast.IsNot: 7, ast.In: 8, ast.NotIn: 9,
+}
+STATEMENTS = {
+    "With": "a with block", "AsyncWith": "a with block", "AsyncFor": "an async loop", "Try": "try", "TryStar": "try",
+    "FunctionDef": "a nested function", "AsyncFunctionDef": "a nested function", "ClassDef": "a class", "Delete": "del",
+    "Import": "an import", "ImportFrom": "an import", "Global": "a global statement", "Nonlocal": "a nonlocal statement",
+    "Match": "match",
+}
+EXPRESSIONS = {
+    "Dict": "a dict", "Set": "a set", "DictComp": "a dict comprehension", "SetComp": "a set comprehension", "Lambda": "a lambda",
+    "JoinedStr": "an f-string", "Yield": "yield", "YieldFrom": "yield", "Await": "await", "NamedExpr": "the operator :=",
+    "Starred": "unpacking with *",
+}
+# Files whose syntax trees are kept: a program's hot functions sit in few files, and a tree is some ten times its source.
+FILES_MAX = 32
+_files = {}
+
+
+class NoSource(Exception):
+    """Why a function cannot be encoded at all, as a sentence for the user."""
+
+
+def encode(function):
+    """The function as (name, file, parameters, body, nodes).
+
+    Raises NoSource if there is no source, or if it is not the source of the code that would run.
+    """
+    if not isinstance(function, types.FunctionType):
+        raise NoSource(f"it is no Python function but {type(function).__name__}")
+    code = function.__code__
+    if code.co_flags & 0x20:
+        raise NoSource("generators are not compiled")
+    if code.co_flags & (0x80 | 0x100 | 0x200):
+        raise NoSource("coroutines are not compiled")
+    if code.co_flags & (0x04 | 0x08):
+        raise NoSource("*args and **kwargs are not compiled")
+    node = _find(code, function)
+    return _Encoder(code).function(function, node)
+
+
+def _find(code, function):
+    lines = linecache.getlines(code.co_filename, function.__globals__)
+    if not lines:
+        raise NoSource("its source was not found")
+    tree, codes = _parse(code.co_filename, "".join(lines))
+    if code not in codes:
+        raise NoSource("its source file has changed since it was loaded, or is not what was compiled")
+    found = [node for node in tree.get(code.co_firstlineno, ()) if getattr(node, "name", "<lambda>") == code.co_name]
+    if len(found) != 1:
+        raise NoSource("several functions begin on its line")
+    return found[0]
+
+
+def _parse(filename, source):
+    known = _files.get(filename)
+    if known is not None and known[0] == source:
+        return known[1]
+    try:
+        tree = ast.parse(source, filename)
+        module = compile(tree, filename, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise NoSource(f"its source does not parse: {error}") from None
+    by_line = {}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.Lambda)):
+            first = min([node.lineno] + [d.lineno for d in getattr(node, "decorator_list", ())])
+            by_line.setdefault(first, []).append(node)
+    codes, todo = set(), [module]
+    while todo:
+        code = todo.pop()
+        codes.add(code)
+        todo.extend(const for const in code.co_consts if isinstance(const, types.CodeType))
+    if len(_files) >= FILES_MAX:
+        _files.pop(next(iter(_files)))
+    _files[filename] = (source, (by_line, codes))
+    return by_line, codes
+
+
+class _Encoder:
+    """One function. `scopes` holds the variables of the comprehensions around, innermost last."""
+
+    def __init__(self, code):
+        self.locals = set(code.co_varnames) | set(code.co_cellvars)
+        self.closure = set(code.co_freevars)
+        self.scopes = []
+        self.nodes = 0
+
+    def function(self, function, node):
+        args = node.args
+        parameters = (
+            [(a.arg, 0) for a in args.posonlyargs] + [(a.arg, 1) for a in args.args] + [(a.arg, 2) for a in args.kwonlyargs]
+        )
+        if isinstance(node, ast.Lambda):
+            body = [("return", node.lineno, self.expression(node.body))]
+        else:
+            body = self.statements(node.body)
+        name = f"{function.__module__}.{function.__qualname__}"
+        return name, function.__code__.co_filename, parameters, body, self.nodes
+
+    # ---- statements ----
+
+    def statements(self, nodes):
+        return [self.statement(node) for node in nodes]
+
+    def statement(self, node):
+        make = getattr(self, "statement_" + type(node).__name__, None)
+        if make is not None:
+            return make(node)
+        return "unsupported", node.lineno, STATEMENTS.get(type(node).__name__, type(node).__name__) + " is not compiled"
+
+    def statement_Assign(self, node):
+        return "assign", node.lineno, [self.expression(t) for t in node.targets], self.expression(node.value)
+
+    def statement_AnnAssign(self, node):
+        if node.value is None:
+            return "pass", node.lineno
+        return "assign", node.lineno, [self.expression(node.target)], self.expression(node.value)
+
+    def statement_AugAssign(self, node):
+        return "augment", node.lineno, self.expression(node.target), BINARY[type(node.op)], self.expression(node.value)
+
+    def statement_Expr(self, node):
+        return "expression", node.lineno, self.expression(node.value)
+
+    def statement_If(self, node):
+        return "if", node.lineno, self.expression(node.test), self.statements(node.body), self.statements(node.orelse)
+
+    def statement_While(self, node):
+        return "while", node.lineno, self.expression(node.test), self.statements(node.body), self.statements(node.orelse)
+
+    def statement_For(self, node):
+        return (
+            "for", node.lineno, self.expression(node.target), self.expression(node.iter),
+            self.statements(node.body), self.statements(node.orelse),
+        )
+
+    def statement_Return(self, node):
+        return "return", node.lineno, self.none(node) if node.value is None else self.expression(node.value)
+
+    def statement_Break(self, node):
+        return "break", node.lineno
+
+    def statement_Continue(self, node):
+        return "continue", node.lineno
+
+    def statement_Pass(self, node):
+        return "pass", node.lineno
+
+    def statement_Raise(self, node):
+        return "raise", node.lineno
+
+    def statement_Assert(self, node):
+        return "assert", node.lineno, self.expression(node.test)
+
+    # ---- expressions: (kind, line, id, ...) ----
+
+    def expression(self, node):
+        make = getattr(self, "expression_" + type(node).__name__, None)
+        if make is None:
+            return self.unsupported(node, EXPRESSIONS.get(type(node).__name__, type(node).__name__) + " is not compiled")
+        return make(node)
+
+    def head(self, kind, node):
+        self.nodes += 1
+        return kind, node.lineno, self.nodes - 1
+
+    def none(self, node):
+        return self.head("none", node)
+
+    def optional(self, node, owner):
+        return self.none(owner) if node is None else self.expression(node)
+
+    def unsupported(self, node, reason):
+        return *self.head("unsupported", node), reason
+
+    def expression_Constant(self, node):
+        value = node.value
+        kind = type(value)
+        if value is None:
+            return self.none(node)
+        if kind is bool:
+            return *self.head("bool", node), value
+        if kind is int:
+            if -(2**63) <= value < 2**63:
+                return *self.head("int", node), value
+            return *self.head("bigInt", node), hex(value)
+        if kind is float:
+            return *self.head("float", node), value
+        if kind is str:
+            return *self.head("str", node), value.encode("utf-8", "replace").decode().replace("\0", " ")
+        return self.unsupported(node, f"a {kind.__name__} constant is not compiled")
+
+    def expression_Name(self, node):
+        for scope in reversed(self.scopes):
+            if node.id in scope:
+                return *self.head("local", node), scope[node.id]
+        kind = "local" if node.id in self.locals else "closure" if node.id in self.closure else "global"
+        return *self.head(kind, node), node.id
+
+    def expression_UnaryOp(self, node):
+        return *self.head("unary", node), UNARY[type(node.op)], self.expression(node.operand)
+
+    def expression_BinOp(self, node):
+        return *self.head("binary", node), BINARY[type(node.op)], self.expression(node.left), self.expression(node.right)
+
+    def expression_BoolOp(self, node):
+        kind = "and" if isinstance(node.op, ast.And) else "or"
+        return *self.head(kind, node), [self.expression(v) for v in node.values]
+
+    def expression_Compare(self, node):
+        return (
+            *self.head("compare", node), self.expression(node.left),
+            [COMPARE[type(op)] for op in node.ops], [self.expression(c) for c in node.comparators],
+        )
+
+    def expression_IfExp(self, node):
+        return (
+            *self.head("conditional", node), self.expression(node.test), self.expression(node.body), self.expression(node.orelse),
+        )
+
+    def expression_Call(self, node):
+        if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
+            return self.unsupported(node, "a call with * or ** is not compiled")
+        return (
+            *self.head("call", node), self.expression(node.func), [self.expression(a) for a in node.args],
+            [(k.arg, self.expression(k.value)) for k in node.keywords],
+        )
+
+    def expression_Attribute(self, node):
+        return *self.head("attribute", node), self.expression(node.value), node.attr
+
+    def expression_Subscript(self, node):
+        return *self.head("subscript", node), self.expression(node.value), self.expression(node.slice)
+
+    def expression_Slice(self, node):
+        return (
+            *self.head("slice", node), self.optional(node.lower, node), self.optional(node.upper, node),
+            self.optional(node.step, node),
+        )
+
+    def expression_Tuple(self, node):
+        return *self.head("tuple", node), [self.expression(e) for e in node.elts]
+
+    def expression_List(self, node):
+        return *self.head("list", node), [self.expression(e) for e in node.elts]
+
+    def expression_ListComp(self, node):
+        return self.comprehension(node, False)
+
+    def expression_GeneratorExp(self, node):
+        return self.comprehension(node, True)
+
+    def comprehension(self, node, lazy):
+        if any(g.is_async for g in node.generators):
+            return self.unsupported(node, "an async comprehension is not compiled")
+        head = self.head("comprehension", node)
+        scope, generators = {}, []
+        # The first iterable belongs to the scope around.
+        first = self.expression(node.generators[0].iter)
+        for generator in node.generators:
+            for name in ast.walk(generator.target):
+                if isinstance(name, ast.Name):
+                    scope[name.id] = f"{name.id}@{head[2]}"
+        self.scopes.append(scope)
+        for at, generator in enumerate(node.generators):
+            iterable = first if at == 0 else self.expression(generator.iter)
+            target = self.expression(generator.target)
+            generators.append((target, iterable, [self.expression(test) for test in generator.ifs]))
+        element = self.expression(node.elt)
+        self.scopes.pop()
+        return *head, element, generators, lazy

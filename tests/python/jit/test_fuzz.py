@@ -1,0 +1,30 @@
+"""Random programs for a while, with fresh seeds each time; a seed that fails is printed with its program."""
+
+import io
+import os
+import pathlib
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("epochly._jit", reason="built without LLVM")
+sys.path.insert(0, str(pathlib.Path(__file__).parents[3]))
+
+from tests.fuzz import differential  # noqa: E402
+
+# ./dev test runs this on four CPythons.
+SECONDS = float(os.environ.get("EPOCHLY_FUZZ_SECONDS", "15"))
+
+
+@pytest.mark.timeout(SECONDS + 120)
+@pytest.mark.filterwarnings("ignore")
+def test_random_programs_give_what_cpython_gives():
+    tally = dict.fromkeys(("programs", "compiled programs", "calls", "compiled calls", "given back", "mismatches"), 0)
+    out = io.StringIO()
+    end, seed = time.monotonic() + SECONDS, time.time_ns() % 10**12
+    while time.monotonic() < end:
+        differential.run(seed, tally, out)
+        seed += 1
+    assert not tally["mismatches"], out.getvalue()
+    assert tally["compiled programs"] > 0.8 * tally["programs"], "the generator writes what the level does not take"

@@ -1,0 +1,116 @@
+#include "levels/program/elaborator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/program_text.h"
+
+namespace epochly::program {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Elaborated {
+  std::unique_ptr<Unit> unit;
+  std::string result() { return unit->types.show(unit->instances[0].result); }
+  std::string code() { return show(*unit, unit->instances[0]); }
+};
+
+Elaborated elaborate(const std::string& text, const std::function<std::vector<Type>(Types&)>& arguments,
+                     Dialect dialect = {}) {
+  test::ProgramText program(text);
+  return {Elaborator(program, dialect).run(arguments)};
+}
+
+Elaborated elaborate(const std::string& text, std::vector<Type> arguments) {
+  return elaborate(text, [=](Types&) { return arguments; });
+}
+
+std::string reasonOf(const std::string& text, std::vector<Type> arguments) {
+  try {
+    elaborate(text, arguments);
+  } catch (Declined& declined) {
+    return std::to_string(declined.line) + ": " + declined.reason;
+  }
+  return "compiles";
+}
+
+std::vector<Type> floatList(Types& types) {
+  auto site = types.site(0);
+  types.widen(site, Types::FLOAT);
+  return {types.list(site)};
+}
+
+TEST(Elaborator, ArithmeticFollowsCpythonsResultTypes) {
+  EXPECT_EQ(elaborate("(def f (a b) (return (+ a b)))", {Types::INT, Types::INT}).result(), "int");
+  EXPECT_EQ(elaborate("(def f (a b) (return (+ a b)))", {Types::INT, Types::FLOAT}).result(), "float");
+  EXPECT_EQ(elaborate("(def f (a b) (return (+ a b)))", {Types::BOOL, Types::BOOL}).result(), "int");
+  EXPECT_EQ(elaborate("(def f (a b) (return (& a b)))", {Types::BOOL, Types::BOOL}).result(), "bool");
+  EXPECT_EQ(elaborate("(def f (a b) (return (/ a b)))", {Types::INT, Types::INT}).result(), "float");
+  EXPECT_EQ(elaborate("(def f (a) (return (** a -1)))", {Types::INT}).result(), "float");
+}
+
+TEST(Elaborator, APathThatAssignsAnotherTypeMakesAUnion) {
+  auto made = elaborate("(def f (a) (set x 1) (if (< a 0.0) (do (set x 2.5))) (return x))", {Types::FLOAT});
+  EXPECT_EQ(made.result(), "int | float");
+}
+
+TEST(Elaborator, ALoopThatSettlesAfterOneIterationHasThatOneApart) {
+  auto made = elaborate("(def f (data) (set r 0) (for x data (aug + r x)) (return r))", floatList);
+  EXPECT_EQ(made.result(), "int | float");
+  // The loop itself adds floats only: nothing is taken out of a union in it.
+  auto code = made.code();
+  auto loop = code.substr(code.find(" loop "));
+  EXPECT_THAT(loop.substr(0, loop.find("poll")), Not(HasSubstr("from_bits")));
+}
+
+TEST(Elaborator, AVariableThatMayBeUnboundIsGuardedWhereItIsRead) {
+  auto made = elaborate("(def f (a) (if (< a 0) (do (set x 2))) (return x))", {Types::INT});
+  EXPECT_EQ(made.result(), "int");
+  EXPECT_THAT(made.code(), HasSubstr("read before it is assigned"));
+}
+
+TEST(Elaborator, AnEmptyListTakesTheTypeOfWhatIsAppended) {
+  auto made = elaborate("(def f (n) (set l (list)) (for i (range n) (expr (append l (/ i 2)))) (return l))", {Types::INT});
+  EXPECT_EQ(made.result(), "list[float]");
+}
+
+TEST(Elaborator, WritingAParametersListMarksItsSite) {
+  auto made = elaborate("(def f (data) (set (item data 0) 1) (return none))", floatList);
+  auto type = made.unit->instances[0].arguments[0];
+  auto& site = made.unit->types(made.unit->types[type].ref);
+  EXPECT_TRUE(site.written);
+  EXPECT_EQ(made.unit->types.show(type), "list[int | float]") << "an int was stored among the floats";
+}
+
+TEST(Elaborator, RecursionFindsItsResultTypeFromTheBaseCase) {
+  auto made = elaborate("(def f (n) (if (< n 2) (do (return n))) (return (+ (f (- n 1)) (f (- n 2)))))", {Types::INT});
+  EXPECT_EQ(made.result(), "int");
+  EXPECT_TRUE(made.unit->instances[0].usedEarly);
+}
+
+TEST(Elaborator, AnotherFunctionIsElaboratedForItsArgumentTypes) {
+  auto made = elaborate("(def f (a) (return (tuple (g a) (g 1)))) (def g (x) (return (* x x)))", {Types::FLOAT});
+  EXPECT_EQ(made.result(), "tuple[float, int]");
+  EXPECT_EQ(made.unit->instances.size(), 3u);
+}
+
+TEST(Elaborator, WhatItCannotDoDeclinesWithItsLine) {
+  EXPECT_EQ(reasonOf("(def f (a) (set b a) (unsupported no) (return b))", {Types::INT}), "2: no");
+}
+
+TEST(Elaborator, APathThatIsNeverTakenDeclinesNothing) {
+  EXPECT_EQ(reasonOf("(def f (a) (if false (do (unsupported no))) (return a))", {Types::INT}), "compiles");
+}
+
+TEST(Elaborator, AFunctionThatCanOnlyRaiseDeclines) {
+  EXPECT_THAT(reasonOf("(def f (a) (return (+ a none)))", {Types::INT}), HasSubstr("no path through the function"));
+}
+
+TEST(Elaborator, RecursionThatGrowsItsTypesEnds) {
+  EXPECT_NE(reasonOf("(def f (a) (return (f (tuple a 1))))", {Types::INT}), "compiles");
+}
+
+}  // namespace
+}  // namespace epochly::program

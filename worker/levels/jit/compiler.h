@@ -1,0 +1,31 @@
+// Typed code to machine code, through LLVM's ORC.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "levels/jit/runtime.h"
+#include "levels/program/code.h"
+
+namespace epochly::jit {
+
+// Machine code of one unit. Thread-safe. The code is freed with the last reference.
+class Code {
+ public:
+  virtual ~Code() = default;
+  // Arguments and results are leaves of 8 bytes. 0: it returned; else the index of the guard that failed.
+  int32_t (*entry)(Context* context, const uint64_t* arguments, uint64_t* results) = nullptr;
+  int64_t compileNs = 0;
+};
+
+struct Options {
+  bool fastmath = false;  // reassociation, contraction, no signed zeros or NaN kept apart
+};
+
+// Thread-safe; the first call loads LLVM's target. Throws program::Declined if LLVM refuses, with its message.
+std::shared_ptr<Code> compile(program::Unit& unit, Options options);
+// For people: the optimised LLVM IR, or the assembly, of the same compilation.
+std::string intermediate(program::Unit& unit, Options options);
+std::string assembly(program::Unit& unit, Options options);
+
+}  // namespace epochly::jit

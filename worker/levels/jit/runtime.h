@@ -1,0 +1,54 @@
+// What compiled code works with while it runs: its lists, its clock for interrupts, and the operations too rare to inline.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace epochly::jit {
+
+// A list of the program. Compiled code reads the first three members by offset (lower.cpp), elements are `stride` leaves of 8 bytes.
+struct List {
+  int64_t length;
+  int64_t capacity;  // in elements
+  uint64_t* data;
+  void* origin;  // the caller's object that it stands for; null: made by the call
+};
+static_assert(offsetof(List, length) == 0 && offsetof(List, capacity) == 8 && offsetof(List, data) == 16);
+
+// Lists of one call together: a call that needs more belongs to CPython, which frees as it goes.
+constexpr size_t ARENA_BYTES_MAX = size_t(1) << 30;
+// Back edges between looks at the clock: 4096 of the shortest iterations are about 4 us.
+constexpr uint32_t POLL_TICKS = 4096;
+// How often the host is asked whether to stop. Ctrl-C is to end a loop within 100 ms.
+constexpr int64_t POLL_NS = 20'000'000;
+
+// One call of compiled code. Lives on the calling thread's stack; its lists die with it.
+struct Context {
+  // Read by compiled code.
+  uint32_t ticks = 0;
+  int32_t depth = 0;  // recursive calls still allowed
+  // The host's.
+  bool (*interrupted)(Context&) = nullptr;  // true: give the call back
+  int64_t lastPollNs = 0;
+  size_t bytes = 0;
+  std::vector<void*> blocks;
+
+  Context() = default;
+  Context(const Context&) = delete;
+  ~Context();
+  // Null: ARENA_BYTES_MAX is reached, or the machine has no more.
+  void* allocate(size_t bytes);
+  List* newList(int64_t capacity, size_t stride);
+  bool grow(List& list, size_t stride);
+};
+static_assert(offsetof(Context, ticks) == 0 && offsetof(Context, depth) == 4);
+
+// Names and addresses of what compiled code calls.
+struct RuntimeSymbol {
+  const char* name;
+  void* address;
+};
+const std::vector<RuntimeSymbol>& runtimeSymbols();
+
+}  // namespace epochly::jit

@@ -1,0 +1,155 @@
+// Typed code: what elaboration makes of a program for given argument types, and what the back ends lower.
+//
+// Structured as WebAssembly is: a BLOCK's label is behind it, a LOOP's label is its head, JUMP goes to a label. Instructions read
+// values (results of earlier instructions) and variables live in slots (LOAD, STORE). A guard that fails gives the whole call
+// back to CPython; which effects are undone then is the host's business (Site::written says what to keep).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "levels/program/types.h"
+
+namespace epochly::program {
+
+using ValueId = uint32_t;
+
+enum class Op : uint8_t {
+  // constants and variables
+  CONST_B,
+  CONST_I,
+  CONST_F,  // imm / fimm
+  NULL_P,
+  ARG,  // imm: which leaf of the parameters
+  LOAD,
+  STORE,  // imm: slot
+  // integers; CHECKED ones guard against leaving 64 bits
+  ADD_CHECKED,
+  SUB_CHECKED,
+  MUL_CHECKED,
+  NEG_CHECKED,
+  ABS_CHECKED,
+  SHL_CHECKED,
+  ADD,
+  SUB,
+  MUL,  // known not to overflow
+  FLOOR_DIV,
+  FLOOR_MOD,  // guards: divisor zero, quotient out of range
+  SHR,
+  AND,
+  OR,
+  XOR,
+  INVERT,
+  POW_INT,  // guards: negative exponent, overflow
+  // floats
+  FADD,
+  FSUB,
+  FMUL,
+  FDIV,
+  FNEG,
+  FABS,
+  FSQRT,
+  FFLOOR,
+  FCEIL,
+  FTRUNC,
+  FROUND_EVEN,
+  FMOD_PY,
+  FFLOOR_DIV_PY,  // CPython's float % and //; divisor not zero
+  FPOW_PY,        // CPython's float **; guards what raises or turns complex
+  MATH1,
+  MATH2,  // libm function `text`, result as libm gives it
+  // comparisons: imm is a Compare
+  ICMP,
+  FCMP,
+  BAND,
+  BOR,
+  BXOR,
+  BNOT,
+  SELECT,
+  // conversions
+  B_TO_I,
+  I_TO_F,
+  F_TO_I,  // F_TO_I truncates; guard: outside 64 bits or NaN
+  TO_BITS,
+  FROM_BITS,  // a leaf as a 64-bit integer and back (`prim` says to what)
+  // control
+  GUARD,          // args[0] must hold; guard: which
+  GUARD_WARNING,  // args: last, then result, a, b of each numpy scalar operation: none would have warned; last finite says so
+  FAIL,
+  IF,  // args[0]; bodies: then, else
+  BLOCK,
+  LOOP,    // bodies[0]; imm: label
+  JUMP,    // imm: label; bodies[0]: what to do before
+  POLL,    // a loop's back edge: may give the call back (Ctrl-C)
+  CALL,    // imm: instance; results: `result` and on
+  RETURN,  // args: the result's leaves
+  // lists. Elements are `stride` leaves of 8 bytes
+  LIST_NEW,  // args[0]: capacity, imm: stride
+  LIST_LENGTH,
+  LIST_LOAD,   // args: list, index; imm: stride << 32 | leaf; index in bounds
+  LIST_STORE,  // args: list, index, value; as LIST_LOAD
+  LIST_PUSH,   // args: list, leaves...; imm: stride
+  LIST_POP,    // args: list; shortens it by one; not empty
+  // arrays
+  POINTER_ADD,  // args: pointer, bytes
+  ARRAY_LOAD,
+  ARRAY_STORE,  // args: pointer (, value); imm: DType
+};
+
+enum class Compare : uint8_t { EQ, NE, LT, LE, GT, GE };
+
+struct Block;
+
+struct Instruction {
+  Op op;
+  Prim prim = Prim::I;  // of the result
+  ValueId result = 0;   // first of `results` consecutive ones
+  uint32_t results = 0;
+  uint32_t guard = 0;  // index into Unit::guards
+  int64_t imm = 0;
+  double fimm = 0;
+  std::vector<ValueId> args;
+  std::vector<Block*> bodies;
+  std::string text;
+};
+
+struct Block {
+  std::vector<Instruction*> code;
+};
+
+// One function for one set of argument types.
+struct Instance {
+  uint32_t function = 0;  // in the program
+  std::string name;
+  std::vector<Type> arguments;
+  Type result = Types::NEVER;
+  Block* body = nullptr;
+  std::vector<Prim> values;  // by ValueId
+  std::vector<Prim> slots;
+  bool hasLoop = false;
+  bool elaborating = false;  // an older frame of the elaborator is at it: this is recursion
+  bool usedEarly = false;    // its result type was asked for while elaborating
+  uint32_t round = 0;        // of the elaboration that made `body`
+};
+
+struct Guard {
+  uint32_t line;
+  std::string reason;  // "integer overflow"
+};
+
+// A program for one set of argument types, ready for a back end. instances[0] is the entry.
+struct Unit {
+  Types types;
+  std::deque<Instance> instances;
+  std::vector<Guard> guards;
+  std::deque<Instruction> instructions;
+  std::deque<Block> blocks;
+  std::vector<uint32_t> parameterSites;
+};
+
+// Typed code as text, for people and tests.
+std::string show(Unit& unit, const Instance& instance);
+
+}  // namespace epochly::program

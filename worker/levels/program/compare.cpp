@@ -1,0 +1,209 @@
+// Truth and comparisons.
+#include "levels/program/elaborator.h"
+
+namespace epochly::program {
+
+using schema::CompareOp;
+
+namespace {
+
+Compare orderOf(CompareOp op) {
+  switch (op) {
+    case CompareOp::EQ:
+      return Compare::EQ;
+    case CompareOp::NE:
+      return Compare::NE;
+    case CompareOp::LT:
+      return Compare::LT;
+    case CompareOp::LE:
+      return Compare::LE;
+    case CompareOp::GT:
+      return Compare::GT;
+    default:
+      return Compare::GE;
+  }
+}
+
+CompareOp mirrored(CompareOp op) {
+  switch (op) {
+    case CompareOp::LT:
+      return CompareOp::GT;
+    case CompareOp::LE:
+      return CompareOp::GE;
+    case CompareOp::GT:
+      return CompareOp::LT;
+    case CompareOp::GE:
+      return CompareOp::LE;
+    default:
+      return op;
+  }
+}
+
+bool isEquality(CompareOp op) { return op == CompareOp::EQ || op == CompareOp::NE; }
+
+}  // namespace
+
+ValueId FunctionElaborator::truth(const Value& value) {
+  auto& data = types[value.type];
+  switch (data.kind) {
+    case Kind::BOOL:
+      return value.leaves[0];
+    case Kind::NONE:
+      return constB(false);
+    case Kind::INT:
+      return icmp(Compare::NE, value.leaves[0], constI(0));
+    case Kind::FLOAT:
+      return fcmp(Compare::NE, value.leaves[0], constF(0));
+    case Kind::SCALAR:
+      if (data.dtype == DType::BOOL) return value.leaves[0];
+      if (data.dtype >= DType::F32) return fcmp(Compare::NE, value.leaves[0], constF(0));
+      return icmp(Compare::NE, value.leaves[0], constI(0));
+    case Kind::TUPLE:
+      return constB(!data.parts.empty());
+    case Kind::REF:
+      return constB(true);
+    case Kind::LIST:
+    case Kind::RANGE:
+      return icmp(Compare::NE, length(value).leaves[0], constI(0));
+    case Kind::UNION:
+      return split(value, [&](const Value& one) { return boolean(truth(one)); }).leaves[0];
+    case Kind::NEVER:
+      throw DeadCode();
+    default:
+      decline("the truth of " + types.show(value.type) + " is not compiled yet");
+  }
+}
+
+ValueId FunctionElaborator::condition(Expression expression) {
+  line = expression.getLine();
+  auto all = [&](Expressions parts, bool isAnd) {
+    std::function<Value(uint)> from = [&](uint at) {
+      auto first = condition(parts[at]);
+      if (at + 1 == parts.size()) return boolean(first);
+      auto rest = [&] { return from(at + 1); };
+      auto known = [&] { return boolean(constB(!isAnd)); };
+      return isAnd ? choose(first, rest, known) : choose(first, known, rest);
+    };
+    return from(0).leaves[0];
+  };
+  switch (expression.which()) {
+    case schema::Expression::AND:
+      return all(expression.getAnd(), true);
+    case schema::Expression::OR:
+      return all(expression.getOr(), false);
+    case schema::Expression::UNARY:
+      if (expression.getUnary().getOp() == schema::UnaryOp::NOT) return bnot(condition(expression.getUnary().getOperand()));
+      break;
+    default:
+      break;
+  }
+  return truth(this->expression(expression));
+}
+
+ValueId FunctionElaborator::compareIntFloat(CompareOp op, ValueId integerLeaf, ValueId floatLeaf) {
+  constexpr int64_t EXACT_MAX = int64_t(1) << 53;
+  auto low = icmp(Compare::GE, integerLeaf, constI(-EXACT_MAX));
+  auto high = icmp(Compare::LE, integerLeaf, constI(EXACT_MAX));
+  guard(bop(Op::BAND, low, high), "an integer beyond 2**53 is compared with a float");
+  return fcmp(orderOf(op), emit(Op::I_TO_F, {integerLeaf}, {.prim = Prim::F}), floatLeaf);
+}
+
+Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& right) {
+  if (left.type == Types::NEVER || right.type == Types::NEVER) throw DeadCode();
+  if (types.is(left.type, Kind::UNION)) {
+    return split(left, [&](const Value& one) { return compare(op, one, right); });
+  }
+  if (types.is(right.type, Kind::UNION)) {
+    return split(right, [&](const Value& one) { return compare(op, left, one); });
+  }
+  if (op == CompareOp::IS || op == CompareOp::IS_NOT) {
+    bool leftNone = left.type == Types::NONE, rightNone = right.type == Types::NONE;
+    if (leftNone || rightNone) return boolean(constB((leftNone && rightNone) == (op == CompareOp::IS)));
+    if (left.type == Types::BOOL && right.type == Types::BOOL) {
+      auto differ = bop(Op::BXOR, left.leaves[0], right.leaves[0]);
+      return boolean(op == CompareOp::IS ? bnot(differ) : differ);
+    }
+    decline("'is' between values other than None and bool is not compiled");
+  }
+  if (op == CompareOp::IN || op == CompareOp::NOT_IN) {
+    if (!types.is(right.type, Kind::TUPLE)) decline("'in' is compiled for tuples only");
+    // Identity counts before equality: a NaN in the tuple may be the very object that is looked for.
+    for (auto part : types[right.type].parts) {
+      if (types.leaves(part).size() == 1 && types.leaves(part)[0] == Prim::F) decline("'in' among floats is not compiled");
+    }
+    std::function<Value(size_t)> from = [&](size_t at) {
+      if (at == types[right.type].parts.size()) return boolean(constB(false));
+      auto same = truth(compare(CompareOp::EQ, left, tupleItem(right, at)));
+      return choose(
+          same, [&] { return boolean(constB(true)); }, [&] { return from(at + 1); });
+    };
+    auto found = from(0);
+    return op == CompareOp::IN ? found : boolean(bnot(found.leaves[0]));
+  }
+  if (isNumber(left.type) && isNumber(right.type)) {
+    bool isScalar = types.is(left.type, Kind::SCALAR) || types.is(right.type, Kind::SCALAR);
+    for (auto& side : {left, right}) {
+      if (types.isScalar(side.type, DType::U64)) decline("comparing numpy.uint64 scalars is not compiled yet");
+      // numpy 1 and 2 differ on a Python number that the type cannot hold.
+      if (types.isScalar(side.type, DType::F32)) decline("comparing numpy.float32 scalars is not compiled yet");
+    }
+    ValueId result;
+    bool leftFloat = isFloatLike(left.type), rightFloat = isFloatLike(right.type);
+    if (leftFloat && rightFloat) {
+      result = fcmp(orderOf(op), left.leaves[0], right.leaves[0]);
+    } else if (leftFloat) {
+      result = compareIntFloat(mirrored(op), asInt(right), left.leaves[0]);
+    } else if (rightFloat) {
+      result = compareIntFloat(op, asInt(left), right.leaves[0]);
+    } else {
+      result = icmp(orderOf(op), asInt(left), asInt(right));
+    }
+    return isScalar ? Value{types.scalar(DType::BOOL), {result}} : boolean(result);
+  }
+  if (types.is(left.type, Kind::TUPLE) && types.is(right.type, Kind::TUPLE)) return compareTuples(op, left, right);
+  bool noneInvolved = left.type == Types::NONE || right.type == Types::NONE;
+  if (noneInvolved && isEquality(op) &&
+      (isPlainInt(left.type) || isPlainInt(right.type) || left.type == right.type || left.type == Types::FLOAT ||
+       right.type == Types::FLOAT)) {
+    return boolean(constB((left.type == right.type) == (op == CompareOp::EQ)));
+  }
+  decline("comparing " + types.show(left.type) + " and " + types.show(right.type) + " is not compiled");
+}
+
+Value FunctionElaborator::compareTuples(CompareOp op, const Value& left, const Value& right) {
+  auto a = types[left.type].parts.size(), b = types[right.type].parts.size();
+  if (a != b) decline("comparing tuples of different lengths is not compiled");
+  for (auto* side : {&left, &right}) {
+    for (auto part : types[side->type].parts) {
+      // Equal by identity: see IN.
+      if (!isPlainInt(part) && isEquality(op)) decline("comparing tuples of other things than integers is not compiled");
+      if (!isPlainInt(part)) decline("ordering tuples of other things than integers is not compiled");
+    }
+  }
+  std::function<Value(size_t)> from = [&](size_t at) {
+    if (at == a) return boolean(constB(op == CompareOp::EQ || op == CompareOp::LE || op == CompareOp::GE));
+    auto x = tupleItem(left, at), y = tupleItem(right, at);
+    auto same = truth(compare(CompareOp::EQ, x, y));
+    return choose(
+        same, [&] { return from(at + 1); },
+        [&] { return isEquality(op) ? boolean(constB(op == CompareOp::NE)) : compare(op, x, y); });
+  };
+  return from(0);
+}
+
+Value FunctionElaborator::comparison(Expression expression) {
+  auto compared = expression.getCompare();
+  auto ops = compared.getOps();
+  auto rest = compared.getRest();
+  std::function<Value(const Value&, uint)> from = [&](const Value& left, uint at) {
+    auto right = this->expression(rest[at]);
+    line = expression.getLine();
+    auto result = compare(ops[at], left, right);
+    if (at + 1 == ops.size()) return result;
+    return choose(
+        truth(result), [&] { return from(right, at + 1); }, [&] { return result; });
+  };
+  return from(this->expression(compared.getFirst()), 0);
+}
+
+}  // namespace epochly::program

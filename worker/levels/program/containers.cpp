@@ -1,0 +1,326 @@
+// Lists, tuples and arrays.
+#include "levels/program/elaborator.h"
+
+namespace epochly::program {
+
+namespace {
+
+constexpr const char* INDEX_REASON = "an index out of range";
+
+int64_t listCell(size_t stride, size_t leaf) { return static_cast<int64_t>(stride << 32 | leaf); }
+
+// Keys of Types::site(): the expression that makes the list, in its function.
+uint64_t siteKey(uint32_t function, uint32_t id) { return (uint64_t(function) + 1) << 32 | id; }
+
+}  // namespace
+
+// ---- tuples --------------------------------------------------------------------------------------------------------------
+
+Value FunctionElaborator::tupleOf(const std::vector<Value>& items) {
+  std::vector<Type> parts;
+  Value result;
+  for (auto& item : items) {
+    parts.push_back(item.type);
+    result.leaves.insert(result.leaves.end(), item.leaves.begin(), item.leaves.end());
+  }
+  result.type = types.tuple(parts);
+  return result;
+}
+
+Value FunctionElaborator::tupleItem(const Value& tuple, size_t index) {
+  auto parts = types[tuple.type].parts;
+  size_t at = 0;
+  for (size_t i = 0; i < index; i++) at += types.leaves(parts[i]).size();
+  Value item{parts[index], {}};
+  auto count = types.leaves(parts[index]).size();
+  for (size_t i = 0; i < count; i++) item.leaves.push_back(tuple.leaves[at + i]);
+  return item;
+}
+
+// ---- lists ---------------------------------------------------------------------------------------------------------------
+
+Type FunctionElaborator::elementOf(const Value& list) const { return types(types[list.type].ref).element; }
+
+Value FunctionElaborator::newList(uint32_t id, ValueId capacity) {
+  auto site = types.site(siteKey(instance.function, id));
+  auto type = types.list(site);
+  auto stride = types.leaves(types(site).element).size();
+  return {type,
+          {emit(Op::LIST_NEW, {capacity},
+                {.prim = Prim::P, .imm = static_cast<int64_t>(stride), .guard = "out of memory for lists"})}};
+}
+
+void FunctionElaborator::push(const Value& list, const Value& item) {
+  auto site = types[list.type].ref;
+  types.mark(site, &Site::written);
+  types.mark(site, &Site::resized);
+  types.widen(site, item.type);
+  auto stored = convert(item, types(site).element);
+  std::vector<ValueId> args{list.leaves[0]};
+  args.insert(args.end(), stored.leaves.begin(), stored.leaves.end());
+  emitVoid(Op::LIST_PUSH, std::move(args),
+           {.imm = static_cast<int64_t>(stored.leaves.size()), .guard = "out of memory for lists"});
+}
+
+ValueId FunctionElaborator::listLength(const Value& list) { return emit(Op::LIST_LENGTH, list.leaves, {.prim = Prim::I}); }
+
+Value FunctionElaborator::listLoad(const Value& list, ValueId index) {
+  Value item{elementOf(list), {}};
+  if (item.type == Types::NEVER) fail("an item of an empty list");
+  auto prims = types.leaves(item.type);
+  for (size_t leaf = 0; leaf < prims.size(); leaf++) {
+    item.leaves.push_back(
+        emit(Op::LIST_LOAD, {list.leaves[0], index}, {.prim = prims[leaf], .imm = listCell(prims.size(), leaf)}));
+  }
+  return item;
+}
+
+void FunctionElaborator::listStore(const Value& list, ValueId index, const Value& item) {
+  auto site = types[list.type].ref;
+  types.mark(site, &Site::written);
+  types.widen(site, item.type);
+  auto stored = convert(item, types(site).element);
+  for (size_t leaf = 0; leaf < stored.leaves.size(); leaf++) {
+    emitVoid(Op::LIST_STORE, {list.leaves[0], index, stored.leaves[leaf]}, {.imm = listCell(stored.leaves.size(), leaf)});
+  }
+}
+
+Value FunctionElaborator::listRepeat(const Value& list, const Value& count, uint32_t id) {
+  auto times = asInt(count);
+  auto length = listLength(list);
+  auto result = newList(
+      id, iop(Op::MUL_CHECKED, emit(Op::SELECT, {icmp(Compare::GT, times, constI(0)), times, constI(0)}, {.prim = Prim::I}),
+              length, "a list beyond 64 bits"));
+  if (elementOf(list) == Types::NEVER) return result;
+  auto step = constI(1);
+  forEach(iterateRange({Types::RANGE, {constI(0), times, step}, 1}, false), [&](const Value&, Label&) {
+    forEach(iterateRange({Types::RANGE, {constI(0), length, step}, 1}, false),
+            [&](const Value& at, Label&) { push(result, listLoad(list, at.leaves[0])); });
+  });
+  return result;
+}
+
+Value FunctionElaborator::listConcat(const Value& left, const Value& right, uint32_t id) {
+  auto result = newList(id, iop(Op::ADD, listLength(left), listLength(right)));
+  for (auto* side : {&left, &right}) {
+    if (elementOf(*side) == Types::NEVER) continue;
+    forEach(iterateIndexed(*side, false), [&](const Value& item, Label&) { push(result, item); });
+  }
+  return result;
+}
+
+FunctionElaborator::Bounds FunctionElaborator::sliceBounds(Expression slice, ValueId length) {
+  auto parts = slice.getSlice();
+  if (!parts.getStep().isNone()) {
+    auto step = expression(parts.getStep());
+    if (step.constInt != 1) decline("a slice with a step is not compiled yet");
+  }
+  auto clamp = [&](Expression bound, ValueId missing) {
+    if (bound.isNone()) return missing;
+    auto value = expression(bound);
+    if (!isPlainInt(value.type)) decline("a slice bound of type " + types.show(value.type) + " is not compiled");
+    auto at = asInt(value);
+    auto zero = constI(0);
+    auto pick = [&](ValueId condition, ValueId yes, ValueId no) {
+      return emit(Op::SELECT, {condition, yes, no}, {.prim = Prim::I});
+    };
+    at = pick(icmp(Compare::LT, at, zero), iop(Op::ADD, at, length), at);
+    at = pick(icmp(Compare::LT, at, zero), zero, at);
+    return pick(icmp(Compare::GT, at, length), length, at);
+  };
+  auto start = clamp(parts.getLower(), constI(0));
+  auto stop = clamp(parts.getUpper(), length);
+  stop = emit(Op::SELECT, {icmp(Compare::LT, stop, start), start, stop}, {.prim = Prim::I});
+  return {start, stop};
+}
+
+Value FunctionElaborator::listSlice(const Value& list, Expression slice, uint32_t id) {
+  auto bounds = sliceBounds(slice, listLength(list));
+  auto result = newList(id, iop(Op::SUB, bounds.stop, bounds.start));
+  if (elementOf(list) == Types::NEVER) return result;
+  forEach(iterateRange({Types::RANGE, {bounds.start, bounds.stop, constI(1)}, 1}, false),
+          [&](const Value& at, Label&) { push(result, listLoad(list, at.leaves[0])); });
+  return result;
+}
+
+Value FunctionElaborator::length(const Value& value) {
+  auto& data = types[value.type];
+  switch (data.kind) {
+    case Kind::LIST:
+      return integer(listLength(value));
+    case Kind::TUPLE:
+      return integerConst(data.parts.size());
+    case Kind::ARRAY:
+      return integer(arrayDim(value, 0));
+    case Kind::RANGE: {
+      auto start = value.leaves[0], stop = value.leaves[1], step = value.leaves[2];
+      auto rising = icmp(Compare::GT, step, constI(0));
+      auto pick = [&](ValueId a, ValueId b) { return emit(Op::SELECT, {rising, a, b}, {.prim = Prim::I}); };
+      auto low = pick(start, stop), high = pick(stop, start);
+      auto width = iop(Op::SUB_CHECKED, high, low, "a range beyond 64 bits");
+      auto by = pick(step, emit(Op::NEG_CHECKED, {step}, {.prim = Prim::I, .guard = "a range beyond 64 bits"}));
+      auto count = iop(Op::ADD, iop(Op::FLOOR_DIV, iop(Op::SUB, width, constI(1)), by, "range() step is zero"), constI(1));
+      return integer(emit(Op::SELECT, {icmp(Compare::GT, width, constI(0)), count, constI(0)}, {.prim = Prim::I}));
+    }
+    default:
+      break;
+  }
+  if (isNumber(value.type) || value.type == Types::NONE) typeError("an object without a length");
+  decline("the length of " + types.show(value.type) + " is not compiled");
+}
+
+// ---- subscripts ----------------------------------------------------------------------------------------------------------
+
+ValueId FunctionElaborator::checkedIndex(const Value& index, ValueId length) {
+  if (!isIntLike(index.type) || types.isScalar(index.type, DType::BOOL)) {
+    if (index.type == Types::FLOAT || index.type == Types::NONE) typeError("an index of type " + types.show(index.type));
+    decline("an index of type " + types.show(index.type) + " is not compiled");
+  }
+  if (types.isScalar(index.type, DType::U64)) decline("an index of type numpy.uint64 is not compiled");
+  auto at = asInt(index);
+  if (!index.constInt) {
+    auto negative = icmp(Compare::LT, at, constI(0));
+    at = emit(Op::SELECT, {negative, iop(Op::ADD, at, length), at}, {.prim = Prim::I});
+  } else if (*index.constInt < 0) {
+    at = iop(Op::ADD, at, length);
+  }
+  guard(bop(Op::BAND, icmp(Compare::GE, at, constI(0)), icmp(Compare::LT, at, length)), INDEX_REASON);
+  return at;
+}
+
+Value FunctionElaborator::subscript(Expression expression) {
+  auto parts = expression.getSubscript();
+  auto base = this->expression(parts.getOf());
+  line = expression.getLine();
+  return split(base, [&](const Value& one) { return subscriptValue(one, parts.getIndex(), expression.getId()); });
+}
+
+Value FunctionElaborator::subscriptValue(const Value& base, Expression index, uint32_t id) {
+  switch (types.kind(base.type)) {
+    case Kind::LIST: {
+      if (index.isSlice()) return listSlice(base, index, id);
+      auto at = expression(index);
+      return listLoad(base, checkedIndex(at, listLength(base)));
+    }
+    case Kind::TUPLE: {
+      if (index.isSlice()) decline("a slice of a tuple is not compiled yet");
+      auto at = expression(index);
+      auto parts = types[base.type].parts;
+      int64_t count = parts.size();
+      if (at.constInt) {
+        auto known = *at.constInt < 0 ? *at.constInt + count : *at.constInt;
+        if (known < 0 || known >= count) fail(INDEX_REASON);
+        return tupleItem(base, known);
+      }
+      if (parts.size() > UNROLL_MAX) decline("an index into a tuple of more than 8 items that is known only while running");
+      auto checked = checkedIndex(at, constI(count));
+      std::function<Value(int64_t)> from = [&](int64_t i) {
+        if (i + 1 >= count) return tupleItem(base, i);
+        return choose(
+            icmp(Compare::EQ, checked, constI(i)), [&] { return tupleItem(base, i); }, [&] { return from(i + 1); });
+      };
+      return from(0);
+    }
+    case Kind::ARRAY: {
+      if (index.isSlice()) return arraySlice(base, index);
+      return arrayItem(base, indicesOf(index));
+    }
+    case Kind::RANGE: {
+      if (index.isSlice()) decline("a slice of a range is not compiled");
+      auto at = checkedIndex(expression(index), length(base).leaves[0]);
+      return integer(iop(Op::ADD, base.leaves[0], iop(Op::MUL, at, base.leaves[2])));
+    }
+    default:
+      break;
+  }
+  if (isNumber(base.type) || base.type == Types::NONE) typeError("not subscriptable: " + types.show(base.type));
+  decline("an item of " + types.show(base.type) + " is not compiled");
+}
+
+// ---- arrays --------------------------------------------------------------------------------------------------------------
+
+std::vector<Value> FunctionElaborator::indicesOf(Expression index) {
+  std::vector<Value> result;
+  if (index.isTuple()) {
+    for (auto one : index.getTuple()) {
+      if (one.isSlice()) decline("slices among several indices are not compiled yet");
+      result.push_back(expression(one));
+    }
+    return result;
+  }
+  if (index.isSlice()) decline("assigning to a slice is not compiled yet");
+  auto value = expression(index);
+  if (!types.is(value.type, Kind::TUPLE)) return {value};
+  for (size_t i = 0; i < types[value.type].parts.size(); i++) result.push_back(tupleItem(value, i));
+  return result;
+}
+
+Value FunctionElaborator::arrayItem(const Value& array, const std::vector<Value>& indices) {
+  auto data = types[array.type];
+  if (indices.size() > data.dims) fail("IndexError: too many indices");
+  auto pointer = array.leaves[0];
+  for (uint32_t i = 0; i < indices.size(); i++) {
+    // numpy takes True as a mask.
+    if (isBoolLike(indices[i].type)) decline("an array indexed by a bool is not compiled");
+    if (indices[i].type == Types::FLOAT) fail("IndexError: an array indexed by a float");
+    auto at = checkedIndex(indices[i], arrayDim(array, i));
+    pointer = emit(Op::POINTER_ADD, {pointer, iop(Op::MUL, at, arrayStride(array, i))}, {.prim = Prim::P});
+  }
+  if (indices.size() == data.dims) {
+    auto type = types.scalar(data.dtype);
+    auto prim = types.leaves(type)[0];
+    return {type, {emit(Op::ARRAY_LOAD, {pointer}, {.prim = prim, .imm = static_cast<int64_t>(data.dtype)})}};
+  }
+  uint32_t rest = data.dims - indices.size();
+  Value view{types.array(data.dtype, rest, data.ref), {pointer}};
+  for (uint32_t i = indices.size(); i < data.dims; i++) view.leaves.push_back(arrayDim(array, i));
+  for (uint32_t i = indices.size(); i < data.dims; i++) view.leaves.push_back(arrayStride(array, i));
+  return view;
+}
+
+Value FunctionElaborator::arraySlice(const Value& array, Expression slice) {
+  auto bounds = sliceBounds(slice, arrayDim(array, 0));
+  auto view = array;
+  view.leaves[0] =
+      emit(Op::POINTER_ADD, {array.leaves[0], iop(Op::MUL, bounds.start, arrayStride(array, 0))}, {.prim = Prim::P});
+  view.leaves[1] = iop(Op::SUB, bounds.stop, bounds.start);
+  return view;
+}
+
+void FunctionElaborator::arrayStore(const Value& array, const std::vector<Value>& indices, const Value& item) {
+  auto data = types[array.type];
+  if (types.is(item.type, Kind::UNION)) {
+    split(item, [&](const Value& one) {
+      arrayStore(array, indices, one);
+      return none();
+    });
+    return;
+  }
+  if (indices.size() != data.dims) decline("assigning to a row of an array is not compiled yet");
+  if (!isNumber(item.type)) decline("assigning " + types.show(item.type) + " to an item of an array is not compiled");
+  auto pointer = array.leaves[0];
+  for (uint32_t i = 0; i < indices.size(); i++) {
+    if (isBoolLike(indices[i].type)) decline("an array indexed by a bool is not compiled");
+    if (indices[i].type == Types::FLOAT) fail("IndexError: an array indexed by a float");
+    auto at = checkedIndex(indices[i], arrayDim(array, i));
+    pointer = emit(Op::POINTER_ADD, {pointer, iop(Op::MUL, at, arrayStride(array, i))}, {.prim = Prim::P});
+  }
+  types.mark(data.ref, &Site::written);
+  ValueId leaf;
+  if (data.dtype == DType::F64) {
+    leaf = asFloat(item);
+  } else if (data.dtype == DType::I64 && isIntLike(item.type) && !types.isScalar(item.type, DType::U64)) {
+    leaf = asInt(item);
+  } else if (data.dtype == DType::BOOL) {
+    leaf = truth(item);
+  } else if (data.dtype == DType::U8 && isPlainInt(item.type)) {
+    leaf = asInt(item);
+    guard(bop(Op::BAND, icmp(Compare::GE, leaf, constI(0)), icmp(Compare::LE, leaf, constI(255))),
+          "a value out of numpy.uint8's range");
+  } else {
+    decline("assigning " + types.show(item.type) + " to an item of " + types.show(array.type) + " is not compiled yet");
+  }
+  emitVoid(Op::ARRAY_STORE, {pointer, leaf}, {.imm = static_cast<int64_t>(data.dtype)});
+}
+
+}  // namespace epochly::program

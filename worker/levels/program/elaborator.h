@@ -1,0 +1,305 @@
+// From a program and the types of its arguments to typed code: name resolution, type inference by forward data flow to a fixed
+// point, unions where paths meet with different types, a first loop iteration set apart where that makes the rest of one type.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "levels/program/bindings.h"
+#include "levels/program/code.h"
+#include "levels/program/decline.h"
+
+namespace epochly::program {
+
+// An expression's value: its type and the leaves that hold it.
+struct Value {
+  Type type = Types::NEVER;
+  std::vector<ValueId> leaves;
+  // Known while compiling.
+  std::optional<int64_t> constInt;
+  std::optional<double> constFloat;
+  // numpy additions and products inside this value that have not been checked for a warning yet: result, operands. A result that is
+  // not finite stays not finite through further ones, so one look at the last covers all while it is finite.
+  std::vector<ValueId> unchecked;
+};
+
+// Nothing runs past here: the path gave the call back, returned or jumped. Ends the elaboration of the statement list it is in.
+struct DeadCode {};
+
+// Bounds of one compilation.
+// More than 50 nested splits of a function is no kernel; LLVM takes about 1 us per instruction per pass.
+constexpr size_t INSTRUCTIONS_MAX = 200'000;
+// Every round widens a site or a result type; chains longer than this come from types that grow with each round.
+constexpr int ROUNDS_MAX = 24;
+// A loop's variables settle after one iteration (int -> float); a second takes int -> float -> numpy.
+constexpr int PEELS_MAX = 2;
+// Set apart, a first iteration doubles the code of the loops inside.
+constexpr int PEEL_DEPTH_MAX = 3;
+// `for x in (a, b, c)` is unrolled.
+constexpr size_t UNROLL_MAX = 8;
+constexpr size_t INSTANCES_MAX = 64;
+
+class FunctionElaborator;
+
+// What an instruction has besides its operands.
+struct Emit {
+  Prim prim = Prim::I;
+  int64_t imm = 0;
+  double fimm = 0;
+  const char* guard = nullptr;
+  std::string text;
+  uint32_t results = 1;
+};
+
+// One compilation. Not thread-safe; the host's lock (the GIL) is held throughout.
+class Elaborator {
+ public:
+  Elaborator(Bindings& bindings, Dialect dialect);
+  // Throws Declined.
+  std::unique_ptr<Unit> run(const std::function<std::vector<Type>(Types&)>& argumentTypes);
+
+ private:
+  friend class FunctionElaborator;
+  Bindings& bindings;
+  const Dialect dialect;
+  std::unique_ptr<Unit> unit;
+  std::map<std::pair<uint32_t, std::vector<Type>>, uint32_t> instanceIndex;
+  std::vector<Binding> refs;  // by TypeData::ref of a REF
+  uint32_t round = 0;
+  bool resultsChanged = false;
+
+  uint32_t instance(uint32_t function, const std::vector<Type>& arguments, uint32_t line);
+  void elaborate(uint32_t index);
+  Type refType(Binding binding);
+};
+
+// One function for one set of argument types.
+class FunctionElaborator {
+ public:
+  FunctionElaborator(Elaborator& owner, Instance& instance, schema::Function::Reader function);
+  void run();
+
+ private:
+  using Expression = schema::Expression::Reader;
+  using Statement = schema::Statement::Reader;
+  template <typename T>
+  using ListOf = capnp::List<T>;
+  using Expressions = capnp::List<schema::Expression>::Reader;
+  using Statements = capnp::List<schema::Statement>::Reader;
+
+  // ---- emission: emission.cpp -------------------------------------------------------------------------------------------
+  ValueId emit(Op op, std::vector<ValueId> args, Emit options);
+  Instruction& emitVoid(Op op, std::vector<ValueId> args, Emit options = {});
+  ValueId constI(int64_t value) { return emit(Op::CONST_I, {}, {.prim = Prim::I, .imm = value}); }
+  ValueId constF(double value) { return emit(Op::CONST_F, {}, {.prim = Prim::F, .fimm = value}); }
+  ValueId constB(bool value) {
+    auto leaf = emit(Op::CONST_B, {}, {.prim = Prim::B, .imm = value});
+    known[leaf] = value;
+    return leaf;
+  }
+  ValueId icmp(Compare compare, ValueId a, ValueId b) {
+    return emit(Op::ICMP, {a, b}, {.prim = Prim::B, .imm = static_cast<int64_t>(compare)});
+  }
+  ValueId fcmp(Compare compare, ValueId a, ValueId b) {
+    return emit(Op::FCMP, {a, b}, {.prim = Prim::B, .imm = static_cast<int64_t>(compare)});
+  }
+  ValueId iop(Op op, ValueId a, ValueId b, const char* guard = nullptr) {
+    return emit(op, {a, b}, {.prim = Prim::I, .guard = guard});
+  }
+  ValueId fop(Op op, ValueId a, ValueId b) { return emit(op, {a, b}, {.prim = Prim::F}); }
+  ValueId fop1(Op op, ValueId a) { return emit(op, {a}, {.prim = Prim::F}); }
+  ValueId bop(Op op, ValueId a, ValueId b) { return emit(op, {a, b}, {.prim = Prim::B}); }
+  ValueId bnot(ValueId a) {
+    auto found = known.find(a);
+    return found != known.end() ? constB(!found->second) : emit(Op::BNOT, {a}, {.prim = Prim::B});
+  }
+  void guard(ValueId condition, const char* reason) { emitVoid(Op::GUARD, {condition}, {.guard = reason}); }
+  [[noreturn]] void fail(const std::string& reason);           // this path gives the call back
+  [[noreturn]] void decline(const std::string& reason) const;  // the whole program does not compile
+  uint32_t guardIndex(const std::string& reason);
+
+  // ---- variables, labels, unions: flow.cpp ------------------------------------------------------------------------------
+  using Env = std::vector<Type>;  // by variable; shorter ones end in UNBOUND
+  struct Label {
+    int64_t id;
+    uint32_t variables;  // that there were when it was opened: a temporary made later is nobody's business behind it
+    std::vector<std::pair<Instruction*, Env>> jumps;
+  };
+  struct Mark {
+    size_t code;
+    Block* block;
+    std::vector<size_t> jumps;
+    Env env;
+  };
+  uint32_t variable(const std::string& name);
+  uint32_t temporary();
+  Type typeOf(uint32_t variable) const { return variable < env.size() ? env[variable] : Types::UNBOUND; }
+  uint32_t slotsOf(uint32_t variable, Type type);
+  void assign(uint32_t variable, const Value& value);
+  Value read(uint32_t variable);  // any type, UNBOUND too
+  Value take(uint32_t variable);  // read() and forget
+  Value readBound(uint32_t variable, const std::string& name);
+  Value convert(const Value& value, Type type);   // into a wider type
+  Value member(const Value& value, Type member);  // out of a union whose tag says so
+  void jump(Label& label);
+  Label& openLabel();
+  void closeLabel(Label& label);  // control goes on here, from every jump
+  void fillJumps(Label& label, const Env& target);
+  Type joinAll(const Label& label, uint32_t variable);
+  Env joined(const Label& label);
+  Mark mark();
+  void rollback(const Mark& mark);
+  void block(const std::function<void(Label& end)>& body);  // BLOCK; goes on at its end if anything jumps there
+  void branch(ValueId condition, const std::function<void()>& then, const std::function<void()>& otherwise);
+  // The value of one of two paths.
+  Value choose(ValueId condition, const std::function<Value()>& then, const std::function<Value()>& otherwise);
+  // Calls `use` for each member that `value` can be; joins what they give.
+  Value split(const Value& value, const std::function<Value(const Value&)>& use);
+
+  // ---- statements and loops: statements.cpp, loops.cpp -------------------------------------------------------------------
+  struct LoopLabels {
+    Label* onBreak;
+    Label* onContinue;
+  };
+  void list(Statements statements);
+  void statement(Statement statement);
+  void assignTo(Expression target, const Value& value);
+  void assignSubscript(Expression target, const Value& value);
+  void unpack(Expressions targets, const Value& value);
+  void augment(Statement statement);
+  void ifStatement(Statement statement);
+  void whileStatement(Statement statement);
+  void forStatement(Statement statement);
+  void returnStatement(Statement statement);
+  // Runs `iteration` again and again until it jumps out.
+  void loop(const std::function<void(Label& again)>& iteration);
+  bool worthPeeling(const Env& head, const Env& back) const;
+
+  struct Iterator {
+    std::function<ValueId()> hasNext;
+    std::function<Value()> next;    // and step
+    std::optional<ValueId> length;  // if known before
+    bool unrolled = false;
+    std::vector<Value> items;  // unrolled
+  };
+  Iterator iterate(Expression iterable);
+  Iterator iterateValue(const Value& iterable);
+  Iterator iterateRange(const Value& range, bool reversed);
+  Iterator iterateIndexed(const Value& sequence, bool reversed);
+  std::optional<std::string> builtinCalled(Expression expression);
+  // `body` for every item; `after` when it ends by itself.
+  void forEach(Expression iterable, const std::function<void(const Value&, Label& again)>& body);
+  void forEach(Iterator iterator, const std::function<void(const Value&, Label& again)>& body);
+  void generators(capnp::List<schema::Generator>::Reader generators, uint at, const std::function<void()>& body);
+  Value comprehension(Expression expression);
+
+  // ---- expressions: expressions.cpp --------------------------------------------------------------------------------------
+  Value expression(Expression expression);
+  Value unsettled(Expression expression);  // as expression(), but Value::unchecked may be left
+  Value settle(Value value);
+  Value none() { return {Types::NONE, {}}; }
+  Value boolean(ValueId leaf) { return {Types::BOOL, {leaf}}; }
+  Value integer(ValueId leaf) { return {Types::INT, {leaf}}; }
+  Value real(ValueId leaf) { return {Types::FLOAT, {leaf}}; }
+  Value integerConst(int64_t value) { return {Types::INT, {constI(value)}, value}; }
+  Value realConst(double value) { return {Types::FLOAT, {constF(value)}, {}, value}; }
+  Value fromBinding(const Binding& binding);
+  Value shortCircuit(Expressions values, bool isAnd);
+  Value comparison(Expression expression);
+  Value conditional(Expression expression);
+  Value attribute(Expression expression);
+  ValueId truth(const Value& value);
+  ValueId condition(Expression expression);  // truth(expression()) without making its value
+  const Binding& refOf(const Value& value) const;
+  bool isRef(const Value& value) const { return types.is(value.type, Kind::REF); }
+
+  // ---- arithmetic: arithmetic.cpp, compare.cpp ---------------------------------------------------------------------------
+  Value binary(schema::BinaryOp op, const Value& left, const Value& right);
+  Value intBinary(schema::BinaryOp op, const Value& left, const Value& right);
+  Value floatBinary(schema::BinaryOp op, const Value& left, const Value& right);
+  Value scalarBinary(schema::BinaryOp op, const Value& left, const Value& right);
+  Value unary(schema::UnaryOp op, const Value& operand);
+  Value compare(schema::CompareOp op, const Value& left, const Value& right);
+  Value compareTuples(schema::CompareOp op, const Value& left, const Value& right);
+  ValueId compareIntFloat(schema::CompareOp op, ValueId integerLeaf, ValueId floatLeaf);
+  ValueId trueDivide(ValueId a, ValueId b);
+  void guardWarnings(ValueId last, const std::vector<ValueId>& operations);
+  bool isNumber(Type type) const;
+  bool isPlainInt(Type type) const { return type == Types::INT || type == Types::BOOL; }
+  bool isFloatLike(Type type) const { return type == Types::FLOAT || types.isScalar(type, DType::F64); }
+  bool isIntLike(Type type) const;
+  bool isBoolLike(Type type) const { return type == Types::BOOL || types.isScalar(type, DType::BOOL); }
+  ValueId asInt(const Value& value);    // BOOL, INT, integer scalars
+  ValueId asFloat(const Value& value);  // any number
+  [[noreturn]] void typeError(const std::string& what) { fail("TypeError: " + what); }
+
+  // ---- lists, tuples, arrays: containers.cpp ------------------------------------------------------------------------------
+  Value newList(uint32_t id, ValueId capacity);
+  void push(const Value& list, const Value& item);
+  ValueId listLength(const Value& list);
+  Value listLoad(const Value& list, ValueId index);
+  void listStore(const Value& list, ValueId index, const Value& item);
+  Type elementOf(const Value& list) const;
+  Value listRepeat(const Value& list, const Value& count, uint32_t id);
+  Value listConcat(const Value& left, const Value& right, uint32_t id);
+  Value listSlice(const Value& list, Expression slice, uint32_t id);
+  Value length(const Value& value);
+  Value subscript(Expression expression);
+  Value subscriptValue(const Value& base, Expression index, uint32_t id);
+  Value tupleItem(const Value& tuple, size_t index);
+  Value tupleOf(const std::vector<Value>& items);
+  ValueId checkedIndex(const Value& index, ValueId length);
+  ValueId arrayDim(const Value& array, uint32_t dim) const { return array.leaves[1 + dim]; }
+  ValueId arrayStride(const Value& array, uint32_t dim) const { return array.leaves[1 + types[array.type].dims + dim]; }
+  Value arrayItem(const Value& array, const std::vector<Value>& indices);  // a scalar or a view
+  void arrayStore(const Value& array, const std::vector<Value>& indices, const Value& item);
+  std::vector<Value> indicesOf(Expression index);
+  Value arraySlice(const Value& array, Expression slice);
+  struct Bounds {
+    ValueId start, stop;
+  };
+  Bounds sliceBounds(Expression slice, ValueId length);
+
+  // ---- calls: calls.cpp, math.cpp -----------------------------------------------------------------------------------------
+  Value call(Expression expression);
+  Value callBuiltin(const std::string& name, Expression expression);
+  Value callMath(const std::string& name, const std::vector<Value>& args);
+  Value callFunction(uint32_t function, Expression expression);
+  Value callMethod(const Value& self, const std::string& name, Expression expression);
+  Value callNumpy(const std::string& name, Expression expression);
+  std::vector<Value> argumentsOf(Expression expression);
+  Value rangeOf(const std::vector<Value>& args);
+  Value minMax(Expression expression, bool isMin);
+  Value sum(Expression expression);
+  Value anyAll(Expression expression, bool isAny);
+  Value toInt(const Value& value);
+  Value toFloat(const Value& value);
+  Value absolute(const Value& value);
+  Value round(const std::vector<Value>& args);
+
+  Elaborator& owner;
+  Types& types;
+  Unit& unit;
+  Instance& instance;
+  const schema::Function::Reader function;
+  Block* out = nullptr;
+  uint32_t line = 0;
+  Env env;
+  std::map<std::string, uint32_t> variables;
+  std::set<uint32_t> named;
+  std::map<std::pair<uint32_t, Type>, uint32_t> slotIndex;
+  std::deque<Label> labels;  // of this function; the open ones are in `open`
+  std::vector<Label*> open;
+  std::vector<LoopLabels> loops;
+  Label* end = nullptr;
+  uint32_t resultVariable = 0;
+  uint32_t variableCount = 0;
+  int64_t labelCount = 0;
+  int loopDepth = 0;
+  std::map<ValueId, bool> known;  // conditions settled while compiling: the other path is never looked at
+};
+
+}  // namespace epochly::program
