@@ -202,11 +202,13 @@ void Scheduler::startRest(const rt::Address& address) {
   rest::FigureSource figures;
   figures.levels = [this]() {
     std::vector<rest::LevelFigures> all;
-    for (uint level = 0; level < LEVEL_COUNT; level++) all.push_back(figuresOf(observer.counts(), static_cast<Level>(level)));
+    for (uint level = 0; level < LEVEL_COUNT; level++)
+      all.push_back(figuresOf(observer.counts(), static_cast<Level>(level)));
     return all;
   };
   figures.page = [this]() {
-    return [snapshot = metrics::Snapshot::take(observer, core, outside(), clock.now())]() { return metrics::page(snapshot); };
+    return
+        [snapshot = metrics::Snapshot::take(observer, core, outside(), clock.now())]() { return metrics::page(snapshot); };
   };
   auto look = [this]() { return rest::Moment{core, options.thresholds, clock.now(), unixSeconds()}; };
   auto& running = rest.emplace(kj::heap<rest::Server>(std::move(server), mailbox, look, std::move(figures)));
@@ -215,7 +217,8 @@ void Scheduler::startRest(const rt::Address& address) {
 
 metrics::Outside Scheduler::outside() const {
   auto& figures = services.figures;
-  return {figures.connections, figures.connectionsRefused, figures.connectionsMalformed, figures.hellosRefused, figures.calls};
+  return {figures.connections, figures.connectionsRefused, figures.connectionsMalformed, figures.hellosRefused,
+          figures.calls};
 }
 
 kj::String quoted(kj::StringPtr text) {
@@ -236,7 +239,9 @@ kj::String quoted(kj::StringPtr text) {
 }
 
 void Scheduler::start(kj::WaitScope& scope) {
-  KJ_IF_MAYBE (address, options.http) { startRest(*address); }
+  KJ_IF_MAYBE (address, options.http) {
+    startRest(*address);
+  }
   auto& listening =
       *listener.emplace(kj::heap<rpc::Listener>(*io.lowLevelProvider, io.provider->getNetwork(), timer, services));
   kj::Vector<kj::String> addresses;
@@ -343,7 +348,9 @@ int serve(const config::Options& options) {
   kj::UnixEventPort::captureSignal(SIGTERM);
   kj::UnixEventPort::captureSignal(SIGINT);
   kj::Maybe<Token> token;
-  KJ_IF_MAYBE (path, options.tokenFile) { token = Token::load(*path); }
+  KJ_IF_MAYBE (path, options.tokenFile) {
+    token = Token::load(*path);
+  }
   auto io = kj::setupAsyncIo();
   Scheduler scheduler(io, options, token.map([](auto& t) -> const Token& { return t; }));
   scheduler.start(io.waitScope);
@@ -364,18 +371,20 @@ int run(kj::ArrayPtr<const kj::StringPtr> args) {
     return kj::StringPtr(value);
   };
   auto parsed = config::parse(args, environment);
-  KJ_SWITCH_ONEOF (parsed) {
-    KJ_CASE_ONEOF (answer, config::Answer) {
+  KJ_SWITCH_ONEOF(parsed) {
+    KJ_CASE_ONEOF(answer, config::Answer) {
       fputs(answer.text.cStr(), stdout);
       return 0;
     }
-    KJ_CASE_ONEOF (mistake, config::Mistake) {
+    KJ_CASE_ONEOF(mistake, config::Mistake) {
       fprintf(stderr, "%s\n", mistake.text.cStr());
       return EXIT_MISTAKE;
     }
-    KJ_CASE_ONEOF (options, config::Options) {
+    KJ_CASE_ONEOF(options, config::Options) {
       int status = 0;
-      KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { status = serve(options); })) { status = report(*error); }
+      KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { status = serve(options); })) {
+        status = report(*error);
+      }
       return status;
     }
   }

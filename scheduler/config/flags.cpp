@@ -189,12 +189,12 @@ kj::Array<Flag> addressFlags() {
   return kj::arr(
       Flag{"listen", "ADDRESS", "where clients and workers connect: unix:PATH or tcp://HOST:PORT; may be repeated",
            "EPOCHLY_LISTEN", LIST, addListen, always("tcp://127.0.0.1:7070")},
-      Flag{"http", "HOST:PORT|off", "where REST and /metrics are served; port 0 takes a free one", "EPOCHLY_HTTP", ONE, setHttp,
-           always("127.0.0.1:8080")},
+      Flag{"http", "HOST:PORT|off", "where REST and /metrics are served; port 0 takes a free one", "EPOCHLY_HTTP", ONE,
+           setHttp, always("127.0.0.1:8080")},
       Flag{"http-allow-host", "NAME", "another name this service is reached by (Host and Origin headers); may be repeated",
            "EPOCHLY_HTTP_ALLOW_HOST", LIST, addAllowHost, always("")},
-      Flag{"token-file", "FILE", "secret that every connection must show; required beyond this machine", "EPOCHLY_TOKEN_FILE",
-           ONE, setTokenFile, always("")});
+      Flag{"token-file", "FILE", "secret that every connection must show; required beyond this machine",
+           "EPOCHLY_TOKEN_FILE", ONE, setTokenFile, always("")});
 }
 
 kj::Array<Flag> processFlags() {
@@ -216,10 +216,16 @@ Flag bytesFlag(kj::StringPtr name, kj::StringPtr variable, uint64_t Limits::*mem
   return Flag{name, "BYTES", help, variable, ONE, setBytes(member), showBytes(member)};
 }
 Flag secondsFlag(kj::StringPtr name, kj::StringPtr variable, kj::Duration Limits::*member, kj::StringPtr help) {
-  return Flag{name, "N", help, variable, ONE, setDuration(member, kj::SECONDS, 0, 24 * 3600), showDuration(member, kj::SECONDS)};
+  return Flag{
+      name, "N", help, variable, ONE, setDuration(member, kj::SECONDS, 0, 24 * 3600), showDuration(member, kj::SECONDS)};
 }
 Flag millisecondsFlag(kj::StringPtr name, kj::StringPtr variable, kj::Duration Limits::*member, kj::StringPtr help) {
-  return Flag{name,   "N",  help, variable, ONE, setDuration(member, kj::MILLISECONDS, 1, 3600 * 1000),
+  return Flag{name,
+              "N",
+              help,
+              variable,
+              ONE,
+              setDuration(member, kj::MILLISECONDS, 1, 3600 * 1000),
               showDuration(member, kj::MILLISECONDS)};
 }
 
@@ -233,7 +239,8 @@ kj::Array<Flag> limitFlags() {
       countFlag("workers-max", "EPOCHLY_WORKERS_MAX", &Limits::workersMax, 1ull << 20, "workers joined at once"),
       countFlag("clients-max", "EPOCHLY_CLIENTS_MAX", &Limits::clientsMax, 1ull << 20, "clients connected or awaited"),
       countFlag("ended-max", "EPOCHLY_ENDED_MAX", &Limits::endedMax, 1ull << 32, "ended tasks that REST still knows"),
-      countFlag("prefetch-max", "EPOCHLY_PREFETCH_MAX", &Limits::prefetchMax, 1u << 20, "attempts sent ahead of a free slot"),
+      countFlag("prefetch-max", "EPOCHLY_PREFETCH_MAX", &Limits::prefetchMax, 1u << 20,
+                "attempts sent ahead of a free slot"),
       countFlag("inflight-max", "EPOCHLY_INFLIGHT_MAX", &Limits::inflightMax, 1u << 24, "attempts at one worker and pool"));
 }
 
@@ -242,7 +249,8 @@ kj::Array<Flag> timeFlags() {
       millisecondsFlag("heartbeat-ms", "EPOCHLY_HEARTBEAT_MS", &Limits::heartbeat,
                        "how often workers beat; after three missed their tasks are taken back"),
       millisecondsFlag("prefetch-ms", "EPOCHLY_PREFETCH_MS", &Limits::prefetch, "how far ahead workers are given work"),
-      millisecondsFlag("retry-delay-ms", "EPOCHLY_RETRY_DELAY_MS", &Limits::retryDelay, "before a first retry; doubled each time"),
+      millisecondsFlag("retry-delay-ms", "EPOCHLY_RETRY_DELAY_MS", &Limits::retryDelay,
+                       "before a first retry; doubled each time"),
       millisecondsFlag("retry-delay-max-ms", "EPOCHLY_RETRY_DELAY_MAX_MS", &Limits::retryDelayMax, "the most it grows to"),
       millisecondsFlag("retry-after-ms", "EPOCHLY_RETRY_AFTER_MS", &Limits::retryAfter, "told to clients that met a limit"),
       secondsFlag("client-grace-seconds", "EPOCHLY_CLIENT_GRACE_SECONDS", &Limits::clientGrace,
@@ -258,15 +266,14 @@ Flag thresholdFlag(kj::StringPtr name, kj::StringPtr variable, double classify::
 
 kj::Array<Flag> thresholdFlags() {
   using classify::Thresholds;
-  return kj::arr(
-      thresholdFlag("threshold-io-wait-ratio", "EPOCHLY_THRESHOLD_IO_WAIT_RATIO", &Thresholds::ioWaitRatio, 1,
-                    "a larger share of waiting is I/O-bound: level 1"),
-      thresholdFlag("threshold-loop-iterations", "EPOCHLY_THRESHOLD_LOOP_ITERATIONS", &Thresholds::loopIterations, 1e18,
-                    "more iterations per call are a hot loop: level 2"),
-      thresholdFlag("threshold-data-size-parallel", "EPOCHLY_THRESHOLD_DATA_SIZE_PARALLEL", &Thresholds::dataSizeParallel, 1e18,
-                    "more elements per call are worth splitting: level 3"),
-      thresholdFlag("threshold-data-size-gpu", "EPOCHLY_THRESHOLD_DATA_SIZE_GPU", &Thresholds::dataSizeGpu, 1e18,
-                    "more elements in hot loops are worth a GPU: level 4"));
+  return kj::arr(thresholdFlag("threshold-io-wait-ratio", "EPOCHLY_THRESHOLD_IO_WAIT_RATIO", &Thresholds::ioWaitRatio, 1,
+                               "a larger share of waiting is I/O-bound: level 1"),
+                 thresholdFlag("threshold-loop-iterations", "EPOCHLY_THRESHOLD_LOOP_ITERATIONS", &Thresholds::loopIterations,
+                               1e18, "more iterations per call are a hot loop: level 2"),
+                 thresholdFlag("threshold-data-size-parallel", "EPOCHLY_THRESHOLD_DATA_SIZE_PARALLEL",
+                               &Thresholds::dataSizeParallel, 1e18, "more elements per call are worth splitting: level 3"),
+                 thresholdFlag("threshold-data-size-gpu", "EPOCHLY_THRESHOLD_DATA_SIZE_GPU", &Thresholds::dataSizeGpu, 1e18,
+                               "more elements in hot loops are worth a GPU: level 4"));
 }
 
 }  // namespace

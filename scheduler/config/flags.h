@@ -8,8 +8,8 @@
 namespace epochly::config {
 
 struct Flag {
-  kj::StringPtr name;      // without dashes
-  kj::StringPtr value;     // "N", "HOST:PORT"; what the help shows for it
+  kj::StringPtr name;   // without dashes
+  kj::StringPtr value;  // "N", "HOST:PORT"; what the help shows for it
   kj::StringPtr help;
   kj::StringPtr variable;  // of the environment, empty if there is none
   bool isList;             // each occurrence adds; the variable's value is split at commas

@@ -28,7 +28,8 @@ constexpr kj::StringPtr EXAMPLES =
 
 kj::String help() {
   kj::Vector<kj::String> lines;
-  lines.add(kj::str("Usage: epochly-scheduler [OPTION]...\n\nTakes tasks from clients, gives them to workers, returns results."));
+  lines.add(
+      kj::str("Usage: epochly-scheduler [OPTION]...\n\nTakes tasks from clients, gives them to workers, returns results."));
   Options defaults;
   for (auto& group : flagGroups()) {
     lines.add(kj::str("\n", group.title, ":"));
@@ -40,9 +41,10 @@ kj::String help() {
       lines.add(kj::str(name, padding, flag.help, byDefault));
     }
   }
-  lines.add(kj::str("\n  --help, --version\n\nEvery option but --parent-pid can be given in the environment: --tasks-max as "
-                    "EPOCHLY_TASKS_MAX,\n--log-level as EPOCHLY_LOG. Options win.\n\n",
-                    EXAMPLES));
+  lines.add(
+      kj::str("\n  --help, --version\n\nEvery option but --parent-pid can be given in the environment: --tasks-max as "
+              "EPOCHLY_TASKS_MAX,\n--log-level as EPOCHLY_LOG. Options win.\n\n",
+              EXAMPLES));
   return kj::strArray(lines, "\n");
 }
 
@@ -65,8 +67,10 @@ kj::Maybe<Mistake> setFromVariable(const Flag& flag, Options& options, Environme
 
 kj::Maybe<Mistake> setFromFlag(const Flag& flag, Options& options, kj::StringPtr value, bool isFirst) {
   if (flag.isList && isFirst) {  // flags replace what the variable gave
-    if (flag.name == "listen") options.listen.clear();
-    else options.httpAllowHosts.clear();
+    if (flag.name == "listen")
+      options.listen.clear();
+    else
+      options.httpAllowHosts.clear();
   }
   KJ_IF_MAYBE (wrong, flag.set(options, value)) {
     return mistake(kj::str("--", flag.name, " ", *wrong, ", not '", value, "'"));
@@ -111,7 +115,9 @@ kj::Maybe<Mistake> readVariables(kj::ArrayPtr<const FlagGroup> groups, Options& 
   if (environment("EPOCHLY_LISTEN") != nullptr) options.listen.clear();
   for (auto& group : groups) {
     for (auto& flag : group.flags) {
-      KJ_IF_MAYBE (wrong, setFromVariable(flag, options, environment)) { return kj::mv(*wrong); }
+      KJ_IF_MAYBE (wrong, setFromVariable(flag, options, environment)) {
+        return kj::mv(*wrong);
+      }
     }
   }
   return nullptr;
@@ -133,7 +139,9 @@ kj::Maybe<Mistake> readArguments(kj::ArrayPtr<const FlagGroup> groups, Options& 
     } else {
       return mistake(kj::str("--", flag->name, " needs a value: ", flag->value));
     }
-    KJ_IF_MAYBE (wrong, setFromFlag(*flag, options, value, seen.insert(flag).second)) { return kj::mv(*wrong); }
+    KJ_IF_MAYBE (wrong, setFromFlag(*flag, options, value, seen.insert(flag).second)) {
+      return kj::mv(*wrong);
+    }
   }
   return nullptr;
 }
@@ -147,10 +155,16 @@ Result parse(kj::ArrayPtr<const kj::StringPtr> args, Environment& environment) {
   }
   auto options = defaults();
   auto groups = flagGroups();
-  KJ_IF_MAYBE (wrong, readVariables(groups, options, environment)) { return kj::mv(*wrong); }
-  KJ_IF_MAYBE (wrong, readArguments(groups, options, args)) { return kj::mv(*wrong); }
+  KJ_IF_MAYBE (wrong, readVariables(groups, options, environment)) {
+    return kj::mv(*wrong);
+  }
+  KJ_IF_MAYBE (wrong, readArguments(groups, options, args)) {
+    return kj::mv(*wrong);
+  }
   if (options.listen.empty()) return mistake("EPOCHLY_LISTEN is empty: unset it, or give unix:PATH or tcp://HOST:PORT");
-  KJ_IF_MAYBE (wrong, checkReach(options)) { return kj::mv(*wrong); }
+  KJ_IF_MAYBE (wrong, checkReach(options)) {
+    return kj::mv(*wrong);
+  }
   return kj::mv(options);
 }
 

@@ -16,11 +16,11 @@
 namespace epochly::config {
 
 struct Options {
-  kj::Vector<rt::Address> listen;      // at least one after parse()
-  kj::Maybe<rt::Address> http;         // none: REST is off
+  kj::Vector<rt::Address> listen;  // at least one after parse()
+  kj::Maybe<rt::Address> http;     // none: REST is off
   kj::Vector<kj::String> httpAllowHosts;
   kj::Maybe<kj::String> tokenFile;
-  kj::Maybe<pid_t> parentPid;          // exit when it is gone
+  kj::Maybe<pid_t> parentPid;  // exit when it is gone
   kj::Duration drain = 30 * kj::SECONDS;
   rt::LogLevel logLevel = rt::LogLevel::INFO;
   core::Limits limits;

@@ -61,7 +61,9 @@ void WorkerLinks::cancel(WorkerId worker, TaskId task, Attempt attempt) {
 void WorkerLinks::drop(WorkerId worker, kj::StringPtr why) {
   auto found = links.find(worker);
   if (found == links.end()) return;
-  KJ_IF_MAYBE (close, found->second->close) { (*close)(why); }
+  KJ_IF_MAYBE (close, found->second->close) {
+    (*close)(why);
+  }
   dropped.add(kj::mv(found->second));
   links.erase(found);
 }
@@ -183,8 +185,8 @@ void WorkerLinks::sendCancels(WorkerId worker, Link& link, schema::WorkerSink::C
       writeTaskId(name.task, names[i].initTask());
       names[i].setAttempt(name.attempt.value);
     }
-    tasks.add(request.send().then([](auto&&) {},
-                                  [this, worker](kj::Exception&& error) { onCallFailed(worker, kj::mv(error)); }));
+    tasks.add(
+        request.send().then([](auto&&) {}, [this, worker](kj::Exception&& error) { onCallFailed(worker, kj::mv(error)); }));
     sent += count;
   }
   link.cancels.clear();

@@ -61,8 +61,8 @@ class WorkerLinks final : public core::WorkerPort, private kj::TaskSet::ErrorHan
     kj::Vector<AttemptName> cancels;
     std::unordered_map<FunctionHash, uint32_t> functionIds;  // those this connection was told
     size_t bytesInFlight = 0;
-    bool isDirty = false;                                    // in `dirty`
-    bool isSpent = false;                                    // its next task needs a function past LINK_FUNCTIONS_MAX
+    bool isDirty = false;  // in `dirty`
+    bool isSpent = false;  // its next task needs a function past LINK_FUNCTIONS_MAX
   };
 
   // One `run` call in the making. Its tasks and functions live in the core; nothing else happens before it is written.
@@ -81,7 +81,7 @@ class WorkerLinks final : public core::WorkerPort, private kj::TaskSet::ErrorHan
   kj::Vector<WorkerId> dirty;
   kj::Vector<kj::Own<Link>> dropped;  // released on the next turn: closing is I/O
   bool isFlushScheduled = false;
-  Batch batch;                        // kept for its capacity
+  Batch batch;  // kept for its capacity
   kj::TaskSet tasks;
 
   Link& linkOf(WorkerId worker);

@@ -63,8 +63,8 @@ class Metrics final : public core::Observer {
 
  private:
   Counts all;
-  std::unordered_map<FunctionHash, uint8_t> groupOf;          // a cache: forgotten whole past GROUP_CACHE_MAX
-  std::unordered_map<std::string, uint8_t> groupByName;       // at most FUNCTION_GROUPS_MAX
+  std::unordered_map<FunctionHash, uint8_t> groupOf;     // a cache: forgotten whole past GROUP_CACHE_MAX
+  std::unordered_map<std::string, uint8_t> groupByName;  // at most FUNCTION_GROUPS_MAX
 
   uint groupIndex(const core::Function& function);
 };

@@ -23,9 +23,12 @@ Level levelAt(uint index) { return static_cast<Level>(index); }
 
 prometheus::MetricType typeOf(Kind kind) {
   switch (kind) {
-    case Kind::COUNTER: return prometheus::MetricType::Counter;
-    case Kind::GAUGE: return prometheus::MetricType::Gauge;
-    case Kind::HISTOGRAM: return prometheus::MetricType::Histogram;
+    case Kind::COUNTER:
+      return prometheus::MetricType::Counter;
+    case Kind::GAUGE:
+      return prometheus::MetricType::Gauge;
+    case Kind::HISTOGRAM:
+      return prometheus::MetricType::Histogram;
   }
   return prometheus::MetricType::Untyped;
 }
@@ -124,8 +127,10 @@ void addTotals(Page& page, const Snapshot& s) {
     std::string error = errorRowAt(i).name;
     page.addCount(Name::TASKS_FAILED, s.counts.failed[i], {{"error", error}});
     // The usual reason is always told, so that its rate can be asked for before it first happens.
-    if (errorRowAt(i).code == ErrorCode::OVERLOADED) page.add(Name::SUBMISSIONS_REFUSED, s.counts.refused[i], {{"reason", error}});
-    else page.addCount(Name::SUBMISSIONS_REFUSED, s.counts.refused[i], {{"reason", error}});
+    if (errorRowAt(i).code == ErrorCode::OVERLOADED)
+      page.add(Name::SUBMISSIONS_REFUSED, s.counts.refused[i], {{"reason", error}});
+    else
+      page.addCount(Name::SUBMISSIONS_REFUSED, s.counts.refused[i], {{"reason", error}});
   }
 }
 

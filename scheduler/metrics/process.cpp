@@ -29,7 +29,8 @@ std::optional<double> readCpuSeconds() {
 std::optional<uint64_t> countOpenFds() {
   std::error_code error;
   uint64_t count = 0;
-  for (std::filesystem::directory_iterator it("/proc/self/fd", error), end; !error && it != end; it.increment(error)) count++;
+  for (std::filesystem::directory_iterator it("/proc/self/fd", error), end; !error && it != end; it.increment(error))
+    count++;
   if (error || count == 0) return std::nullopt;
   return count - 1;  // the one that lists them
 }

@@ -7,8 +7,9 @@ namespace {
 void addQueues(Snapshot& snapshot, const core::Core& core, kj::TimePoint now) {
   for (auto& [key, queue] : core.queues) {
     if (queue.head == nullptr) continue;
-    (core.workers.empty() ? snapshot.waitNoWorker : queue.unfitSince != nullptr ? snapshot.waitNoFit : snapshot.waitSlot) +=
-        queue.size;
+    (core.workers.empty()          ? snapshot.waitNoWorker
+     : queue.unfitSince != nullptr ? snapshot.waitNoFit
+                                   : snapshot.waitSlot) += queue.size;
     double age = static_cast<double>((now - queue.head->acceptedAt) / kj::NANOSECONDS) * 1e-9;
     snapshot.oldestPendingSeconds = std::max(snapshot.oldestPendingSeconds, age);
   }

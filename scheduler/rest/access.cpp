@@ -42,7 +42,8 @@ std::optional<boost::asio::ip::address> literal(const std::string& host) {
 
 }  // namespace
 
-Access::Access(const rt::Address& listen, std::vector<std::string> allowedHosts, kj::Maybe<const Token&> token) : token(token) {
+Access::Access(const rt::Address& listen, std::vector<std::string> allowedHosts, kj::Maybe<const Token&> token)
+    : token(token) {
   for (auto& host : allowedHosts) allowed.push_back(lower(host));
   allowed.push_back(lower(listen.host.cStr()));
   auto address = literal(listen.host.cStr());
@@ -60,14 +61,16 @@ bool Access::isAllowed(std::string_view authority) const {
 std::optional<Reply> Access::refuseName(const Caller& caller) const {
   if (!caller.host) return problem(ErrorCode::MALFORMED_REQUEST, "the request has no Host header");
   if (!isAllowed(*caller.host)) {
-    return problem(ErrorCode::FORBIDDEN_HOST,
-                   "the Host header does not name this service; if it is reached by that name, start it with --http-allow-host");
+    return problem(
+        ErrorCode::FORBIDDEN_HOST,
+        "the Host header does not name this service; if it is reached by that name, start it with --http-allow-host");
   }
   if (!caller.origin) return std::nullopt;
   auto scheme = caller.origin->find("://");
   if (scheme == caller.origin->npos || !isAllowed(caller.origin->substr(scheme + 3))) {
-    return problem(ErrorCode::FORBIDDEN_HOST,
-                   "the Origin header names another site; if it is one of yours, start the scheduler with --http-allow-host");
+    return problem(
+        ErrorCode::FORBIDDEN_HOST,
+        "the Origin header names another site; if it is one of yours, start the scheduler with --http-allow-host");
   }
   return std::nullopt;
 }

@@ -36,9 +36,9 @@ constexpr Route ROUTES[] = {
 const Route* findRoute(std::string_view path) {
   for (auto& route : ROUTES) {
     auto brace = route.path.find('{');
-    if (brace == route.path.npos ? path == route.path
-                                 : path.starts_with(route.path.substr(0, brace)) &&
-                                       path.size() > brace && path.find('/', brace) == path.npos) {
+    if (brace == route.path.npos
+            ? path == route.path
+            : path.starts_with(route.path.substr(0, brace)) && path.size() > brace && path.find('/', brace) == path.npos) {
       return &route;
     }
   }
@@ -60,7 +60,8 @@ bool isJson(std::string_view contentType) {
   auto type = contentType.substr(0, contentType.find(';'));
   while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
   constexpr std::string_view JSON = "application/json";
-  return std::equal(type.begin(), type.end(), JSON.begin(), JSON.end(), [](unsigned char a, char b) { return std::tolower(a) == b; });
+  return std::equal(type.begin(), type.end(), JSON.begin(), JSON.end(),
+                    [](unsigned char a, char b) { return std::tolower(a) == b; });
 }
 
 Reply jsonReply(json::value body) {
@@ -77,8 +78,11 @@ Render ready(const Moment& moment) {
 }
 
 json::object toJson(const Times& times) {
-  return {{"count", times.count},       {"mean_seconds", number(times.mean)}, {"p50_seconds", number(times.p50)},
-          {"p90_seconds", number(times.p90)}, {"p99_seconds", number(times.p99)}};
+  return {{"count", times.count},
+          {"mean_seconds", number(times.mean)},
+          {"p50_seconds", number(times.p50)},
+          {"p90_seconds", number(times.p90)},
+          {"p99_seconds", number(times.p99)}};
 }
 
 json::object toJson(const LevelFigures& figures) {
@@ -142,14 +146,22 @@ Outcome Api::answer(const Request& request) const {
   auto route = target ? findRoute(target->path) : nullptr;
   if (route == nullptr) return problem(ErrorCode::INTERNAL, "answer() without refuse()");
   switch (route->resource) {
-    case Resource::LIVE: return jsonReply(json::object{{"status", "alive"}});
-    case Resource::READY: return Question(ready);
-    case Resource::PAGE: return metricsPage();
-    case Resource::METRICS: return metrics();
-    case Resource::FUNCTIONS: return listFunctions(*target);
-    case Resource::WORKERS: return listWorkers(*target);
-    case Resource::TASK: return showTask(target->path.substr(route->path.find('{')));
-    case Resource::CLASSIFY: return classifyWorkload(request.body);
+    case Resource::LIVE:
+      return jsonReply(json::object{{"status", "alive"}});
+    case Resource::READY:
+      return Question(ready);
+    case Resource::PAGE:
+      return metricsPage();
+    case Resource::METRICS:
+      return metrics();
+    case Resource::FUNCTIONS:
+      return listFunctions(*target);
+    case Resource::WORKERS:
+      return listWorkers(*target);
+    case Resource::TASK:
+      return showTask(target->path.substr(route->path.find('{')));
+    case Resource::CLASSIFY:
+      return classifyWorkload(request.body);
     case Resource::OPEN_API: {
       Reply reply;
       reply.body = openApi();

@@ -32,7 +32,8 @@ std::variant<Input, Reply> readInput(std::string_view body) {
   auto parsed = json::parse(body, error, {}, options);
   if (error) return problem(ErrorCode::MALFORMED_REQUEST, "the body is not JSON: " + error.message());
   auto object = parsed.if_object();
-  if (object == nullptr) return problem(ErrorCode::INVALID_ARGUMENT, "the body is an object, such as {\"io_wait_ratio\": 0.9}");
+  if (object == nullptr)
+    return problem(ErrorCode::INVALID_ARGUMENT, "the body is an object, such as {\"io_wait_ratio\": 0.9}");
   Input input;
   if (!readFigure(*object, "io_wait_ratio", 1, input.workload.ioWaitRatio)) {
     return problem(ErrorCode::INVALID_ARGUMENT, "io_wait_ratio is a number from 0 to 1, or null");

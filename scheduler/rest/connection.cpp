@@ -50,7 +50,11 @@ Reply brokenReply(beast::error_code error, const HttpBounds& bounds) {
 
 Connection::Connection(boost::asio::ip::tcp::socket socket, const Api& api, CoreDoor& door, const HttpBounds& bounds,
                        std::shared_ptr<size_t> open)
-    : stream(std::move(socket)), api(api), door(door), bounds(bounds), open(std::move(open)),
+    : stream(std::move(socket)),
+      api(api),
+      door(door),
+      bounds(bounds),
+      open(std::move(open)),
       buffer(bounds.headerBytesMax + READ_BYTES) {
   ++*this->open;
 }
@@ -83,9 +87,10 @@ void Connection::onHeader() {
   if (auto refused = api.refuse(request(false))) return respond(std::move(*refused), !hasBody(parser->get()));
   if (!beast::iequals(parser->get()[http::field::expect], "100-continue")) return readBody();
   static constexpr std::string_view CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
-  boost::asio::async_write(stream, boost::asio::buffer(CONTINUE), [self = shared_from_this()](beast::error_code error, size_t) {
-    if (!error) self->readBody();
-  });
+  boost::asio::async_write(stream, boost::asio::buffer(CONTINUE),
+                           [self = shared_from_this()](beast::error_code error, size_t) {
+                             if (!error) self->readBody();
+                           });
 }
 
 void Connection::readBody() {

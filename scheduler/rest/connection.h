@@ -46,8 +46,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Api& api;
   CoreDoor& door;
   const HttpBounds& bounds;
-  std::shared_ptr<size_t> open;            // connections, this one included
-  boost::beast::flat_buffer buffer;        // may hold the beginning of the next request
+  std::shared_ptr<size_t> open;      // connections, this one included
+  boost::beast::flat_buffer buffer;  // may hold the beginning of the next request
   std::optional<Parser> parser;
   size_t discarded = 0;
 

@@ -14,7 +14,8 @@ Reply failed() { return problem(ErrorCode::INTERNAL, "the scheduler could not ma
 
 void CoreDoor::ask(Question question, std::function<void(Reply)> done) {
   auto number = ++lastNumber;
-  auto& entry = waiting.emplace(number, Waiting{std::move(done), boost::asio::steady_timer(context, CORE_ANSWER_MAX)}).first->second;
+  auto& entry =
+      waiting.emplace(number, Waiting{std::move(done), boost::asio::steady_timer(context, CORE_ANSWER_MAX)}).first->second;
   entry.timer.async_wait([this, number](boost::system::error_code error) {
     if (!error) finish(number, [] { return unavailable("the scheduler did not answer in time; try again"); });
   });

@@ -26,9 +26,7 @@ json::value level(int number) {
   return number;
 }
 
-json::object levelObject(Level level) {
-  return {{"level", static_cast<int>(level)}, {"name", levelName(level).cStr()}};
-}
+json::object levelObject(Level level) { return {{"level", static_cast<int>(level)}, {"name", levelName(level).cStr()}}; }
 
 json::string time(double unixSeconds) {
   auto whole = static_cast<time_t>(std::floor(unixSeconds));

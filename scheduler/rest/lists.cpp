@@ -95,7 +95,9 @@ Outcome listFunctions(const Target& target) {
   if (!limit) return badLimit();
   auto cursor = target.query.find("cursor");
   if (cursor == target.query.end()) return functionsAfter(std::nullopt, *limit);
-  KJ_IF_MAYBE (hash, parseFunctionHash(cursor->second.c_str())) { return functionsAfter(*hash, *limit); }
+  KJ_IF_MAYBE (hash, parseFunctionHash(cursor->second.c_str())) {
+    return functionsAfter(*hash, *limit);
+  }
   return badCursor();
 }
 

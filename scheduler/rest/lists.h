@@ -1,8 +1,8 @@
 // The answers that list or look up what the core knows.
 #pragma once
 
-#include "rest/target.h"
 #include "rest/reply.h"
+#include "rest/target.h"
 
 namespace epochly::rest {
 

@@ -31,8 +31,8 @@ Reply unavailable(std::string_view detail);
 struct Moment {
   const core::Core& core;
   const classify::Thresholds& thresholds;
-  kj::TimePoint now;        // the core's clock
-  double unixSeconds;       // the same moment for people
+  kj::TimePoint now;   // the core's clock
+  double unixSeconds;  // the same moment for people
 };
 
 // Renders what a question brought along; runs on the REST thread.

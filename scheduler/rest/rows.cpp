@@ -14,19 +14,26 @@ double unixSecondsOf(kj::TimePoint when, const Moment& moment) {
 
 const char* nameOf(core::TaskState state) {
   switch (state) {
-    case core::TaskState::QUEUED: return "queued";
-    case core::TaskState::ASSIGNED: return "running";
-    case core::TaskState::BACKOFF: return "backoff";
-    case core::TaskState::ENDED: return "ended";
+    case core::TaskState::QUEUED:
+      return "queued";
+    case core::TaskState::ASSIGNED:
+      return "running";
+    case core::TaskState::BACKOFF:
+      return "backoff";
+    case core::TaskState::ENDED:
+      return "ended";
   }
   return "unknown";
 }
 
 const char* nameOf(core::Fact::Kind kind) {
   switch (kind) {
-    case core::Fact::Kind::KNOWN: return "known";
-    case core::Fact::Kind::ABSENT: return "absent";
-    case core::Fact::Kind::UNKNOWN: return "unknown";
+    case core::Fact::Kind::KNOWN:
+      return "known";
+    case core::Fact::Kind::ABSENT:
+      return "absent";
+    case core::Fact::Kind::UNKNOWN:
+      return "unknown";
   }
   return "unknown";
 }
@@ -70,8 +77,8 @@ json::object WorkerRow::toJson() const {
   json::array capabilities;
   for (uint i = 0; i < LEVEL_COUNT; i++) {
     if (slots[i] == 0) continue;
-    capabilities.push_back(json::object{
-        {"level", i}, {"capability", capabilityName(static_cast<Level>(i)).cStr()}, {"slots", slots[i]}});
+    capabilities.push_back(
+        json::object{{"level", i}, {"capability", capabilityName(static_cast<Level>(i)).cStr()}, {"slots", slots[i]}});
   }
   json::array told;
   for (auto& fact : facts) {

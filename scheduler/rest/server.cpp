@@ -66,7 +66,8 @@ class Server::Impl {
   }
 
   std::string url() const {
-    auto host = options.listen.host.findFirst(':') == nullptr ? kj::str(options.listen.host) : kj::str('[', options.listen.host, ']');
+    auto host = options.listen.host.findFirst(':') == nullptr ? kj::str(options.listen.host)
+                                                              : kj::str('[', options.listen.host, ']');
     return kj::str("http://", host, ':', acceptor.local_endpoint().port()).cStr();
   }
 

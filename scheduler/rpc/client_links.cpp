@@ -83,9 +83,9 @@ void ClientLinks::sendBatch(SpaceId space, Link& link, const core::Client& clien
   link.inFlight.push_back({batch.count(), batch.bytes(), false});
   link.bytesInFlight += batch.bytes();
   events->onResultsSent(space, batch.count());
-  tasks.add(request.send().then(
-      [this, space, number, batchNumber](auto&&) { onAcknowledged(space, number, batchNumber); },
-      [this, space, number](kj::Exception&& error) { onCallFailed(space, number, kj::mv(error)); }));
+  tasks.add(
+      request.send().then([this, space, number, batchNumber](auto&&) { onAcknowledged(space, number, batchNumber); },
+                          [this, space, number](kj::Exception&& error) { onCallFailed(space, number, kj::mv(error)); }));
 }
 
 void ClientLinks::onAcknowledged(SpaceId space, uint64_t number, uint64_t batch) {

@@ -54,7 +54,7 @@ class ClientLinks final : public core::ClientPort, private kj::TaskSet::ErrorHan
     std::deque<InFlight> inFlight;
     uint64_t firstBatch = 0;  // number of inFlight.front()
     size_t bytesInFlight = 0;
-    bool isDirty = false;     // in `dirty`
+    bool isDirty = false;  // in `dirty`
   };
 
   const core::Core& core;

@@ -39,7 +39,9 @@ kj::Promise<void> ClientSession::submit(SubmitContext context) {
   return services.committed().then([this, context, receipt]() mutable {
     auto answer = context.getResults().initReceipt();
     answer.setAccepted(receipt.accepted);
-    KJ_IF_MAYBE (delay, receipt.retryAfter) { answer.setRetryAfterMs(*delay / kj::MILLISECONDS); }
+    KJ_IF_MAYBE (delay, receipt.retryAfter) {
+      answer.setRetryAfterMs(*delay / kj::MILLISECONDS);
+    }
     answer.setSharedMemory(sharesMemory(services.core, peer->hostId()));
   });
 }
@@ -61,8 +63,8 @@ void ClientSession::registerFunction(schema::Function::Reader function) {
 FunctionHash ClientSession::functionOf(uint32_t id) const {
   auto found = functionsById.find(id);
   if (found != functionsById.end()) return found->second;
-  kj::throwFatalException(
-      makeError(ErrorCode::INVALID_ARGUMENT, kj::str("function ", id, " was not sent on this connection before it was named")));
+  kj::throwFatalException(makeError(ErrorCode::INVALID_ARGUMENT,
+                                    kj::str("function ", id, " was not sent on this connection before it was named")));
 }
 
 kj::Array<events::NewTask> ClientSession::readTasks(schema::Submission::Reader batch) const {
@@ -94,16 +96,23 @@ namespace {
 // Lists that do not fit one message are paged by REST.
 void checkAnswer(size_t words, kj::StringPtr what) {
   if (words * sizeof(capnp::word) <= MESSAGE_BYTES_MAX) return;
-  kj::throwFatalException(makeError(ErrorCode::PAYLOAD_TOO_LARGE,
-                                    kj::str("the list of ", what, " is over ", MESSAGE_BYTES_MAX,
-                                            " bytes: read it in pages from /api/v1/", what)));
+  kj::throwFatalException(makeError(
+      ErrorCode::PAYLOAD_TOO_LARGE,
+      kj::str("the list of ", what, " is over ", MESSAGE_BYTES_MAX, " bytes: read it in pages from /api/v1/", what)));
 }
 
 kj::String explainEnded(const core::Epitaph& epitaph) {
   auto level = static_cast<uint>(epitaph.levelRan);
-  auto error = epitaph.error == ErrorCode::NONE ? kj::str("") : kj::str(" (", errorRow(epitaph.error).name, ")");
-  return kj::str("It ", core::outcomeName(epitaph.outcome), error, " at level ", level, " in attempt ", epitaph.attempt.value,
-                 ".");
+  auto attempt = epitaph.attempt.value;
+  switch (epitaph.outcome) {
+    case core::Outcome::SUCCEEDED:
+      return kj::str("It succeeded at level ", level, " in attempt ", attempt, ".");
+    case core::Outcome::FAILED:
+      return kj::str("It failed (", errorRow(epitaph.error).name, ") in attempt ", attempt, ".");
+    case core::Outcome::CANCELLED:
+      return kj::str("It was cancelled.");
+  }
+  KJ_UNREACHABLE;
 }
 
 }  // namespace

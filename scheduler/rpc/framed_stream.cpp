@@ -87,8 +87,9 @@ kj::Promise<FramedStream::Message> FramedStream::readSegments(capnp::ReaderOptio
     return capnp::MessageReaderAndFds{kj::mv(done), nullptr};
   };
   if (here == bytes.size()) return finish(kj::mv(message));
-  return stream.read(bytes.begin() + here, bytes.size() - here)
-      .then([message = kj::mv(message), finish]() mutable { return finish(kj::mv(message)); });
+  return stream.read(bytes.begin() + here, bytes.size() - here).then([message = kj::mv(message), finish]() mutable {
+    return finish(kj::mv(message));
+  });
 }
 
 kj::Promise<bool> FramedStream::ensure(size_t bytes) {
@@ -128,8 +129,7 @@ kj::Promise<void> FramedStream::writeMessage(kj::ArrayPtr<const int> fds,
   return capnp::writeMessage(stream, segments);
 }
 
-kj::Promise<void> FramedStream::writeMessages(
-    kj::ArrayPtr<kj::ArrayPtr<const kj::ArrayPtr<const word>>> messages) {
+kj::Promise<void> FramedStream::writeMessages(kj::ArrayPtr<kj::ArrayPtr<const kj::ArrayPtr<const word>>> messages) {
   return capnp::writeMessages(stream, messages);
 }
 

@@ -22,8 +22,7 @@ class FramedStream final : public capnp::MessageStream {
                                                                     kj::ArrayPtr<capnp::word> scratchSpace) override;
   kj::Promise<void> writeMessage(kj::ArrayPtr<const int> fds,
                                  kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments) override;
-  kj::Promise<void> writeMessages(
-      kj::ArrayPtr<kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>>> messages) override;
+  kj::Promise<void> writeMessages(kj::ArrayPtr<kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>>> messages) override;
   kj::Maybe<int> getSendBufferSize() override;
   kj::Promise<void> end() override;
 
@@ -32,7 +31,7 @@ class FramedStream final : public capnp::MessageStream {
 
   kj::AsyncIoStream& stream;
   Peer& peer;
-  kj::Array<byte> buffer;   // read and not yet consumed: [begin, end)
+  kj::Array<byte> buffer;  // read and not yet consumed: [begin, end)
   size_t begin = 0;
   size_t end_ = 0;
 

@@ -21,10 +21,10 @@ namespace {
 void checkToken(const Services& services, schema::Hello::Reader hello) {
   KJ_IF_MAYBE (token, services.token) {
     if (token->matches(hello.getToken())) return;
-    kj::throwFatalException(makeError(ErrorCode::UNAUTHENTICATED,
-                                      hello.getToken().size() == 0
-                                          ? "this scheduler needs a token and none was sent: give the file it was started with"
-                                          : "the token is not the one this scheduler was started with"));
+    kj::throwFatalException(makeError(
+        ErrorCode::UNAUTHENTICATED, hello.getToken().size() == 0
+                                        ? "this scheduler needs a token and none was sent: give the file it was started with"
+                                        : "the token is not the one this scheduler was started with"));
   }
 }
 
@@ -33,9 +33,9 @@ uint16_t highestCommon(schema::Hello::Reader hello) {
   if (highest >= std::max(PROTOCOL_MIN, hello.getProtocolMin())) return highest;
   kj::throwFatalException(
       makeError(ErrorCode::PROTOCOL_MISMATCH,
-                kj::str("the scheduler (", SOFTWARE_VERSION, ") speaks protocol ", PROTOCOL_MIN, " to ", PROTOCOL_MAX, ", the peer (",
-                        cut(hello.getSoftware(), NAME_BYTES_MAX), ") ", hello.getProtocolMin(), " to ", hello.getProtocolMax(),
-                        ": install the same version of epochly on both")));
+                kj::str("the scheduler (", SOFTWARE_VERSION, ") speaks protocol ", PROTOCOL_MIN, " to ", PROTOCOL_MAX,
+                        ", the peer (", cut(hello.getSoftware(), NAME_BYTES_MAX), ") ", hello.getProtocolMin(), " to ",
+                        hello.getProtocolMax(), ": install the same version of epochly on both")));
 }
 
 }  // namespace
@@ -44,7 +44,8 @@ uint16_t Gateway::check(schema::Hello::Reader hello) {
   services.figures.calls++;
   if (++peer->helloCount >= HELLOS_MAX) peer->close("too many attempts to say hello");
   if (peer->isGreeted()) {
-    kj::throwFatalException(makeError(ErrorCode::INVALID_ARGUMENT, "this connection has a session already: open another one"));
+    kj::throwFatalException(
+        makeError(ErrorCode::INVALID_ARGUMENT, "this connection has a session already: open another one"));
   }
   KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { checkToken(services, hello); })) {
     services.figures.hellosRefused++;
@@ -60,9 +61,7 @@ uint16_t Gateway::check(schema::Hello::Reader hello) {
   return protocol;
 }
 
-void Gateway::greet(schema::Hello::Reader hello) {
-  peer->greet(HostId(hello.getHost()));
-}
+void Gateway::greet(schema::Hello::Reader hello) { peer->greet(HostId(hello.getHost())); }
 
 kj::Promise<void> Gateway::openClient(OpenClientContext context) {
   auto params = context.getParams();
@@ -86,7 +85,8 @@ kj::Promise<void> Gateway::joinWorker(JoinWorkerContext context) {
   writeWelcome(protocol, results.initWelcome());
   results.setWorkerId(joined.worker.value);
   results.setSession(kj::mv(joined.session));
-  rt::log::info("worker ", joined.worker.value, " joined: ", cut(params.getInfo().getName(), NAME_BYTES_MAX), ", ", peer->name);
+  rt::log::info("worker ", joined.worker.value, " joined: ", cut(params.getInfo().getName(), NAME_BYTES_MAX), ", ",
+                peer->name);
   return kj::READY_NOW;
 }
 

@@ -129,14 +129,15 @@ void Listener::acceptFrom(kj::Own<kj::ConnectionReceiver> receiver) {
 
 kj::Promise<void> Listener::acceptLoop(kj::ConnectionReceiver& receiver) {
   return receiver.accept()
-      .then([this](kj::Own<kj::AsyncIoStream> stream) -> kj::Promise<void> {
-        serve(kj::mv(stream));
-        return kj::READY_NOW;
-      },
-            [this](kj::Exception&& error) -> kj::Promise<void> {
-              rt::log::error("cannot accept a connection: ", error.getDescription());
-              return timer.afterDelay(ACCEPT_RETRY);
-            })
+      .then(
+          [this](kj::Own<kj::AsyncIoStream> stream) -> kj::Promise<void> {
+            serve(kj::mv(stream));
+            return kj::READY_NOW;
+          },
+          [this](kj::Exception&& error) -> kj::Promise<void> {
+            rt::log::error("cannot accept a connection: ", error.getDescription());
+            return timer.afterDelay(ACCEPT_RETRY);
+          })
       .then([this, &receiver]() { return acceptLoop(receiver); });
 }
 
@@ -158,8 +159,8 @@ void Listener::serve(kj::Own<kj::AsyncIoStream> stream) {
     return;
   }
   if (isTcp(*stream)) tuneTcp(*stream);
-  auto connection = kj::heap<Connection>(kj::mv(stream), services, kj::newPromiseAndFulfiller<void>(),
-                                         [this]() { handshakes--; });
+  auto connection =
+      kj::heap<Connection>(kj::mv(stream), services, kj::newPromiseAndFulfiller<void>(), [this]() { handshakes--; });
   services.figures.connections++;
   handshakes++;
   auto& that = *connection;

@@ -16,8 +16,8 @@ class Peer final : public kj::Refcounted {
   Peer(kj::String name, kj::Own<kj::PromiseFulfiller<void>> closer, kj::Function<void()> onGreeted)
       : name(kj::mv(name)), closer(kj::mv(closer)), onGreeted(kj::mv(onGreeted)) {}
 
-  const kj::String name;      // "unix socket" or "10.0.0.7:51234", for the log
-  uint helloCount = 0;        // tried so far
+  const kj::String name;  // "unix socket" or "10.0.0.7:51234", for the log
+  uint helloCount = 0;    // tried so far
 
   // Its Hello was accepted and it has a session, the only one in its life. Larger messages may follow.
   void greet(HostId from) {

@@ -9,8 +9,9 @@ namespace {
 
 // Equal placements have equal keys. Workers' ids count up from 1, so nothing is lost by the shift.
 uint64_t keyOf(const core::Placement& placement) {
-  return placement.worker.value << 24 | uint64_t(static_cast<uint8_t>(placement.levelAsked)) << 16 | uint64_t(placement.levelChosen) << 12 |
-         uint64_t(placement.levelRan) << 8 | uint64_t(placement.reason) << 4 | placement.declined.size();
+  return placement.worker.value << 24 | uint64_t(static_cast<uint8_t>(placement.levelAsked)) << 16 |
+         uint64_t(placement.levelChosen) << 12 | uint64_t(placement.levelRan) << 8 | uint64_t(placement.reason) << 4 |
+         placement.declined.size();
 }
 
 bool same(const core::Placement& a, const core::Placement& b) {

@@ -23,8 +23,8 @@ class ResultsBatch {
  private:
   const core::Client& client;
   kj::Vector<const core::Placement*> placements;
-  kj::Vector<uint32_t> placementOf;                  // by result
-  std::unordered_map<uint64_t, uint32_t> byKey;      // the latest placement of each key
+  kj::Vector<uint32_t> placementOf;              // by result
+  std::unordered_map<uint64_t, uint32_t> byKey;  // the latest placement of each key
   size_t words = 0;
 
   uint32_t placementIndex(const core::Placement& placement);

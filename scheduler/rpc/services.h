@@ -27,7 +27,7 @@ struct Figures {
   uint64_t connectionsRefused = 0;  // a bound was met, or no hello came in time
   uint64_t connectionsMalformed = 0;
   uint64_t hellosRefused = 0;
-  uint64_t calls = 0;               // of every method of the sessions and the gateway
+  uint64_t calls = 0;  // of every method of the sessions and the gateway
 };
 
 // Lives as long as the listener. Everything in it is used on the scheduler's kj loop only.
@@ -41,8 +41,8 @@ struct Services {
   kj::Function<kj::Promise<void>()> committed;
   // dispatch's way to take a worker in; throws what events throw.
   kj::Function<Joined(schema::WorkerInfo::Reader info, schema::WorkerSink::Client sink, Close close)> joinWorker;
-  kj::Maybe<const Token&> token;    // every connection needs it
-  kj::String httpUrl;               // empty: REST is off
+  kj::Maybe<const Token&> token;  // every connection needs it
+  kj::String httpUrl;             // empty: REST is off
   Figures figures;
 };
 

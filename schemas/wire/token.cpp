@@ -28,9 +28,10 @@ Token Token::of(kj::StringPtr text) {
   while (begin < end && isSpace(end[-1])) end--;
   auto secret = kj::str(kj::arrayPtr(begin, end));
   if (secret.size() < TOKEN_BYTES_MIN || secret.size() > TOKEN_BYTES_MAX) {
-    kj::throwFatalException(makeError(
-        ErrorCode::INVALID_ARGUMENT, kj::str("a token has ", TOKEN_BYTES_MIN, " to ", TOKEN_BYTES_MAX, " characters, this one ",
-                                             secret.size(), ": write one with `openssl rand -hex 32`")));
+    kj::throwFatalException(
+        makeError(ErrorCode::INVALID_ARGUMENT,
+                  kj::str("a token has ", TOKEN_BYTES_MIN, " to ", TOKEN_BYTES_MAX, " characters, this one ", secret.size(),
+                          ": write one with `openssl rand -hex 32`")));
   }
   for (unsigned char c : secret) {
     if (c > ' ' && c < 0x7f) continue;
@@ -64,7 +65,8 @@ Token Token::load(kj::StringPtr path) {
 bool Token::matches(kj::ArrayPtr<const byte> offered) const {
   auto mine = secret.asBytes();
   volatile size_t difference = mine.size() ^ offered.size();
-  for (size_t i = 0; i < offered.size(); i++) difference = difference | static_cast<size_t>(offered[i] ^ mine[i % mine.size()]);
+  for (size_t i = 0; i < offered.size(); i++)
+    difference = difference | static_cast<size_t>(offered[i] ^ mine[i % mine.size()]);
   return difference == 0;
 }
 

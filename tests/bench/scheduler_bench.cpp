@@ -84,7 +84,9 @@ class LoadClient {
    protected:
     kj::Promise<void> results(ResultsContext context) override {
       client.received += context.getParams().getBatch().getResults().size();
-      KJ_IF_MAYBE (waiting, client.arrival) { (*waiting)->fulfill(); }
+      KJ_IF_MAYBE (waiting, client.arrival) {
+        (*waiting)->fulfill();
+      }
       client.arrival = nullptr;
       return kj::READY_NOW;
     }
@@ -197,9 +199,10 @@ class EchoWorker {
   }
 
   static kj::Promise<void> beat(Loop& loop, schema::WorkerSession::Client session) {
-    return session.heartbeatRequest().send().then([&loop](auto&&) {
-      return loop.io.provider->getTimer().afterDelay(500 * kj::MILLISECONDS);
-    }).then([&loop, session]() mutable { return beat(loop, session); });
+    return session.heartbeatRequest()
+        .send()
+        .then([&loop](auto&&) { return loop.io.provider->getTimer().afterDelay(500 * kj::MILLISECONDS); })
+        .then([&loop, session]() mutable { return beat(loop, session); });
   }
 };
 
@@ -269,7 +272,8 @@ void measureQueue(std::vector<Figure>& figures, uint64_t total) {
   start = Clock::now();
   while (client.received < total) loop.io.provider->getTimer().afterDelay(1 * kj::MILLISECONDS).wait(loop.io.waitScope);
   figures.push_back({"and run at", total / seconds(Clock::now() - start), "tasks/s", 0});
-  figures.push_back({"scheduler CPU per task of a full queue", (cpuNanoseconds(scheduler.pid()) - cpu) / 1e3 / total, "us", 2});
+  figures.push_back(
+      {"scheduler CPU per task of a full queue", (cpuNanoseconds(scheduler.pid()) - cpu) / 1e3 / total, "us", 2});
   std::this_thread::sleep_for(std::chrono::milliseconds(2500));  // it tidies up once a second
   figures.push_back({"resident afterwards", residentBytes(scheduler.pid()) / 1048576.0, "MiB", 0});
 }
@@ -288,8 +292,8 @@ void writeJson(const std::vector<Figure>& figures, const char* path) {
   file << "[";
   for (size_t i = 0; i < figures.size(); i++) {
     auto& figure = figures[i];
-    file << (i == 0 ? "\n" : ",\n") << "  {\"name\": \"" << figure.name << "\", \"value\": " << figure.value << ", \"unit\": \""
-         << figure.unit << "\", \"bound\": ";
+    file << (i == 0 ? "\n" : ",\n") << "  {\"name\": \"" << figure.name << "\", \"value\": " << figure.value
+         << ", \"unit\": \"" << figure.unit << "\", \"bound\": ";
     figure.bound > 0 ? file << figure.bound : file << "null";
     file << "}";
   }
@@ -303,9 +307,12 @@ int run(int argc, char** argv) {
   uint64_t total = 1'000'000;
   for (int i = 1; i + 1 < argc; i += 2) {
     std::string name = argv[i];
-    if (name == "--json") json = argv[i + 1];
-    else if (name == "--tasks") total = std::stoull(argv[i + 1]);
-    else return fprintf(stderr, "usage: epochly_bench [--tasks N] [--json FILE]\n"), 2;
+    if (name == "--json")
+      json = argv[i + 1];
+    else if (name == "--tasks")
+      total = std::stoull(argv[i + 1]);
+    else
+      return fprintf(stderr, "usage: epochly_bench [--tasks N] [--json FILE]\n"), 2;
   }
   std::vector<Figure> figures;
   measureIdle(figures);

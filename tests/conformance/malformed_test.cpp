@@ -47,7 +47,8 @@ class Malformed : public testing::Test {
     KJ_IF_MAYBE (reset, kj::runCatchingExceptions([&]() {
                    loop.wait(kj::mv(sent));
                    stream->shutdownWrite();
-                   while (loop.wait(stream->tryRead(sink, 1, sizeof(sink))) > 0) {}
+                   while (loop.wait(stream->tryRead(sink, 1, sizeof(sink))) > 0) {
+                   }
                  })) {
       EXPECT_EQ(reset->getType(), kj::Exception::Type::DISCONNECTED) << kj::str(*reset).cStr();
     }
@@ -185,7 +186,9 @@ TEST_F(Malformed, ListsThatClaimToBeHuge) {
 }
 
 TEST_F(Malformed, WorkersThatTellNonsenseDoNotJoin) {
-  auto refusal = [&](Worker::Fields fields) { return codeOf(errorOf([&] { Worker worker(loop, scheduler.address(), fields); })); };
+  auto refusal = [&](Worker::Fields fields) {
+    return codeOf(errorOf([&] { Worker worker(loop, scheduler.address(), fields); }));
+  };
   EXPECT_EQ(refusal({.slots = {{9, 1}}}), ErrorCode::INVALID_ARGUMENT);
   EXPECT_EQ(refusal({.slots = {{0, 1u << 30}}}), ErrorCode::INVALID_ARGUMENT);
   EXPECT_EQ(refusal({.slots = {{0, 1}}}), ErrorCode::NONE);

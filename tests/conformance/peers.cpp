@@ -68,7 +68,8 @@ class Client::Sink final : public schema::ClientSink::Server {
     auto placement = placements[result.getPlacement()];
     received.levelRan = placement.getLevelRan();
     received.worker = text(placement.getWorker());
-    for (auto declined : placement.getDeclined()) received.declined.emplace_back(declined.getLevel(), text(declined.getReason()));
+    for (auto declined : placement.getDeclined())
+      received.declined.emplace_back(declined.getLevel(), text(declined.getReason()));
     return received;
   }
 };

@@ -75,8 +75,8 @@ class Client {
   uint64_t space = 0;
   std::vector<ReceivedResult> results;  // in the order of their arrival
   size_t batches = 0;
-  bool answersResults = true;           // false: takes results and acknowledges none
-  bool sharedMemory = false;            // as Welcome said
+  bool answersResults = true;  // false: takes results and acknowledges none
+  bool sharedMemory = false;   // as Welcome said
   std::string httpUrl;
 
   // Function 1 is told along with the first submission.
@@ -130,7 +130,9 @@ class Worker {
   kj::Promise<void> fail(const Assigned& attempt, ErrorCode code, const std::string& message, bool notRun = false);
   kj::Promise<void> beat();
   // Beats until this object ends.
-  void keepBeating() { beating = beatForEver().eagerlyEvaluate([](kj::Exception&&) {}); }
+  void keepBeating() {
+    beating = beatForEver().eagerlyEvaluate([](kj::Exception&&) {});
+  }
   schema::WorkerSession::Client& session() { return KJ_ASSERT_NONNULL(joined); }
   void disconnect() {
     joined = nullptr;
@@ -150,7 +152,9 @@ class Worker {
 // What `act` throws; its code is NONE if it throws nothing.
 template <typename Act>
 kj::Exception errorOf(Act&& act) {
-  KJ_IF_MAYBE (thrown, kj::runCatchingExceptions([&]() { act(); })) { return kj::mv(*thrown); }
+  KJ_IF_MAYBE (thrown, kj::runCatchingExceptions([&]() { act(); })) {
+    return kj::mv(*thrown);
+  }
   return kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::str("[none] it succeeded"));
 }
 

@@ -37,7 +37,8 @@ TEST(Handshake, TheSocketIsForItsOwnerOnly) {
 TEST(Handshake, AnotherProtocolIsRefusedNamingBothRanges) {
   SchedulerProcess scheduler;
   Loop loop;
-  auto error = errorOf([&] { Client client(loop, scheduler.address(), HelloFields{.protocolMin = 700, .protocolMax = 702}); });
+  auto error =
+      errorOf([&] { Client client(loop, scheduler.address(), HelloFields{.protocolMin = 700, .protocolMax = 702}); });
   EXPECT_EQ(codeOf(error), ErrorCode::PROTOCOL_MISMATCH);
   EXPECT_THAT(messageOf(error).cStr(), HasSubstr("700 to 702"));
   EXPECT_THAT(messageOf(error).cStr(), HasSubstr(kj::str(PROTOCOL_MIN, " to ", PROTOCOL_MAX).cStr()));
@@ -202,7 +203,8 @@ TEST(Tasks, OfASilentWorkerGoToAnotherAndItsLateAnswerIsStale) {
   other.keepBeating();
   ASSERT_TRUE(loop.until([&] { return client.results.size() == 1; }));
   EXPECT_EQ(client.results[0].attempt, 2u);
-  EXPECT_NE(codeOf(errorOf([&] { loop.wait(silent.answer({silent.held[0]})); })), ErrorCode::NONE) << "its connection was closed";
+  EXPECT_NE(codeOf(errorOf([&] { loop.wait(silent.answer({silent.held[0]})); })), ErrorCode::NONE)
+      << "its connection was closed";
   EXPECT_EQ(client.results.size(), 1u);
 }
 
@@ -297,9 +299,8 @@ TEST(Clients, ThatDoNotReadHaveBoundedResultsInFlight) {
   for (uint64_t seq = 1; seq <= 24; seq++) tasks.push_back({.seq = seq, .pickle = std::string(1 << 20, 'x')});
   EXPECT_EQ(loop.wait(client.submit(std::move(tasks))), 24u);
   Client observer(loop, scheduler.address());
-  ASSERT_TRUE(loop.until([&] {
-    return loop.wait(observer.session().totalsRequest().send()).getTotals().getSucceeded() == 24;
-  }));
+  ASSERT_TRUE(
+      loop.until([&] { return loop.wait(observer.session().totalsRequest().send()).getTotals().getSucceeded() == 24; }));
   EXPECT_LE(client.results.size(), 5u) << "4 MiB and the batch that passes it";
   EXPECT_GE(client.results.size(), 4u);
 }

@@ -44,7 +44,9 @@ std::string get(uint16_t port, const std::string& path, const std::string& more 
   return ask(port, "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + more + "\r\n");
 }
 
-std::string bodyOf(const std::string& response) { return response.substr(std::min(response.size(), response.find("\r\n\r\n") + 4)); }
+std::string bodyOf(const std::string& response) {
+  return response.substr(std::min(response.size(), response.find("\r\n\r\n") + 4));
+}
 
 // ---- starting ------------------------------------------------------------------------------------------------------
 
@@ -140,7 +142,10 @@ TEST(Outside, MetricsAndRestTellTheSameOfTheSameTasks) {
   ASSERT_TRUE(loop.until([&] { return client.results.size() == 5; }));
   auto page = bodyOf(get(scheduler.httpPort(), "/metrics"));
   EXPECT_THAT(page, HasSubstr("epochly_tasks_submitted_total{level=\"monitor\"} 5\n"));
-  EXPECT_THAT(page, HasSubstr("epochly_tasks_finished_total{outcome=\"succeeded\",level=\"monitor\",function_group=\"tests.identity\"} 5\n"));
+  EXPECT_THAT(
+      page,
+      HasSubstr(
+          "epochly_tasks_finished_total{outcome=\"succeeded\",level=\"monitor\",function_group=\"tests.identity\"} 5\n"));
   EXPECT_THAT(page, HasSubstr("epochly_task_phase_seconds_count{phase=\"run\",level=\"monitor\"} 5\n"));
   EXPECT_THAT(page, HasSubstr("epochly_task_phase_seconds_bucket{phase=\"run\",level=\"monitor\",le=\"1e-05\"} 5\n"));
   EXPECT_THAT(page, HasSubstr("epochly_workers{state=\"ready\"} 1\n"));
@@ -180,11 +185,13 @@ TEST(Outside, HttpAbuseLeavesItServing) {
   auto port = scheduler.httpPort();
   EXPECT_THAT(ask(port, "GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + std::string(100'000, 'x') + "\r\n\r\n"),
               StartsWith("HTTP/1.1 431 "));
-  EXPECT_THAT(ask(port, "POST /api/v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                        "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
+  EXPECT_THAT(ask(port,
+                  "POST /api/v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                  "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
               StartsWith("HTTP/1.1 400 "));
   EXPECT_THAT(ask(port, std::string("\0\0\0\0\r\n\r\n", 8)), StartsWith("HTTP/1.1 400 "));
-  EXPECT_THAT(ask(port, "GET /livez HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 403 "));
+  EXPECT_THAT(ask(port, "GET /livez HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 403 "));
   EXPECT_THAT(get(port, "/livez"), StartsWith("HTTP/1.1 200 "));
 }
 

@@ -39,7 +39,9 @@ std::string mistake(std::vector<const char*> args, Variables variables = {}) {
 }
 
 std::string http(const Options& options) {
-  KJ_IF_MAYBE (address, options.http) { return address->forKj().cStr(); }
+  KJ_IF_MAYBE (address, options.http) {
+    return address->forKj().cStr();
+  }
   return "off";
 }
 
@@ -66,9 +68,26 @@ TEST(Options, FlagsWinOverVariablesAndThoseOverDefaults) {
 }
 
 TEST(Options, SetWhatTheyName) {
-  auto given = options({"--argument-bytes-max", "2GiB", "--heartbeat-ms", "250", "--client-grace-seconds", "0",
-                        "--threshold-io-wait-ratio", "0.25", "--threshold-data-size-gpu", "1e7", "--drain-seconds", "5",
-                        "--parent-pid", "1", "--log-level", "warning", "--http-allow-host", "a", "--http-allow-host", "b"});
+  auto given = options({"--argument-bytes-max",
+                        "2GiB",
+                        "--heartbeat-ms",
+                        "250",
+                        "--client-grace-seconds",
+                        "0",
+                        "--threshold-io-wait-ratio",
+                        "0.25",
+                        "--threshold-data-size-gpu",
+                        "1e7",
+                        "--drain-seconds",
+                        "5",
+                        "--parent-pid",
+                        "1",
+                        "--log-level",
+                        "warning",
+                        "--http-allow-host",
+                        "a",
+                        "--http-allow-host",
+                        "b"});
   EXPECT_EQ(given.limits.argumentBytesMax, 2ull << 30);
   EXPECT_EQ(given.limits.heartbeat, 250 * kj::MILLISECONDS);
   EXPECT_EQ(given.limits.clientGrace, 0 * kj::SECONDS);
@@ -89,14 +108,22 @@ TEST(Options, WiderAddressesNeedATokenFile) {
 
 TEST(Options, MistakesAreOneLineThatNamesTheFlag) {
   std::vector<std::pair<std::vector<const char*>, const char*>> rows = {
-      {{"--tasks-max", "0"}, "--tasks-max"},         {{"--tasks-max", "many"}, "'many'"},
-      {{"--tasks-max", "-1"}, "--tasks-max"},        {{"--tasks-max"}, "needs a value"},
-      {{"--listen", "host:1"}, "tcp://HOST:PORT"},   {{"--http", "nowhere"}, "--http"},
-      {{"--store", "disk"}, "--store"},              {{"--log-level", "loud"}, "--log-level"},
-      {{"--parent-pid", "0"}, "--parent-pid"},       {{"--threshold-io-wait-ratio", "1.5"}, "from 0 to 1"},
-      {{"--threshold-io-wait-ratio", "nan"}, "nan"}, {{"--argument-bytes-max", "1TB"}, "1TB"},
-      {{"--no-such"}, "unknown option '--no-such'"}, {{"stray"}, "unexpected argument 'stray'"},
-      {{"--task", "1"}, "unknown option"},           {{"--", "1"}, "unknown option"},
+      {{"--tasks-max", "0"}, "--tasks-max"},
+      {{"--tasks-max", "many"}, "'many'"},
+      {{"--tasks-max", "-1"}, "--tasks-max"},
+      {{"--tasks-max"}, "needs a value"},
+      {{"--listen", "host:1"}, "tcp://HOST:PORT"},
+      {{"--http", "nowhere"}, "--http"},
+      {{"--store", "disk"}, "--store"},
+      {{"--log-level", "loud"}, "--log-level"},
+      {{"--parent-pid", "0"}, "--parent-pid"},
+      {{"--threshold-io-wait-ratio", "1.5"}, "from 0 to 1"},
+      {{"--threshold-io-wait-ratio", "nan"}, "nan"},
+      {{"--argument-bytes-max", "1TB"}, "1TB"},
+      {{"--no-such"}, "unknown option '--no-such'"},
+      {{"stray"}, "unexpected argument 'stray'"},
+      {{"--task", "1"}, "unknown option"},
+      {{"--", "1"}, "unknown option"},
   };
   for (auto& [args, expected] : rows) {
     auto text = mistake(args);

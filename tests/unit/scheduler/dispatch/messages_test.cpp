@@ -13,7 +13,9 @@ using testing::HasSubstr;
 
 template <typename Act>
 ErrorCode codeThrown(Act&& act) {
-  KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { act(); })) { return codeOf(*error); }
+  KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { act(); })) {
+    return codeOf(*error);
+  }
   return ErrorCode::NONE;
 }
 

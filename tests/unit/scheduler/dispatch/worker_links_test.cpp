@@ -23,9 +23,9 @@ class FakeClock final : public kj::MonotonicClock {
 };
 
 struct Received {
-  std::vector<size_t> runs;      // assignments of each `run`
+  std::vector<size_t> runs;  // assignments of each `run`
   std::vector<uint64_t> seqs;
-  std::vector<size_t> functions; // of each `run`
+  std::vector<size_t> functions;  // of each `run`
   std::vector<uint64_t> cancelled;
   kj::Vector<kj::Own<kj::PromiseFulfiller<void>>> unanswered;
   bool answers = true;
@@ -78,7 +78,8 @@ struct Env {
   }
 
   void tell(uint64_t hash, size_t bytes = 16) {
-    events.onFunction(events::NewFunction{.hash = FunctionHash{0, hash}, .name = kj::str("f"), .code = kj::heapArray<byte>(bytes)});
+    events.onFunction(
+        events::NewFunction{.hash = FunctionHash{0, hash}, .name = kj::str("f"), .code = kj::heapArray<byte>(bytes)});
   }
   WorkerId join(Received& received, uint slots) {
     return links.join(test::WorkerBuilder().cpus(slots).build(), kj::heap<Sink>(received),

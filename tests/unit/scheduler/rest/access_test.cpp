@@ -6,9 +6,7 @@
 namespace epochly::rest {
 namespace {
 
-rt::Address listening(const char* text) {
-  return KJ_ASSERT_NONNULL(rt::parseHostPort(text));
-}
+rt::Address listening(const char* text) { return KJ_ASSERT_NONNULL(rt::parseHostPort(text)); }
 
 bool mayAsk(const Access& access, const char* host, const char* origin = nullptr) {
   Caller caller;
@@ -19,11 +17,13 @@ bool mayAsk(const Access& access, const char* host, const char* origin = nullptr
 
 TEST(Access, OnLoopbackOnlyLoopbackNamesWork) {
   Access access(listening("127.0.0.1:8080"), {}, nullptr);
-  for (const char* host : {"localhost", "localhost:8080", "LocalHost:1", "127.0.0.1", "127.0.0.1:8080", "127.8.9.1", "[::1]:8080"}) {
+  for (const char* host :
+       {"localhost", "localhost:8080", "LocalHost:1", "127.0.0.1", "127.0.0.1:8080", "127.8.9.1", "[::1]:8080"}) {
     EXPECT_TRUE(mayAsk(access, host)) << host;
   }
-  for (const char* host : {"evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "",
-                           "[::1", "localhost:", "localhost:80:80", "localhost:x", "localhost@evil.example"}) {
+  for (const char* host :
+       {"evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "[::1",
+        "localhost:", "localhost:80:80", "localhost:x", "localhost@evil.example"}) {
     EXPECT_FALSE(mayAsk(access, host)) << host;
   }
   EXPECT_FALSE(mayAsk(access, nullptr)) << "a request without Host";

@@ -1,10 +1,10 @@
 // What each route answers, from a core that the test holds.
 #include "rest/api.h"
 
-#include <boost/json.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <kj/debug.h>
+#include <boost/json.hpp>
 
 #include "support/sched_env.h"
 
@@ -21,9 +21,8 @@ Access loopback(kj::Maybe<const Token&> token = nullptr) {
 }
 
 struct Env : test::SchedEnv {
-  Api api{loopback(),
-          FigureSource{[] { return std::vector<LevelFigures>{LevelFigures{.level = Level::JIT}}; },
-                       [] { return [] { return std::string("# a page\n"); }; }}};
+  Api api{loopback(), FigureSource{[] { return std::vector<LevelFigures>{LevelFigures{.level = Level::JIT}}; },
+                                   [] { return [] { return std::string("# a page\n"); }; }}};
 
   Reply ask(std::string_view method, std::string_view target, std::string_view body = "",
             std::string_view contentType = "application/json") {
@@ -88,7 +87,8 @@ TEST(Api, OnlyTheProbesAreOpenWithoutAToken) {
   };
   EXPECT_EQ(status("/livez"), 200u);
   EXPECT_EQ(status("/readyz"), 200u);
-  for (const char* path : {"/metrics", "/api/v1/workers", "/api/v1/openapi.json", "/no/such"}) EXPECT_EQ(status(path), 401u) << path;
+  for (const char* path : {"/metrics", "/api/v1/workers", "/api/v1/openapi.json", "/no/such"})
+    EXPECT_EQ(status(path), 401u) << path;
 }
 
 // ---- state ---------------------------------------------------------------------------------------------------------
@@ -246,8 +246,9 @@ TEST(Api, ClassifiesForTheGpusThatAreThereUnlessTold) {
   Env env;
   env.join(WorkerBuilder().offers(Level::GPU, 1));
   EXPECT_EQ(env.classify(R"({"avg_loop_iterations": 2e4, "avg_data_size": 2e7})").as_object()["level"], json::value(4));
-  EXPECT_EQ(env.classify(R"({"avg_loop_iterations": 2e4, "avg_data_size": 2e7, "gpu_acceleration": false})").as_object()["level"],
-            json::value(3));
+  EXPECT_EQ(
+      env.classify(R"({"avg_loop_iterations": 2e4, "avg_data_size": 2e7, "gpu_acceleration": false})").as_object()["level"],
+      json::value(3));
 }
 
 TEST(Api, RefusesWhatIsNoWorkload) {
@@ -255,8 +256,9 @@ TEST(Api, RefusesWhatIsNoWorkload) {
   expectProblem(env.ask("POST", "/api/v1/classify", "{"), 400);
   expectProblem(env.ask("POST", "/api/v1/classify", ""), 400);
   expectProblem(env.ask("POST", "/api/v1/classify", std::string(100, '[')), 400);
-  for (const char* body : {"[]", "7", R"({"io_wait_ratio": 1.1})", R"({"io_wait_ratio": -0.1})", R"({"io_wait_ratio": "much"})",
-                           R"({"avg_data_size": true})", R"({"avg_loop_iterations": 1e999})", R"({"gpu_acceleration": 1})"}) {
+  for (const char* body :
+       {"[]", "7", R"({"io_wait_ratio": 1.1})", R"({"io_wait_ratio": -0.1})", R"({"io_wait_ratio": "much"})",
+        R"({"avg_data_size": true})", R"({"avg_loop_iterations": 1e999})", R"({"gpu_acceleration": 1})"}) {
     auto status = env.ask("POST", "/api/v1/classify", body).status;
     EXPECT_TRUE(status == 422 || status == 400) << body << " " << status;
   }

@@ -2,9 +2,9 @@
 #include <map>
 #include <set>
 
-#include <boost/json.hpp>
 #include <gtest/gtest.h>
 #include <kj/debug.h>
+#include <boost/json.hpp>
 
 #include "rest/api.h"
 #include "support/sched_env.h"
@@ -128,17 +128,19 @@ TEST(OpenApi, ResolvesItsReferences) {
 class Answers : public testing::Test {
  protected:
   test::SchedEnv env;
-  Api api{Access(loopback(), {}, nullptr), FigureSource{[] { return levels(); }, [] { return [] { return std::string("x 1\n"); }; }}};
+  Api api{Access(loopback(), {}, nullptr),
+          FigureSource{[] { return levels(); }, [] { return [] { return std::string("x 1\n"); }; }}};
 
   static rt::Address loopback() { return KJ_ASSERT_NONNULL(rt::parseHostPort("127.0.0.1:80")); }
   static std::vector<LevelFigures> levels() {
     LevelFigures level;
-    for (const char* name : {"queue", "transfer", "compile", "run", "end_to_end"}) level.times.push_back(Times{.name = name});
+    for (const char* name : {"queue", "transfer", "compile", "run", "end_to_end"})
+      level.times.push_back(Times{.name = name});
     return {level};
   }
 
-  void expectAsDescribed(const std::string& method, const std::string& path, const std::string& target, const std::string& body,
-                         unsigned status) {
+  void expectAsDescribed(const std::string& method, const std::string& path, const std::string& target,
+                         const std::string& body, unsigned status) {
     Request request{method, target, "application/json", body, Caller{.host = "localhost"}};
     Reply reply;
     if (auto refused = api.refuse(request)) {
@@ -189,9 +191,15 @@ TEST_F(Answers, AreAsDescribed) {
 
 TEST_F(Answers, TheCheckerFindsWhatIsWrong) {  // or the test above would prove nothing
   auto& schema = document().at("components").at("schemas").at("Classification");
-  json::object good{{"level", 1}, {"name", "threads"}, {"reason", "io_bound"}, {"explanation", ""}, {"gpu_acceleration", false},
-                    {"thresholds", json::object{{"io_wait_ratio", 0.5}, {"avg_loop_iterations", 1.0},
-                                                {"avg_data_size_parallel", 1.0}, {"avg_data_size_gpu", 1.0}}}};
+  json::object good{{"level", 1},
+                    {"name", "threads"},
+                    {"reason", "io_bound"},
+                    {"explanation", ""},
+                    {"gpu_acceleration", false},
+                    {"thresholds", json::object{{"io_wait_ratio", 0.5},
+                                                {"avg_loop_iterations", 1.0},
+                                                {"avg_data_size_parallel", 1.0},
+                                                {"avg_data_size_gpu", 1.0}}}};
   EXPECT_EQ(Schema(schema).check(good), "");
   auto without = good, wrongType = good, wrongWord = good, tooMuch = good, deep = good;
   without.erase("reason");
@@ -199,7 +207,8 @@ TEST_F(Answers, TheCheckerFindsWhatIsWrong) {  // or the test above would prove 
   wrongWord["name"] = "thread";
   tooMuch["more"] = 1;
   deep["thresholds"].as_object()["io_wait_ratio"] = nullptr;
-  for (auto& bad : {without, wrongType, wrongWord, tooMuch, deep}) EXPECT_NE(Schema(schema).check(bad), "") << json::serialize(bad);
+  for (auto& bad : {without, wrongType, wrongWord, tooMuch, deep})
+    EXPECT_NE(Schema(schema).check(bad), "") << json::serialize(bad);
 }
 
 }  // namespace

@@ -94,7 +94,12 @@ class Served : public testing::Test {
     options.listen = KJ_ASSERT_NONNULL(rt::parseHostPort("127.0.0.1:0"));
     options.bounds = bounds;
     FigureSource figures{[] { return std::vector<LevelFigures>(); }, [] { return [] { return std::string("x 1\n"); }; }};
-    Server server(std::move(options), mailbox, [&]() { return Moment{env.core, env.thresholds, env.now, 1e9}; }, figures);
+    Server server(
+        std::move(options), mailbox,
+        [&]() {
+          return Moment{env.core, env.thresholds, env.now, 1e9};
+        },
+        figures);
     port = static_cast<uint16_t>(std::stoi(server.url().substr(server.url().rfind(':') + 1)));
     auto running = answers ? mailbox.run() : kj::Promise<void>(kj::NEVER_DONE);
     auto watched = running.eagerlyEvaluate(nullptr);
@@ -144,8 +149,9 @@ TEST_F(Served, WhoAsksForTheConnectionsEndGetsIt) {
 TEST_F(Served, ExpectContinueIsAnswered) {
   serve();
   Socket socket(port);
-  socket.send("POST /api/v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
-              "Expect: 100-continue\r\n\r\n");
+  socket.send(
+      "POST /api/v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+      "Expect: 100-continue\r\n\r\n");
   EXPECT_EQ(socket.readUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   socket.send("{}");
   EXPECT_THAT(socket.readUntil("}\n"), HasSubstr("200 OK"));
@@ -154,7 +160,8 @@ TEST_F(Served, ExpectContinueIsAnswered) {
 TEST_F(Served, AHeaderPastTheBoundIs431) {
   serve();
   EXPECT_THAT(ask(get("/livez", "X: " + std::string(bounds.headerBytesMax, 'x') + "\r\n")), StartsWith("HTTP/1.1 431 "));
-  EXPECT_THAT(ask(get("/livez", "X: " + std::string(bounds.headerBytesMax - 200, 'x') + "\r\n")), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(ask(get("/livez", "X: " + std::string(bounds.headerBytesMax - 200, 'x') + "\r\n")),
+              StartsWith("HTTP/1.1 200 "));
 }
 
 std::string post(const std::string& headers, const std::string& body) {
@@ -178,10 +185,12 @@ TEST_F(Served, ChunksAreRead) {
 
 TEST_F(Served, WhatIsNotHttpIs400) {
   serve();
-  for (auto& text : {std::string("NONSENSE\r\n\r\n"), std::string("GET /livez HTTP/9.9\r\n\r\n"), std::string("GET  / HTTP/1.1\r\n\r\n"),
-                     get("/livez", "No colon\r\n"), post("Content-Length: -1\r\n", ""), post("Content-Length: 1\r\nContent-Length: 2\r\n", "{"),
-                     post("Transfer-Encoding: chunked\r\n", "xyz\r\n"), post("Transfer-Encoding: chunked\r\n", "ffffffffffffffffff\r\n"),
-                     std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 15)}) {
+  for (auto& text :
+       {std::string("NONSENSE\r\n\r\n"), std::string("GET /livez HTTP/9.9\r\n\r\n"), std::string("GET  / HTTP/1.1\r\n\r\n"),
+        get("/livez", "No colon\r\n"), post("Content-Length: -1\r\n", ""),
+        post("Content-Length: 1\r\nContent-Length: 2\r\n", "{"), post("Transfer-Encoding: chunked\r\n", "xyz\r\n"),
+        post("Transfer-Encoding: chunked\r\n", "ffffffffffffffffff\r\n"), std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 15)}) {
     auto answer = ask(text);
     EXPECT_THAT(answer, StartsWith("HTTP/1.1 400 ")) << text;
     EXPECT_THAT(answer, HasSubstr("application/problem+json"));
@@ -267,7 +276,8 @@ TEST_F(Served, AnAddressThatIsTakenIsNamed) {
   ServerOptions options;
   options.listen = KJ_ASSERT_NONNULL(rt::parseHostPort(kj::str("127.0.0.1:", port.load())));
   KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() {
-                 Server(std::move(options), mailbox, []() -> Moment { KJ_UNREACHABLE; }, FigureSource{});
+                 Server(
+                     std::move(options), mailbox, []() -> Moment { KJ_UNREACHABLE; }, FigureSource{});
                })) {
     EXPECT_EQ(codeOf(*error), ErrorCode::INVALID_ARGUMENT);
     EXPECT_THAT(messageOf(*error).cStr(), HasSubstr("Address already in use"));

@@ -11,8 +11,8 @@
 namespace epochly::rpc {
 namespace {
 
-using testing::HasSubstr;
 using capnp::word;
+using testing::HasSubstr;
 
 struct Env {
   kj::AsyncIoContext io = kj::setupAsyncIo();
@@ -25,12 +25,16 @@ struct Env {
   auto receive() { return framed.MessageStream::tryReadMessage().wait(io.waitScope); }
   // The text of the next message, "" at the end of the stream.
   std::string receiveText() {
-    KJ_IF_MAYBE (message, receive()) { return (*message)->getRoot<capnp::AnyPointer>().getAs<capnp::Text>().cStr(); }
+    KJ_IF_MAYBE (message, receive()) {
+      return (*message)->getRoot<capnp::AnyPointer>().getAs<capnp::Text>().cStr();
+    }
     return "";
   }
   std::string refusal() {
     std::string why;
-    KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { receive(); })) { why = messageOf(*error).cStr(); }
+    KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { receive(); })) {
+      why = messageOf(*error).cStr();
+    }
     return why;
   }
 };
@@ -71,9 +75,12 @@ TEST(FramedStream, ReadsAMessageByteByByte) {
   Env env;
   auto bytes = textMessage("slow", 2);  // several segments
   std::string text;
-  auto reading = env.framed.MessageStream::tryReadMessage().then([&](auto message) {
-    text = KJ_ASSERT_NONNULL(message)->template getRoot<capnp::AnyPointer>().template getAs<capnp::Text>().cStr();
-  }).eagerlyEvaluate(nullptr);
+  auto reading =
+      env.framed.MessageStream::tryReadMessage()
+          .then([&](auto message) {
+            text = KJ_ASSERT_NONNULL(message)->template getRoot<capnp::AnyPointer>().template getAs<capnp::Text>().cStr();
+          })
+          .eagerlyEvaluate(nullptr);
   for (auto b : bytes) {
     EXPECT_EQ(text, "");
     env.send(kj::arrayPtr(&b, 1));

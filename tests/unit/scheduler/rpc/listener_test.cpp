@@ -84,7 +84,9 @@ struct Connected {
 // Within 100 ms: a process boundary's worth of patience, though there is none.
 bool resolves(Env& env, kj::Promise<void> promise) {
   auto late = env.io.provider->getTimer().afterDelay(100 * kj::MILLISECONDS).then([]() { return false; });
-  return promise.then([]() { return true; }, [](kj::Exception&&) { return true; }).exclusiveJoin(kj::mv(late)).wait(env.io.waitScope);
+  return promise.then([]() { return true; }, [](kj::Exception&&) { return true; })
+      .exclusiveJoin(kj::mv(late))
+      .wait(env.io.waitScope);
 }
 
 // By the other side. A caller that has called is told by the RPC system, which reads; of one that has not, nobody reads yet.
@@ -180,7 +182,8 @@ TEST(Receipt, WaitsForTheStoreAndTheTasksAreAcceptedEvenIfNobodyHearsIt) {
   EXPECT_FALSE(answered);
   watching = kj::READY_NOW;
   caller = nullptr;  // gone in the middle
-  while (env.services.figures.connections > 0) env.io.provider->getTimer().afterDelay(1 * kj::MILLISECONDS).wait(env.io.waitScope);
+  while (env.services.figures.connections > 0)
+    env.io.provider->getTimer().afterDelay(1 * kj::MILLISECONDS).wait(env.io.waitScope);
   EXPECT_EQ(env.core.tasks.size(), 1u);
   env.core.checkInvariants();
 }
@@ -207,7 +210,8 @@ TEST(Functions, AnIdUsedAgainNamesTheNewFunctionAndReleasesTheOld) {
   EXPECT_ANY_THROW(tell(9, 53)) << "five ids want five functions";
   session = nullptr;
   caller = nullptr;
-  while (env.services.figures.connections > 0) env.io.provider->getTimer().afterDelay(1 * kj::MILLISECONDS).wait(env.io.waitScope);
+  while (env.services.figures.connections > 0)
+    env.io.provider->getTimer().afterDelay(1 * kj::MILLISECONDS).wait(env.io.waitScope);
   for (auto& [hash, function] : env.core.functions) EXPECT_EQ(function.references, 0u);
 }
 
