@@ -285,6 +285,9 @@ void History::ended(const core::Task& task, const core::Result& result, kj::Dura
       break;
   }
   life.end = ClientResult::copy(result);
+  auto epitaph = core.endedById.find(task.id);
+  SIM_RULE(core.limits.endedMax == 0 || (epitaph != core.endedById.end() && epitaph->second->outcome == result.outcome),
+           "nothing is remembered of the end of task ", toString(task.id));
   endCount++;
   auto word = result.outcome == core::Outcome::FAILED ? errorRow(result.failure.code).name : core::outcomeName(result.outcome).cStr();
   context.noteWord(What::TASK_ENDED, word, 0, task.id);

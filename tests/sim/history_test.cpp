@@ -20,6 +20,7 @@ class Rules : public testing::Test {
     function.hash = functions[0].hash;
     task.id = TASK;
     task.function = &function;
+    core.limits.endedMax = 0;  // it writes no epitaphs
     core.clients[SPACE].space = SPACE;
     for (auto id : {WORKER, OTHER}) {
       auto& worker = core.workers[id];
@@ -122,6 +123,13 @@ TEST_F(Rules, ATaskEndsOnce) {
   history.cancelling(SPACE, {1});
   end(core::Outcome::CANCELLED);
   expectViolation("ended twice", [&] { end(core::Outcome::CANCELLED); });
+}
+
+TEST_F(Rules, AnEndIsRemembered) {
+  core.limits.endedMax = 1;
+  accept();
+  history.cancelling(SPACE, {1});
+  expectViolation("nothing is remembered", [&] { end(core::Outcome::CANCELLED); });
 }
 
 TEST_F(Rules, ATaskDoesNotEndWhileAWorkerHasIt) {

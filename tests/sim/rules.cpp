@@ -119,13 +119,17 @@ void History::checkBooks() const {
   }
 }
 
-// No task waits while a worker that fits it has a slot free.
+// No task waits while a worker that fits it has a slot free, or room in its window.
 void History::checkPlacement() const {
+  route::Router router(core.limits);
   for (auto& [key, queue] : core.queues) {
     if (queue.head == nullptr) continue;
+    SIM_RULE(route::explain(*queue.head, core, core.limits, context.now()).size() > 0, "a task's wait is not explained");
     for (auto& [id, worker] : core.workers) {
       if (!worker.fits(key)) continue;
       auto& pool = worker.pool(key.level);
+      SIM_RULE(!router.hasRoom(worker, key.level), "task ", toString(queue.head->id), " waits while worker ", id.value,
+               " has room for it");
       SIM_RULE(pool.inflight >= std::min(pool.slots, core.limits.inflightMax), "task ", toString(queue.head->id),
                " waits while worker ", id.value, " has ", pool.slots - pool.inflight, " slots free");
     }
