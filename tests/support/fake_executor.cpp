@@ -5,10 +5,11 @@
 //   segv, kill     dies by that signal       exit N       calls _exit(N)
 //   sleep MS       answers "slept"           hang         never answers
 //   scratch        answers $EPOCHLY_SCRATCH_DIR           limit NAME  answers that limit (core, as, nofile) of its own
+//   damage         writes into the ring what cannot be frames, and never answers
 //   spawn          starts a process in its group that never ends, and answers its pid
 //
 // In the environment, for what happens before it is ready: FAKE_EXECUTOR=fail writes to standard error and exits with 1, =hang never
-// becomes ready, =garbage writes what cannot be frames once it is. Asked as the probe asks Python, it answers as Python 3.11 does.
+// becomes ready. Asked as the probe asks Python, it answers as Python 3.11 does.
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -21,6 +22,7 @@
 
 #include "run/assignment.h"
 #include "run/executor_port.h"
+#include "run/fd.h"
 
 namespace epochly::run {
 namespace {
@@ -35,6 +37,14 @@ std::string limitText(const std::string& which) {
   rlimit limit{};
   getrlimit(which == "core" ? RLIMIT_CORE : which == "as" ? RLIMIT_AS : RLIMIT_NOFILE, &limit);
   return std::to_string(limit.rlim_cur);
+}
+
+ExecutorFds inherited;
+RingControl* outgoing;   // a second mapping of the ring this process writes to
+
+void damageRing() {
+  outgoing->written.store(~0ull);
+  signalFd(inherited.daemonWake);
 }
 
 std::string spawnForever() {
@@ -62,7 +72,8 @@ std::string answerTo(const std::string& command) {
     std::this_thread::sleep_for(std::chrono::milliseconds(std::stoi(rest)));
     return "slept";
   }
-  while (verb == "hang") pause();
+  if (verb == "damage") damageRing();
+  while (verb == "hang" || verb == "damage") pause();
   if (verb == "scratch") return getenv("EPOCHLY_SCRATCH_DIR");
   if (verb == "limit") return limitText(rest);
   if (verb == "spawn") return spawnForever();
@@ -102,12 +113,6 @@ void runFrame(ExecutorPort& port, Mode mode, Frame& frame) {
   }
 }
 
-void writeGarbage(const char* fds) {
-  auto parsed = ExecutorFds::parse(fds).orDefault({});
-  auto& layout = *new Channel(Channel::open(kj::AutoCloseFd(dup(parsed.channel))));
-  layout.layout().fromExecutor.written.store(~0ull);
-}
-
 int serve(const char* mode, const char* fds) {
   const char* fault = getenv("FAKE_EXECUTOR") ? getenv("FAKE_EXECUTOR") : "";
   if (strcmp(fault, "fail") == 0) {
@@ -117,10 +122,11 @@ int serve(const char* mode, const char* fds) {
   while (strcmp(fault, "hang") == 0) pause();
   auto parsed = strcmp(mode, "io") == 0 ? Mode::IO : Mode::CPU;
   // Never freed: threads may still use it when the process ends.
+  inherited = ExecutorFds::parse(fds).orDefault(ExecutorFds());
+  outgoing = &(new Channel(Channel::open(kj::AutoCloseFd(dup(inherited.channel)))))->layout().fromExecutor;
   auto& port = *new ExecutorPort(fds, parsed);
   fprintf(stderr, "fake executor starts\n");
   port.sendReady(PythonVersion{3 << 8 | 11}, "fake");
-  if (strcmp(fault, "garbage") == 0) writeGarbage(fds);
   while (true) {
     auto received = port.receive();
     if (received.got == ExecutorPort::Got::HANGUP) return 0;

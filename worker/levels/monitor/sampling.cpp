@@ -29,6 +29,7 @@ Nanos CallSampler::planCounting() {
     postpone(std::max<uint64_t>(1, calls / 16));
     return NEVER;
   }
+  postpone(spacing);  // calls that begin before this one ends, as coroutines do
   return limit;
 }
 
@@ -40,11 +41,12 @@ void CallSampler::endCounted(Nanos cpu, bool complete) {
   } else {
     limitReached = std::max(limitReached, cpu);
   }
-  postpone(spacing);
-  spacing = std::min(spacing * 2, LOOP_COUNTING_SPACING_MAX);
+  moveApart();
 }
 
-void CallSampler::refusedCounting() {
+void CallSampler::refusedCounting() { moveApart(); }
+
+void CallSampler::moveApart() {
   postpone(spacing);
   spacing = std::min(spacing * 2, LOOP_COUNTING_SPACING_MAX);
 }

@@ -91,6 +91,7 @@ class CallSampler {
  private:
   Nanos planCounting();
   void postpone(uint64_t calls);
+  void moveApart();
 
   uint64_t calls = 0;
   uint64_t stretches = 0;

@@ -176,13 +176,12 @@ TEST(Supervisor, KillsExecutorsThatNeverBecomeReady) {
 }
 
 TEST(Supervisor, KillsAnExecutorThatDamagesItsRing) {
-  SupervisorEnv env(1);
-  {
-    Fault fault("garbage");
-    auto started = env.start();
-    started.wait(env.io.waitScope);
-  }
-  EXPECT_EQ(env.run(1, "echo from its replacement").value, "from its replacement");
+  SupervisorEnv env;
+  env.startAndWait();
+  auto damaged = env.run(1, "damage");
+  EXPECT_EQ(damaged.code, ErrorCode::EXECUTOR_DIED);
+  EXPECT_THAT(damaged.message, HasSubstr("killed by the worker: it had damaged the memory it shares"));
+  EXPECT_EQ(env.run(2, "echo alive").value, "alive");
 }
 
 TEST(Supervisor, ConfinesExecutors) {
