@@ -126,6 +126,7 @@ nb::object PyClient::submit(nb::handle function, nb::handle args, nb::handle kwa
     function = PyMethod_GET_FUNCTION(function.ptr());
   }
   spec.function = functions.find(function);
+  spec.workload = functions.workloadOf(function);
   auto encoded = encodeArguments(ownArgs, kwargs);
   spec.arguments = kj::mv(encoded.payload);
   spec.entry->keepsake = kj::mv(encoded.sharedName);
@@ -227,10 +228,7 @@ bool PyClient::awaitIdle(std::optional<double> seconds) {
 
 void PyClient::close() {
   functions.forgetAll();
-  if (session->inForkedChild()) return;
-  auto& thread = session->thread();
-  WithoutGil unlocked;
-  thread.stop(Failure::of(ErrorCode::CANCELLED, kj::str("the client was closed before the task ended")));
+  session->close();
 }
 
 // Futures in the order in which they end. All of one client.
@@ -323,7 +321,13 @@ void bindClient(nb::module_& m) {
       "The secret in a file, checked as the scheduler checks its own.");
   m.def(
       "token_of", [](std::string text) { return bytesOf(Token::of(text.c_str())); }, "The same of a text.");
-  m.def("begin_exit", beginExit, "The interpreter ends: other threads that wait in here do not come back.");
+  m.def(
+      "end_clients",
+      []() {
+        beginExit();
+        Session::closeAll();
+      },
+      "The interpreter ends: closes every client. Other threads that wait in here do not come back.");
   bindCodec(m);
   bindFuture(m);
   bindPyClient(m);

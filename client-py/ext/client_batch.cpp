@@ -33,6 +33,15 @@ void writeTask(const TaskSpec& from, uint32_t functionId, schema::Task::Builder 
   from.arguments.write(to.initArguments());
 }
 
+void writeWorkload(const Workload& from, uint32_t functionId, schema::FunctionWorkload::Builder to) {
+  to.setFunction(functionId);
+  auto workload = to.initWorkload();
+  workload.setIoWaitRatio(from.ioWaitRatio);
+  workload.setAvgLoopIterations(from.avgLoopIterations);
+  workload.setAvgDataSize(from.avgDataSize);
+  workload.setSamples(from.samples);
+}
+
 }  // namespace
 
 uint32_t FunctionTable::takeId() {
@@ -104,7 +113,17 @@ void writeSubmission(const std::vector<TaskSpec>& batch, const Plan& plan, schem
   auto functions = submission.initFunctions(plan.functions.size());
   for (auto i : kj::indices(plan.functions)) writeFunction(*plan.functions[i].function, plan.functions[i].id, functions[i]);
   auto tasks = submission.initTasks(plan.tasks());
-  for (auto i : kj::zeroTo(plan.tasks())) writeTask(batch[i], plan.functionIds[i], tasks[i]);
+  uint told = 0;
+  for (auto i : kj::zeroTo(plan.tasks())) {
+    writeTask(batch[i], plan.functionIds[i], tasks[i]);
+    told += batch[i].workload != nullptr;
+  }
+  if (told == 0) return;
+  auto workloads = submission.initWorkloads(told);
+  uint next = 0;
+  for (auto i : kj::zeroTo(plan.tasks())) {
+    if (batch[i].workload != nullptr) writeWorkload(*batch[i].workload, plan.functionIds[i], workloads[next++]);
+  }
 }
 
 }  // namespace epochly::client

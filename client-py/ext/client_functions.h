@@ -24,6 +24,9 @@ class FunctionCache {
 
   // Throws what epochly.serialize.describe raises.
   std::shared_ptr<const client::Function> find(nb::handle function);
+  // What epochly.optimize() has measured of a function that it made; null if it made none, or there is little new since it was
+  // last asked.
+  std::unique_ptr<client::Workload> workloadOf(nb::handle function);
   void forgetAll();
 
  private:
@@ -39,6 +42,10 @@ class FunctionCache {
     nb::object function;  // kept, so that no other lives at its address
     std::shared_ptr<const client::Function> described;
     std::vector<Check> checks;
+    // Of functions that epochly.optimize() made: how often it was asked for, and when the workload is read next, after 1, 2, 4, 8
+    // times.
+    uint64_t asked = 0;
+    uint64_t readAt = 1;
   };
 
   std::unordered_map<PyObject*, Cached> byObject;

@@ -45,12 +45,16 @@ bool waitInterruptibly(std::optional<double> seconds, Wait wait) {
 }
 
 // A client's thread and what it was made in. Destroyed in a forked child it does nothing: the thread is not there to be ended.
-struct Session {
+struct Session : std::enable_shared_from_this<Session> {
   Session(client::LinkOptions options, client::WindowBounds bounds);
   ~Session();
 
   // Throws ClientClosed in a forked child.
   client::ClientThread& thread();
+  // Ends the connection; what is pending is cancelled. Does nothing in a forked child.
+  void close();
+  // The interpreter ends: no thread of ours may outlive it.
+  static void closeAll();
   bool inForkedChild() const { return generation != forkGeneration(); }
 
  private:

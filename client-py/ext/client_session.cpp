@@ -1,4 +1,6 @@
 // A client's thread as Python's threads hold it.
+#include <set>
+
 #include "ext/client_python.h"
 #include "objects/object.h"
 #include "wire/errors.h"
@@ -25,12 +27,18 @@ class SharedMemoryOpener final : public client::RegionOpener {
   void unlink(const SharedBuffer& buffer) override { objects::unlink(buffer.name); }
 };
 
+// Every session there is. Guarded by the GIL.
+std::set<Session*> sessions;
+
 }  // namespace
 
 Session::Session(client::LinkOptions options, client::WindowBounds bounds)
-    : owned(new client::ClientThread(kj::mv(options), bounds, std::make_unique<SharedMemoryOpener>())) {}
+    : owned(new client::ClientThread(kj::mv(options), bounds, std::make_unique<SharedMemoryOpener>())) {
+  sessions.insert(this);
+}
 
 Session::~Session() {
+  sessions.erase(this);
   if (inForkedChild()) return;
   if (PyGILState_Check() == 0) {
     delete owned;
@@ -38,6 +46,18 @@ Session::~Session() {
     WithoutGil unlocked;  // it waits for the thread
     delete owned;
   }
+}
+
+void Session::close() {
+  if (inForkedChild()) return;
+  WithoutGil unlocked;
+  owned->stop(Failure::of(ErrorCode::CANCELLED, kj::str("the client was closed before the task ended")));
+}
+
+void Session::closeAll() {
+  std::vector<std::shared_ptr<Session>> closing;  // each may lose its last owner while another is closed
+  for (auto session : sessions) closing.push_back(session->shared_from_this());
+  for (auto& session : closing) session->close();
 }
 
 client::ClientThread& Session::thread() {

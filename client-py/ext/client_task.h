@@ -30,6 +30,14 @@ struct Function {
   bool waits = false;
 };
 
+// What this process has measured of a function. NaN: not measured.
+struct Workload {
+  double ioWaitRatio;
+  double avgLoopIterations;
+  double avgDataSize;
+  uint32_t samples;
+};
+
 struct Entry;
 
 // A task from submit() until the scheduler has accepted it.
@@ -37,6 +45,7 @@ struct TaskSpec {
   std::shared_ptr<Entry> entry;
   std::shared_ptr<const Function> function;
   Payload arguments;
+  std::unique_ptr<Workload> workload;  // of `function`, when there is something new to tell
   double dataSize = 0;
   uint32_t timeoutMs = 0;
   uint16_t retriesMax = 0;

@@ -37,7 +37,8 @@ class AttemptRunner {
   const run::Mode mode;
 
   void call(const Attempt& attempt, kj::Function<nb::object()>& loadArguments, Report& report);
-  static void readCpuTimes(monitor::Nanos cpuStart, std::optional<monitor::Nanos> readyStart, monitor::Nanos wall, Report& report);
+  static void readCpuTimes(monitor::Nanos cpuStart, std::optional<monitor::Nanos> readyStart, monitor::Nanos wall,
+                           Report& report);
   nb::object invoke(FunctionStore::Function& function, nb::handle arguments, Report& report);
   bool send(const Attempt& attempt, Report& report, run::Wake wake);
 };

@@ -1,6 +1,7 @@
 #include "ext/executor_functions.h"
 
 #include "ext/codec.h"
+#include "ext/local/function.h"
 #include "ext/local/loops.h"
 
 namespace epochly::ext {
@@ -53,6 +54,8 @@ kj::Maybe<Failure> FunctionStore::load(Function& function) {
   } catch (nb::python_error& error) {
     return cannotLoad(function, nb::borrow(error.value()));
   }
+  // Measured here, and not once more inside.
+  if (isFunction(callable.ptr())) callable = nb::borrow(reinterpret_cast<ext::Function*>(callable.ptr())->wrapped);
   if (function.callable.is_valid()) return nullptr;  // another thread was faster
   if (loaded.size() >= FUNCTIONS_LOADED_MAX) {
     auto oldest = loaded.front();

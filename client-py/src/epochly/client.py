@@ -1,11 +1,8 @@
 """The client of a cluster."""
+import atexit
 import concurrent.futures
-import itertools
-import os
 import platform
-import threading
 import time
-import weakref
 
 from epochly import _native
 from epochly._map import MapIterator
@@ -48,7 +45,6 @@ class Client:
         except BaseException:
             self._native.close()
             raise
-        _open_clients.add(self)
 
     # ---- tasks ----
 
@@ -153,7 +149,6 @@ class Client:
         if wait:
             self._native.await_idle(None)
         self._closed = True
-        _open_clients.discard(self)
         self._native.close()
 
     def __enter__(self):
@@ -175,13 +170,8 @@ class Client:
         return f"<epochly.Client {self.address} {state}, {facts['pending']} of {facts['submitted']} tasks pending>"
 
 
-# Closed when the interpreter ends, before what their threads use is gone.
-_open_clients = weakref.WeakSet()
-
-
-def close_all():
-    for client in list(_open_clients):
-        client.close()
+# Before what their threads use is gone.
+atexit.register(_native.end_clients)
 
 
 def _told(report):

@@ -7,7 +7,7 @@ import threading
 
 from epochly import _native
 from epochly._daemon import Daemon, Reaper
-from epochly.client import ADDRESS_VARIABLE, TOKEN_FILE_VARIABLE, Client, close_all
+from epochly.client import ADDRESS_VARIABLE, TOKEN_FILE_VARIABLE, Client
 from epochly.executor import SYS_PATH_VARIABLE
 
 # Processor slots of the embedded worker; without it, the cores that this process may use.
@@ -152,8 +152,7 @@ def _forget_parents_cluster():
 
 
 def _end():
-    _native.begin_exit()
-    close_all()
+    _native.end_clients()
     if _cluster is not None:
         _cluster.stop()
 

@@ -25,6 +25,7 @@ import uuid
 
 import cloudpickle
 
+from epochly import _native
 from epochly.errors import ArgumentsNotPicklable, FunctionNotPicklable
 
 log = logging.getLogger("epochly")
@@ -84,6 +85,8 @@ def describe(function):
     """
     if not callable(function):
         raise TypeError(f"submit() takes a function, not {type(function).__name__}")
+    if type(function) is types.FunctionType:
+        function = _decorated(function)
     target = function.__wrapped__ if isinstance(function, Wrapper) else function
     by_reference = _module_of(target)
     code = _pickled(function, by_reference is not None)
@@ -114,19 +117,31 @@ def name_of(function):
     return f"{getattr(function, '__module__', None) or 'builtins'}.{function.__qualname__}"
 
 
+def _decorated(function):
+    """What epochly.optimize() made of ``function``, if that has taken its place in its module: by that it can be found."""
+    found = _named(function)
+    return found if found is not None and _native.is_wrapped(found) and _native.options(found)[0] is function else function
+
+
 def _module_of(function):
     """The module from which any Python can import ``function``; None if it must travel by value."""
-    module_name = getattr(function, "__module__", None) or ("builtins" if isinstance(function, types.BuiltinFunctionType) else None)
+    if _named(function) is not function:
+        return None
+    module = _module_name(function)
+    return None if module == "__main__" or module in cloudpickle.list_registry_pickle_by_value() else module
+
+
+def _module_name(function):
+    return getattr(function, "__module__", None) or ("builtins" if isinstance(function, types.BuiltinFunctionType) else None)
+
+
+def _named(function):
+    """What stands in the function's module under its name; None if nothing does."""
     qualname = getattr(function, "__qualname__", None)
-    if not isinstance(module_name, str) or not isinstance(qualname, str) or module_name == "__main__":
-        return None
-    module = sys.modules.get(module_name)
-    if module is None or module_name in cloudpickle.list_registry_pickle_by_value():
-        return None
-    found = module
-    for part in qualname.split("."):
+    found = sys.modules.get(_module_name(function))
+    for part in qualname.split(".") if isinstance(qualname, str) else ():
         found = getattr(found, part, None)
-    return module_name if found is function else None
+    return found if isinstance(qualname, str) else None
 
 
 def _pickled(function, by_reference):

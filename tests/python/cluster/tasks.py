@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 
+import epochly
+
 
 def add(a, b=0):
     return a + b
@@ -127,3 +129,15 @@ class Awkward(Exception):
 
 def raise_awkward():
     raise Awkward(7, "detail")
+
+
+
+@epochly.optimize
+def square(x):
+    """A decorated function of a module."""
+    return x * x
+
+
+@epochly.optimize
+def wait_a_little(_):
+    time.sleep(0.002)

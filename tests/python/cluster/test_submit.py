@@ -176,3 +176,25 @@ def test_prints_of_a_function_are_seen(script):
         epochly.connect().submit(speak, "world").result()
     """)
     assert done.stdout == "hello world\n" and done.stderr == "warning world\n"
+
+
+def test_a_decorated_function_travels_by_name_and_runs_undecorated_on_the_worker(client):
+    from epochly import _native, serialize
+
+    assert serialize.describe(tasks.square)[5] == "tasks"
+    inner = _native.options(tasks.square)[0]
+    assert serialize.describe(inner)[3] == serialize.describe(tasks.square)[3], "however one comes by it"
+    assert client.submit(tasks.square, 3).result() == client.submit(inner, 3).result() == 9
+    factor = 2
+    decorated = epochly.optimize(lambda x: x * factor)
+    assert client.submit(decorated, 5).result() == 10
+
+
+def test_what_was_measured_here_is_told_to_the_scheduler(client):
+    for i in range(20):
+        tasks.wait_a_little(i)
+    here = epochly.get_metrics(tasks.wait_a_little)
+    report = client.submit(tasks.wait_a_little, 1).report()
+    assert (report.level_chosen, report.level) == (1, 1), report.why
+    row = next(row for row in client.metrics()["functions"] if row["name"] == "tasks.wait_a_little")
+    assert row["io_wait_ratio"] == pytest.approx(here["io_wait_ratio"], abs=0.05) and row["samples"] > 1

@@ -94,6 +94,21 @@ TEST(Plan, SendsAFunctionWithItsFirstTask) {
   EXPECT_EQ(submission.getTasks()[2].getFunction(), 1u);
 }
 
+TEST(Plan, TellsWhatWasMeasuredWithTheTaskThatBringsIt) {
+  FunctionTable table;
+  auto a = functionNamed("a"), b = functionNamed("b");
+  auto batch = tasksOf({a, b, b});
+  batch[1].workload = std::make_unique<Workload>(Workload{0.5, 1000, 10, 7});
+  auto plan = planSubmission(batch, BATCH_TASKS_MAX, table);
+  capnp::MallocMessageBuilder message;
+  auto submission = message.initRoot<schema::Submission>();
+  writeSubmission(batch, plan, submission);
+  ASSERT_EQ(submission.getWorkloads().size(), 1u);
+  EXPECT_EQ(submission.getWorkloads()[0].getFunction(), 2u);
+  EXPECT_EQ(submission.getWorkloads()[0].getWorkload().getIoWaitRatio(), 0.5);
+  EXPECT_EQ(submission.getWorkloads()[0].getWorkload().getSamples(), 7u);
+}
+
 TEST(Plan, HoldsNoMoreTasksThanAsked) {
   FunctionTable table;
   auto a = functionNamed("a");
