@@ -14,7 +14,8 @@ constexpr double RECONNECT_SECONDS = 0.1;
 
 }  // namespace
 
-Client::Client(Context& context, Network& network, Scheduler& scheduler, const std::vector<FunctionSpec>& functions, uint index)
+Client::Client(Context& context, Network& network, Scheduler& scheduler, const std::vector<FunctionSpec>& functions,
+               uint index)
     : context(context),
       network(network),
       scheduler(scheduler),
@@ -141,10 +142,17 @@ TaskSpec Client::draw() {
 
 void Client::breakLimit(TaskSpec& spec) {
   switch (rng.below(4)) {
-    case 0: spec.level = 5; break;
-    case 1: spec.level = -2; break;
-    case 2: spec.retriesMax = RETRIES_MAX + 1; break;
-    default: spec.timeoutMs = TIMEOUT_MS_MAX + 1;
+    case 0:
+      spec.level = 5;
+      break;
+    case 1:
+      spec.level = -2;
+      break;
+    case 2:
+      spec.retriesMax = RETRIES_MAX + 1;
+      break;
+    default:
+      spec.timeoutMs = TIMEOUT_MS_MAX + 1;
   }
 }
 
@@ -178,8 +186,8 @@ Submission Client::plan() {
   return submission;
 }
 
-// Finds or gives the function an id; given ones are told in the submission. usedIds: a bit per id that its tasks name. False:
-// every id is named by the tasks before this one.
+// Finds or gives the function an id; given ones are told in the submission. usedIds: a bit per id that its tasks name.
+// False: every id is named by the tasks before this one.
 bool Client::nameFunction(Submission& submission, uint function, uint& usedIds) {
   for (uint id = 0; id < FUNCTION_IDS; id++) {
     if (ids[id] != function) continue;
@@ -214,8 +222,10 @@ void Client::onReceipt(Wire& from, uint64_t number, size_t accepted, kj::Maybe<k
   context.note(What::CLIENT_RECEIPT, index, accepted);
   submitted = 0;
   queue.erase(queue.begin(), queue.begin() + static_cast<ptrdiff_t>(accepted));
-  KJ_IF_MAYBE (delay, retryAfter) submitLater(*delay);
-  else pump();
+  KJ_IF_MAYBE (delay, retryAfter)
+    submitLater(*delay);
+  else
+    pump();
 }
 
 void Client::onRefused(Wire& from, uint64_t number, ErrorCode why) {
@@ -224,13 +234,16 @@ void Client::onRefused(Wire& from, uint64_t number, ErrorCode why) {
   auto refused = std::exchange(submitted, 0);
   ids.fill(-1);
   switch (why) {
-    case ErrorCode::OVERLOADED: return submitLater(50 * kj::MILLISECONDS);
-    case ErrorCode::NOT_FOUND: return onLost();
+    case ErrorCode::OVERLOADED:
+      return submitLater(50 * kj::MILLISECONDS);
+    case ErrorCode::NOT_FOUND:
+      return onLost();
     case ErrorCode::SHUTTING_DOWN:
       for (size_t i = 0; i < refused; i++) pending.erase(queue[i].spec.seq);
       queue.erase(queue.begin(), queue.begin() + static_cast<ptrdiff_t>(refused));
       return pump();
-    default: SIM_RULE(false, "an honest submission was refused with ", errorRow(why).name);
+    default:
+      SIM_RULE(false, "an honest submission was refused with ", errorRow(why).name);
   }
 }
 

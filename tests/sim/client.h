@@ -27,11 +27,11 @@ class Client final : public ClientPeer {
     GONE,
   };
   struct Pending {
-    bool sent = false;                      // the scheduler may have it
+    bool sent = false;  // the scheduler may have it
   };
   struct Queued {
     TaskSpec spec;
-    bool sent = false;                      // before, without a receipt
+    bool sent = false;  // before, without a receipt
   };
 
   Context& context;
@@ -42,18 +42,18 @@ class Client final : public ClientPeer {
   Rng rng;
 
   State state = State::AWAY;
-  Wire* wire = nullptr;                     // while OPENING or OPEN
+  Wire* wire = nullptr;  // while OPENING or OPEN
   SpaceId space;
   uint64_t lastSeq = 0;
-  uint64_t quota;                           // tasks it is still going to make
-  std::map<uint64_t, Pending> pending;      // made and not ended, by seq
-  std::deque<Queued> queue;                 // without a receipt, in order
-  std::vector<ClientResult> seen;           // of this space, by seq; to compare repeats with
+  uint64_t quota;                       // tasks it is still going to make
+  std::map<uint64_t, Pending> pending;  // made and not ended, by seq
+  std::deque<Queued> queue;             // without a receipt, in order
+  std::vector<ClientResult> seen;       // of this space, by seq; to compare repeats with
   std::map<uint64_t, size_t> seenAt;
   uint64_t submissionNumber = 0;
-  size_t submitted = 0;                     // tasks in the submission under way, 0: none is
+  size_t submitted = 0;  // tasks in the submission under way, 0: none is
   kj::TimePoint submitAfter = kj::origin<kj::TimePoint>();
-  std::array<int64_t, FUNCTION_IDS> ids;    // function told under each id on this connection, -1: none
+  std::array<int64_t, FUNCTION_IDS> ids;  // function told under each id on this connection, -1: none
   uint idsNext = 0;
 
   void connect();

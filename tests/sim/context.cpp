@@ -14,14 +14,13 @@ void addCount(kj::Vector<kj::String>& into, const char* name, uint64_t count) {
 
 const char* faultName(Fault fault) {
   constexpr const char* NAMES[FAULT_COUNT] = {
-      "connections cut",      "messages lost",         "reports doubled",      "submissions doubled",
-      "submissions resent",   "late messages",         "workers crashed",      "workers frozen",
-      "workers left",         "workers silent",        "clients away",         "clients forgotten",
-      "clients vanished",     "clients closed early",  "tasks cancelled",      "executors died",
-      "attempts failed",      "attempts timed out",    "attempts not run",     "levels declined",
-      "levels not offered",   "tasks invalid",         "results repeated",     "submissions overloaded",
-      "functions overloaded", "functions evicted",     "workers refused",      "clients refused",
-      "scheduler stalled",    "scheduler drained",     "mischief",
+      "connections cut",    "messages lost",     "reports doubled",    "submissions doubled",    "submissions resent",
+      "late messages",      "workers crashed",   "workers frozen",     "workers left",           "workers silent",
+      "clients away",       "clients forgotten", "clients vanished",   "clients closed early",   "tasks cancelled",
+      "executors died",     "attempts failed",   "attempts timed out", "attempts not run",       "levels declined",
+      "levels not offered", "tasks invalid",     "results repeated",   "submissions overloaded", "functions overloaded",
+      "functions evicted",  "workers refused",   "clients refused",    "scheduler stalled",      "scheduler drained",
+      "mischief",
   };
   return NAMES[static_cast<uint>(fault)];
 }
@@ -47,8 +46,8 @@ kj::String Stats::describe() const {
   for (uint i = 0; i < ERROR_CODE_COUNT; i++) addCount(ends, errorRowAt(i).name, failures[i]);
   for (uint i = 0; i < FAULT_COUNT; i++) addCount(done, faultName(static_cast<Fault>(i)), faults[i]);
   return kj::str("tasks ", tasks, " (", kj::strArray(ends, ", "), "), attempts ", attempts, ", stale reports ", staleReports,
-                 ", core events ", coreEvents, ", audits ", audits, "\nfaults: ",
-                 done.empty() ? kj::str("none") : kj::strArray(done, ", "));
+                 ", core events ", coreEvents, ", audits ", audits,
+                 "\nfaults: ", done.empty() ? kj::str("none") : kj::strArray(done, ", "));
 }
 
 }  // namespace epochly::sim

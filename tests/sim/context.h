@@ -16,9 +16,9 @@ struct Violation : std::runtime_error {
   explicit Violation(kj::StringPtr text) : std::runtime_error(text.cStr()) {}
 };
 
-#define SIM_RULE(condition, ...)                                                       \
-  do {                                                                                 \
-    if (!(condition)) throw ::epochly::sim::Violation(kj::str(__VA_ARGS__));           \
+#define SIM_RULE(condition, ...)                                             \
+  do {                                                                       \
+    if (!(condition)) throw ::epochly::sim::Violation(kj::str(__VA_ARGS__)); \
   } while (false)
 
 // What was done to the core, so that a run can show that it did it.
@@ -27,12 +27,12 @@ enum class Fault : uint8_t {
   MESSAGE_LOST,
   REPORT_DOUBLED,
   SUBMISSION_DOUBLED,
-  SUBMISSION_RESENT,       // the same task offered again, because no receipt came
-  LATE_MESSAGE,            // from a connection that was given up
+  SUBMISSION_RESENT,  // the same task offered again, because no receipt came
+  LATE_MESSAGE,       // from a connection that was given up
   WORKER_CRASHED,
   WORKER_FROZEN,
   WORKER_LEFT,
-  WORKER_SILENT,           // dropped by the core for missed heartbeats
+  WORKER_SILENT,  // dropped by the core for missed heartbeats
   CLIENT_AWAY,
   CLIENT_FORGOTTEN,
   CLIENT_VANISHED,
@@ -45,7 +45,7 @@ enum class Fault : uint8_t {
   LEVEL_DECLINED,
   LEVEL_NOT_OFFERED,
   TASK_INVALID,
-  RESULT_REPEATED,         // a client saw a result again after a new connection
+  RESULT_REPEATED,  // a client saw a result again after a new connection
   SUBMISSION_OVERLOADED,
   FUNCTION_OVERLOADED,
   FUNCTION_EVICTED,
@@ -66,9 +66,9 @@ struct Stats {
   uint64_t succeeded = 0;
   uint64_t cancelled = 0;
   uint64_t staleReports = 0;
-  uint64_t steps = 0;         // of the clock
+  uint64_t steps = 0;  // of the clock
   uint64_t coreEvents = 0;
-  uint64_t audits = 0;        // runs of Core::checkInvariants()
+  uint64_t audits = 0;  // runs of Core::checkInvariants()
 
   uint64_t& operator[](Fault fault) { return faults[static_cast<uint>(fault)]; }
   uint64_t operator[](Fault fault) const { return faults[static_cast<uint>(fault)]; }
@@ -77,7 +77,17 @@ struct Stats {
 };
 
 // Who draws from which stream of the seed; see Rng.
-enum class Stream : uint64_t { PLAN = 1, CORE, SCHEDULER, NETWORK, MISCHIEF, WORLD, FUNCTIONS, CLIENTS = 1'000, WORKERS = 1'000'000 };
+enum class Stream : uint64_t {
+  PLAN = 1,
+  CORE,
+  SCHEDULER,
+  NETWORK,
+  MISCHIEF,
+  WORLD,
+  FUNCTIONS,
+  CLIENTS = 1'000,
+  WORKERS = 1'000'000
+};
 
 struct Context {
   Context(const Plan& plan, bool verbose) : plan(plan), log(verbose) {}
@@ -86,7 +96,7 @@ struct Context {
   Clock clock;
   Log log;
   Stats stats;
-  bool turmoil = true;        // faults happen; false once the world heals
+  bool turmoil = true;                                       // faults happen; false once the world heals
   kj::TimePoint stalledUntil = kj::origin<kj::TimePoint>();  // the scheduler's process does nothing before
 
   kj::TimePoint now() const { return clock.now(); }
@@ -94,7 +104,9 @@ struct Context {
   // See log.cpp for what each of `what` says.
   void note(What what, uint64_t a = 0, uint64_t b = 0) { log.add({now(), what, TaskId(), a, b}); }
   void noteTask(What what, TaskId task, uint64_t a = 0, uint64_t b = 0) { log.add({now(), what, task, a, b}); }
-  void noteWord(What what, const char* word, uint64_t a = 0, TaskId task = TaskId()) { log.add({now(), what, task, a, 0, word}); }
+  void noteWord(What what, const char* word, uint64_t a = 0, TaskId task = TaskId()) {
+    log.add({now(), what, task, a, 0, word});
+  }
 };
 
 }  // namespace epochly::sim

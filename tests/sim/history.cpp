@@ -13,10 +13,14 @@ namespace {
 AttemptEnd expectedEnd(const Report& report) {
   if (report.notRun) return AttemptEnd::NOT_RUN;
   switch (report.failure) {
-    case ErrorCode::NONE: return AttemptEnd::RETURNED;
-    case ErrorCode::EXECUTOR_DIED: return AttemptEnd::EXECUTOR_DIED;
-    case ErrorCode::TIMEOUT: return AttemptEnd::TIMED_OUT;
-    default: return AttemptEnd::FAILED;
+    case ErrorCode::NONE:
+      return AttemptEnd::RETURNED;
+    case ErrorCode::EXECUTOR_DIED:
+      return AttemptEnd::EXECUTOR_DIED;
+    case ErrorCode::TIMEOUT:
+      return AttemptEnd::TIMED_OUT;
+    default:
+      return AttemptEnd::FAILED;
   }
 }
 
@@ -57,8 +61,8 @@ void History::receipted(SpaceId space, const std::vector<TaskSpec>& tasks, const
   SIM_RULE((receipt.retryAfter == nullptr) == (receipt.accepted == tasks.size()),
            "retryAfter is set exactly when tasks were refused");
   for (size_t i = 0; i < receipt.accepted; i++) {
-    SIM_RULE(lives.at(TaskId{space, tasks[i].seq}).accepted, "the receipt covers task ", toString(TaskId{space, tasks[i].seq}),
-             ", which was never accepted");
+    SIM_RULE(lives.at(TaskId{space, tasks[i].seq}).accepted, "the receipt covers task ",
+             toString(TaskId{space, tasks[i].seq}), ", which was never accepted");
   }
   if (receipt.accepted < tasks.size()) checkRefusal(space, tasks[receipt.accepted]);
 }
@@ -130,7 +134,8 @@ void History::received(const WorkerSketch& worker, const Assignment& assignment)
   life.received.push_back(assignment.attempt);
   SIM_RULE(worker.slots[static_cast<uint>(assignment.level)] > 0, "task ", name, " went to a worker without its level");
   SIM_RULE(function.python.value == 0 || function.python == worker.python, "task ", name, " went to another Python");
-  SIM_RULE(life.spec.host.value == 0 || life.spec.host == worker.host, "task ", name, " went to another host than its memory");
+  SIM_RULE(life.spec.host.value == 0 || life.spec.host == worker.host, "task ", name,
+           " went to another host than its memory");
 }
 
 void History::heard(WorkerId worker) {
@@ -169,8 +174,8 @@ kj::Duration History::listenedAtLeast(kj::TimePoint since) const {
   return listened;
 }
 
-// The core cannot tell pauses of up to one and a half beats from a busy loop, and it sees a longer one only from the tick that it
-// delayed: up to half a beat less.
+// The core cannot tell pauses of up to one and a half beats from a busy loop, and it sees a longer one only from the tick
+// that it delayed: up to half a beat less.
 kj::Duration History::listenedAtMost(kj::TimePoint since) const {
   auto listened = context.now() - since;
   auto beat = core.limits.heartbeat;
@@ -217,7 +222,8 @@ void History::assigned(const core::Task& task, kj::Duration) {
   SIM_RULE(fits(worker, life, task.level), "task ", name, " was assigned to a worker that does not fit it");
   auto& pool = worker.pool(task.level);
   uint64_t window = std::min<uint64_t>(core.limits.inflightMax, uint64_t(pool.slots) * (1 + core.limits.prefetchMax));
-  SIM_RULE(pool.inflight <= window, "worker ", task.worker.value, " holds ", pool.inflight, " attempts, its window is ", window);
+  SIM_RULE(pool.inflight <= window, "worker ", task.worker.value, " holds ", pool.inflight, " attempts, its window is ",
+           window);
   life.attempt = task.attempt;
   life.worker = life.lastWorker = task.worker;
   context.stats.attempts++;
@@ -228,9 +234,8 @@ void History::assigned(const core::Task& task, kj::Duration) {
 const Report& History::reportOf(TaskId id, const Life& life) const {
   SIM_RULE(reportingWorker == life.worker, "an attempt at task ", toString(id), " on worker ", life.worker.value,
            " was ended by a report of worker ", reportingWorker.value);
-  auto found = std::find_if(reports->begin(), reports->end(), [&](auto& report) {
-    return report.stamp.task == id && report.stamp.attempt == life.attempt;
-  });
+  auto found = std::find_if(reports->begin(), reports->end(),
+                            [&](auto& report) { return report.stamp.task == id && report.stamp.attempt == life.attempt; });
   SIM_RULE(found != reports->end(), "attempt ", life.attempt.value, " at task ", toString(id), " was ended by no report");
   return *found;
 }
@@ -250,8 +255,8 @@ void History::attemptEnded(const core::Task& task, AttemptEnd end) {
   if (end == AttemptEnd::FAILED || end == AttemptEnd::EXECUTOR_DIED || end == AttemptEnd::TIMED_OUT) {
     life.failures++;
     failureCount++;
-    SIM_RULE(life.failures <= life.spec.retriesMax + 1, "task ", toString(task.id), " failed ", life.failures, " times with ",
-             life.spec.retriesMax, " retries");
+    SIM_RULE(life.failures <= life.spec.retriesMax + 1, "task ", toString(task.id), " failed ", life.failures,
+             " times with ", life.spec.retriesMax, " retries");
   }
   life.lastEnd = end;
   life.lastEndEvent = eventNumber;
@@ -277,8 +282,14 @@ void History::ended(const core::Task& task, const core::Result& result, kj::Dura
   SIM_RULE(result.id == task.id && result.attempt == life.attempt, "the end of task ", toString(task.id),
            " does not name its last attempt");
   switch (result.outcome) {
-    case core::Outcome::SUCCEEDED: checkSuccess(task.id, life, result); context.stats.succeeded++; break;
-    case core::Outcome::CANCELLED: checkCancelled(task.id, life); context.stats.cancelled++; break;
+    case core::Outcome::SUCCEEDED:
+      checkSuccess(task.id, life, result);
+      context.stats.succeeded++;
+      break;
+    case core::Outcome::CANCELLED:
+      checkCancelled(task.id, life);
+      context.stats.cancelled++;
+      break;
     case core::Outcome::FAILED:
       checkFailure(task, life, result);
       context.stats.failures[static_cast<uint>(result.failure.code)]++;
@@ -289,7 +300,8 @@ void History::ended(const core::Task& task, const core::Result& result, kj::Dura
   SIM_RULE(core.limits.endedMax == 0 || (epitaph != core.endedById.end() && epitaph->second->outcome == result.outcome),
            "nothing is remembered of the end of task ", toString(task.id));
   endCount++;
-  auto word = result.outcome == core::Outcome::FAILED ? errorRow(result.failure.code).name : core::outcomeName(result.outcome).cStr();
+  auto word = result.outcome == core::Outcome::FAILED ? errorRow(result.failure.code).name
+                                                      : core::outcomeName(result.outcome).cStr();
   context.noteWord(What::TASK_ENDED, word, 0, task.id);
 }
 

@@ -1,7 +1,7 @@
 // What happened to every task, and the rules that must hold for it.
 //
-// Four witnesses tell of the same events: the core's observer, its store, the clients and the workers. The history keeps its own
-// books from what they say and throws Violation where they contradict each other or a rule.
+// Four witnesses tell of the same events: the core's observer, its store, the clients and the workers. The history keeps its
+// own books from what they say and throws Violation where they contradict each other or a rule.
 #pragma once
 
 #include <set>
@@ -68,21 +68,21 @@ class History final : public core::Observer, public core::StorePort {
 
  private:
   struct Life {
-    TaskSpec spec;                    // as its client offered it
+    TaskSpec spec;  // as its client offered it
     bool accepted = false;
     uint32_t ends = 0;
     ClientResult end;
-    Attempt attempt;                  // the last that was assigned
-    WorkerId worker;                  // that holds it now; 0: none
+    Attempt attempt;  // the last that was assigned
+    WorkerId worker;  // that holds it now; 0: none
     WorkerId lastWorker;
     core::AttemptEnd lastEnd = core::AttemptEnd::NOT_RUN;
     uint64_t lastEndEvent = 0;
-    uint32_t failures = 0;            // attempts charged to the caller
+    uint32_t failures = 0;  // attempts charged to the caller
     uint32_t retries = 0;
     uint32_t losses = 0;
     bool cancelAsked = false;
     kj::TimePoint notBefore = kj::origin<kj::TimePoint>();  // of its retry
-    std::vector<Attempt> received;    // by workers
+    std::vector<Attempt> received;                          // by workers
     bool delivered = false;
     bool stored = false, storedEnd = false, storeForgot = false;
   };
@@ -96,9 +96,9 @@ class History final : public core::Observer, public core::StorePort {
   const std::vector<FunctionSpec>& functions;
   std::unordered_map<TaskId, Life> lives;
   std::vector<TaskId> order;
-  std::map<SpaceId, Space> spaces;          // that the core must know
+  std::map<SpaceId, Space> spaces;  // that the core must know
   std::map<WorkerId, kj::TimePoint> lastHeard;
-  std::set<WorkerId> losing;                // lost tasks in this event; must be gone when it ends
+  std::set<WorkerId> losing;  // lost tasks in this event; must be gone when it ends
   SpaceId offeringSpace;
   WorkerId reportingWorker;
   const std::vector<Report>* reports = nullptr;
@@ -107,7 +107,7 @@ class History final : public core::Observer, public core::StorePort {
   uint64_t auditCredit = 0;
   uint64_t endCount = 0, lossCount = 0, failureCount = 0, staleCount = 0, staleExpected = 0;
 
-  Life& lifeOf(TaskId id);                  // of an accepted task
+  Life& lifeOf(TaskId id);  // of an accepted task
   const FunctionSpec& functionOf(const Life& life) const { return functions[life.spec.function]; }
   const Report& reportOf(TaskId id, const Life& life) const;
   // From `since` until now, without the time in which the scheduler could not listen: at least and at most.

@@ -27,12 +27,13 @@ bool History::fits(const core::Worker& worker, const Life& life, Level level) co
 // A value or failure that a worker gave: it must come from the current attempt, in this very event.
 void History::checkReported(TaskId id, const Life& life, const core::Result& result, const kj::Array<byte>& stamped) const {
   auto name = toString(id);
-  SIM_RULE(life.lastEndEvent == eventNumber && life.lastEnd != AttemptEnd::WORKER_LOST && life.lastEnd != AttemptEnd::NOT_RUN,
-           "task ", name, " ended with a result that no attempt gave");
+  SIM_RULE(
+      life.lastEndEvent == eventNumber && life.lastEnd != AttemptEnd::WORKER_LOST && life.lastEnd != AttemptEnd::NOT_RUN,
+      "task ", name, " ended with a result that no attempt gave");
   KJ_IF_MAYBE (stamp, Stamp::read(stamped)) {
     SIM_RULE(*stamp == (Stamp{id, life.attempt, life.lastWorker}), "task ", name, " ended with what attempt ",
-             stamp->attempt.value, " at task ", toString(stamp->task), " gave on worker ", stamp->worker.value, ", not attempt ",
-             life.attempt.value, " on worker ", life.lastWorker.value);
+             stamp->attempt.value, " at task ", toString(stamp->task), " gave on worker ", stamp->worker.value,
+             ", not attempt ", life.attempt.value, " on worker ", life.lastWorker.value);
   } else {
     SIM_RULE(false, "task ", name, " ended with bytes that no worker sent");
   }
@@ -56,8 +57,8 @@ void History::checkFailure(const core::Task& task, const Life& life, const core:
     checkReported(task.id, life, result, result.failure.pickled);
     if (!costsARetry(code)) return;
     SIM_RULE(!life.cancelAsked, "task ", name, " failed after it was cancelled");
-    SIM_RULE(life.failures == life.spec.retriesMax + 1, "task ", name, " was given up after ", life.failures, " failures with ",
-             life.spec.retriesMax, " retries");
+    SIM_RULE(life.failures == life.spec.retriesMax + 1, "task ", name, " was given up after ", life.failures,
+             " failures with ", life.spec.retriesMax, " retries");
     return;
   }
   switch (code) {
@@ -68,15 +69,19 @@ void History::checkFailure(const core::Task& task, const Life& life, const core:
       SIM_RULE(life.losses > LOSSES_MAX, "task ", name, " was given up after ", life.losses, " lost workers, the limit is ",
                LOSSES_MAX);
       return;
-    case ErrorCode::NO_FITTING_WORKER: checkNoFit(task, life); return;
-    default: SIM_RULE(false, "task ", name, " failed with ", errorRow(code).name, ", which nobody reported");
+    case ErrorCode::NO_FITTING_WORKER:
+      checkNoFit(task, life);
+      return;
+    default:
+      SIM_RULE(false, "task ", name, " failed with ", errorRow(code).name, ", which nobody reported");
   }
 }
 
 void History::checkNoFit(const core::Task& task, const Life& life) const {
   auto name = toString(task.id);
   SIM_RULE(context.now() - task.queuedAt >= core.limits.unfitGrace, "task ", name, " waited ",
-           inSeconds(context.now() - task.queuedAt), " s for a fitting worker, it may wait ", inSeconds(core.limits.unfitGrace));
+           inSeconds(context.now() - task.queuedAt), " s for a fitting worker, it may wait ",
+           inSeconds(core.limits.unfitGrace));
   bool ready = false;
   for (auto& [id, worker] : core.workers) {
     if (worker.state != core::WorkerState::READY) continue;
@@ -99,8 +104,9 @@ void History::checkLevel(TaskId id, const Life& life, const core::Result& result
   SIM_RULE(life.spec.level < 0 || placement.levelChosen == static_cast<Level>(life.spec.level), "task ", name,
            " asked for level ", static_cast<int>(life.spec.level), ", another was chosen");
   if (placement.levelRan == placement.levelChosen) return;
-  bool said = std::any_of(placement.declined.begin(), placement.declined.end(),
-                          [&](auto& decline) { return decline.level == placement.levelChosen && decline.reason.size() > 0; });
+  bool said = std::any_of(placement.declined.begin(), placement.declined.end(), [&](auto& decline) {
+    return decline.level == placement.levelChosen && decline.reason.size() > 0;
+  });
   SIM_RULE(said, "task ", name, " ran at another level than was chosen, and its result does not say why");
 }
 

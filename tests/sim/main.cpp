@@ -74,16 +74,27 @@ Options parse(int argc, char** argv) {
       if (i + 1 == argc) misuse(kj::str(argument, " needs a value"));
       return argv[++i];
     };
-    if (argument == "--seed") options.seed = wholeNumber(value());
-    else if (argument == "--from") options.from = wholeNumber(value());
-    else if (argument == "--seconds") options.seconds = number(value());
-    else if (argument == "--set") options.settings.push_back(setting(value()));
-    else if (argument == "--verbose") options.verbose = true;
-    else if (argument == "--shrink") options.shrink = true;
-    else if (argument == "--plan") options.plan = true;
-    else if (argument == "--calm") options.calm = true;
-    else if (argument == "--help") { fputs(USAGE, stdout); exit(0); }
-    else misuse(kj::str("unknown argument ", argument));
+    if (argument == "--seed")
+      options.seed = wholeNumber(value());
+    else if (argument == "--from")
+      options.from = wholeNumber(value());
+    else if (argument == "--seconds")
+      options.seconds = number(value());
+    else if (argument == "--set")
+      options.settings.push_back(setting(value()));
+    else if (argument == "--verbose")
+      options.verbose = true;
+    else if (argument == "--shrink")
+      options.shrink = true;
+    else if (argument == "--plan")
+      options.plan = true;
+    else if (argument == "--calm")
+      options.calm = true;
+    else if (argument == "--help") {
+      fputs(USAGE, stdout);
+      exit(0);
+    } else
+      misuse(kj::str("unknown argument ", argument));
   }
   return options;
 }
@@ -104,8 +115,8 @@ kj::String replay(const Plan& plan, const Options& options) {
 }
 
 void tellFailure(const Plan& plan, const Verdict& verdict, kj::StringPtr again) {
-  printf("FAIL seed %" PRIu64 ": %s\n\nThe last of what happened:\n%s\n\nreplay: %s --verbose\nshrink: %s --shrink\n", plan.seed,
-         KJ_ASSERT_NONNULL(verdict.violation).cStr(), verdict.lastLines.cStr(), again.cStr(), again.cStr());
+  printf("FAIL seed %" PRIu64 ": %s\n\nThe last of what happened:\n%s\n\nreplay: %s --verbose\nshrink: %s --shrink\n",
+         plan.seed, KJ_ASSERT_NONNULL(verdict.violation).cStr(), verdict.lastLines.cStr(), again.cStr(), again.cStr());
 }
 
 void tellShrunk(const Plan& plan, Verdict verdict) {
@@ -136,8 +147,9 @@ volatile uint64_t seedAtWork = 0;
 
 void onCrash(int signal) {
   char text[128];
-  int length = snprintf(text, sizeof(text), "\nFAIL seed %" PRIu64 ": signal %d\nreplay: ./dev sim --seed %" PRIu64 " --verbose\n",
-                        seedAtWork, signal, seedAtWork);
+  int length =
+      snprintf(text, sizeof(text), "\nFAIL seed %" PRIu64 ": signal %d\nreplay: ./dev sim --seed %" PRIu64 " --verbose\n",
+               seedAtWork, signal, seedAtWork);
   ssize_t ignored = write(STDOUT_FILENO, text, static_cast<size_t>(length));
   (void)ignored;
   std::signal(signal, SIG_DFL);
@@ -147,7 +159,9 @@ void onCrash(int signal) {
 int runMany(double wallSeconds, const Options& options) {
   // Short enough to be typed, spread enough that runs hardly ever meet the same ones.
   uint64_t first = 1'000'000ull + std::random_device()() % 4'000'000'000ull;
-  KJ_IF_MAYBE (from, options.from) { first = *from; }
+  KJ_IF_MAYBE (from, options.from) {
+    first = *from;
+  }
   auto begin = Wall::now();
   auto elapsed = [&] { return std::chrono::duration<double>(Wall::now() - begin).count(); };
   Stats stats;

@@ -12,24 +12,24 @@ namespace epochly::sim {
 struct FunctionSpec {
   FunctionHash hash;
   uint codeBytes = 0;
-  PythonVersion python;       // 0 = any
+  PythonVersion python;  // 0 = any
   core::Hints hints;
-  double runSeconds = 0;      // mean
+  double runSeconds = 0;  // mean
   double cpuShare = 1;
-  bool poison = false;        // kills the worker that runs it
+  bool poison = false;  // kills the worker that runs it
 
   events::NewFunction told() const;
 };
 
 struct TaskSpec {
   uint64_t seq = 0;
-  uint function = 0;          // index into the world's functions
+  uint function = 0;  // index into the world's functions
   int8_t level = -1;
   uint32_t retriesMax = 0;
   uint32_t timeoutMs = 0;
   double dataSize = core::UNKNOWN;
   uint argumentBytes = 0;
-  HostId host;                // whose shared memory it needs, 0 = none
+  HostId host;  // whose shared memory it needs, 0 = none
 
   bool valid() const;
   size_t inlineBytes() const;  // as Payload counts them
@@ -38,10 +38,10 @@ struct TaskSpec {
 
 struct Submission {
   struct Function {
-    uint id;                  // means something on its connection only
-    uint index;               // into the world's functions
+    uint id;     // means something on its connection only
+    uint index;  // into the world's functions
   };
-  uint64_t number = 0;        // the client's, so that it knows the receipt
+  uint64_t number = 0;  // the client's, so that it knows the receipt
   std::vector<Function> functions;
   std::vector<TaskSpec> tasks;
 };
@@ -75,12 +75,12 @@ struct Report {
   bool notRun = false;
   ErrorCode failure = ErrorCode::NONE;  // NONE: a value
   Level levelRan = Level::MONITOR;
-  int8_t declined = -1;                 // a level, or none
+  int8_t declined = -1;  // a level, or none
   double runSeconds = core::UNKNOWN;
   double cpuSeconds = core::UNKNOWN;
   double loopIterations = core::UNKNOWN;
   double dataSize = core::UNKNOWN;
-  uint bytes = 0;                       // of the value
+  uint bytes = 0;  // of the value
 
   events::AttemptReport told() const;
 };
@@ -91,7 +91,7 @@ struct ClientResult {
   core::Outcome outcome = core::Outcome::SUCCEEDED;
   ErrorCode error = ErrorCode::NONE;
   Attempt attempt;
-  Stamp stamp;                          // of a value, or of a failure from a worker
+  Stamp stamp;  // of a value, or of a failure from a worker
   bool operator==(const ClientResult&) const = default;
 
   static ClientResult copy(const core::Result& result);
@@ -99,7 +99,7 @@ struct ClientResult {
 
 // What a worker says of itself.
 struct WorkerSketch {
-  uint64_t process = 0;                 // which simulated process this is an incarnation of
+  uint64_t process = 0;  // which simulated process this is an incarnation of
   HostId host;
   PythonVersion python;
   std::array<uint32_t, LEVEL_COUNT> slots{};

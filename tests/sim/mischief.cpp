@@ -87,10 +87,17 @@ Report Mischief::forge(TaskId task, Attempt attempt, WorkerId worker) {
   Report report;
   report.stamp = Stamp{task, attempt, worker};
   switch (rng.below(4)) {
-    case 0: report.notRun = true; break;
-    case 1: report.failure = ErrorCode::USER_EXCEPTION; break;
-    case 2: report.failure = ErrorCode::CANCELLED; break;
-    default: break;
+    case 0:
+      report.notRun = true;
+      break;
+    case 1:
+      report.failure = ErrorCode::USER_EXCEPTION;
+      break;
+    case 2:
+      report.failure = ErrorCode::CANCELLED;
+      break;
+    default:
+      break;
   }
   return report;
 }
@@ -142,10 +149,17 @@ void Mischief::unknownWorkerActs() {
   auto& events = scheduler.rawEvents();
   auto now = context.now();
   switch (rng.below(4)) {
-    case 0: scheduler.happen([&] { events.onHeartbeat(UNKNOWN_WORKER, core::Load(), now); }); break;
-    case 1: scheduler.happen([&] { events.onWorkerLeaving(UNKNOWN_WORKER, now); }); break;
-    case 2: scheduler.happen([&] { events.onLost(UNKNOWN_WORKER, "connection lost", now); }); break;
-    default: scheduler.happen([&] { events.onFunctionSent(UNKNOWN_WORKER, functions[0].hash); });
+    case 0:
+      scheduler.happen([&] { events.onHeartbeat(UNKNOWN_WORKER, core::Load(), now); });
+      break;
+    case 1:
+      scheduler.happen([&] { events.onWorkerLeaving(UNKNOWN_WORKER, now); });
+      break;
+    case 2:
+      scheduler.happen([&] { events.onLost(UNKNOWN_WORKER, "connection lost", now); });
+      break;
+    default:
+      scheduler.happen([&] { events.onFunctionSent(UNKNOWN_WORKER, functions[0].hash); });
   }
 }
 
@@ -153,10 +167,17 @@ void Mischief::unknownClientActs() {
   auto& events = scheduler.rawEvents();
   auto now = context.now();
   switch (rng.below(4)) {
-    case 0: scheduler.happen([&] { events.onClientLost(UNKNOWN_SPACE, now); }); break;
-    case 1: scheduler.happen([&] { events.onClientClosed(UNKNOWN_SPACE, now); }); break;
-    case 2: scheduler.happen([&] { events.onAcknowledged(UNKNOWN_SPACE, 3); }); break;
-    default: scheduler.happen([&] { events.onResultsSent(UNKNOWN_SPACE, 3); });
+    case 0:
+      scheduler.happen([&] { events.onClientLost(UNKNOWN_SPACE, now); });
+      break;
+    case 1:
+      scheduler.happen([&] { events.onClientClosed(UNKNOWN_SPACE, now); });
+      break;
+    case 2:
+      scheduler.happen([&] { events.onAcknowledged(UNKNOWN_SPACE, 3); });
+      break;
+    default:
+      scheduler.happen([&] { events.onResultsSent(UNKNOWN_SPACE, 3); });
   }
 }
 

@@ -1,5 +1,5 @@
-// What kind of world a seed makes: its size, its faults and its limits. Swarm testing: each seed draws which faults are there
-// at all and how strong they are, so that rare combinations get worlds of their own.
+// What kind of world a seed makes: its size, its faults and its limits. Swarm testing: each seed draws which faults are
+// there at all and how strong they are, so that rare combinations get worlds of their own.
 #pragma once
 
 #include <kj/array.h>
@@ -14,33 +14,33 @@ constexpr uint FUNCTION_IDS = 4;
 // Of a pickled function here.
 constexpr uint FUNCTION_CODE_BYTES_MAX = 2000;
 
-// A default-made plan is calm: small, and without faults. Every member is a double so that all can be set, printed and shrunk
-// alike. Chances are per draw, `...Seconds` are mean times between, 0 = never.
+// A default-made plan is calm: small, and without faults. Every member is a double so that all can be set, printed and
+// shrunk alike. Chances are per draw, `...Seconds` are mean times between, 0 = never.
 struct Plan {
   uint64_t seed = 0;
 
   // ---- size ----
   double clients = 1;
   double workers = 1;
-  double tasks = 10;           // per client
-  double burst = 10;           // tasks a client makes at once
+  double tasks = 10;  // per client
+  double burst = 10;  // tasks a client makes at once
   double functions = 1;
-  double turmoilSeconds = 5;   // faults happen this long
+  double turmoilSeconds = 5;  // faults happen this long
 
   // ---- what tasks do ----
-  double runMs = 5;            // mean over all functions
-  double stragglers = 0;       // chance of running a hundred times as long
-  double failing = 0;          // chance that an attempt raises
-  double broken = 0;           // chance that it fails in another way
-  double dying = 0;            // chance that it kills its executor
-  double notRun = 0;           // chance that the worker gives it back untouched
-  double declining = 0;        // chance that the level asked for declines
-  double poison = 0;           // share of functions that kill the worker whenever they run
-  double timeouts = 0;         // share of tasks with a timeout
-  double cancels = 0;          // share of tasks that are cancelled
-  double invalid = 0;          // share of tasks that break a limit of the protocol
-  double retries = 0;          // most retries a task asks for
-  double explicitLevels = 0;   // share of tasks that name their level
+  double runMs = 5;           // mean over all functions
+  double stragglers = 0;      // chance of running a hundred times as long
+  double failing = 0;         // chance that an attempt raises
+  double broken = 0;          // chance that it fails in another way
+  double dying = 0;           // chance that it kills its executor
+  double notRun = 0;          // chance that the worker gives it back untouched
+  double declining = 0;       // chance that the level asked for declines
+  double poison = 0;          // share of functions that kill the worker whenever they run
+  double timeouts = 0;        // share of tasks with a timeout
+  double cancels = 0;         // share of tasks that are cancelled
+  double invalid = 0;         // share of tasks that break a limit of the protocol
+  double retries = 0;         // most retries a task asks for
+  double explicitLevels = 0;  // share of tasks that name their level
   double argumentBytes = 100;
   double resultBytes = 100;
   double pythons = 1;          // Python versions among workers and functions
@@ -49,29 +49,29 @@ struct Plan {
 
   // ---- the network ----
   double delayMs = 0.1;
-  double cutSeconds = 0;       // per connection
-  double noticeSeconds = 0.01; // until an end learns that its connection is gone
-  double doubledReports = 0;   // chance that a worker sends a batch twice
+  double cutSeconds = 0;        // per connection
+  double noticeSeconds = 0.01;  // until an end learns that its connection is gone
+  double doubledReports = 0;    // chance that a worker sends a batch twice
   double doubledSubmissions = 0;
-  double late = 0;             // chance that what comes from a connection given up is still heard
+  double late = 0;  // chance that what comes from a connection given up is still heard
 
   // ---- clients ----
-  double awaySeconds = 0;      // a client drops its connection and comes back
-  double awayLong = 0;         // chance that this takes longer than it is remembered
-  double vanishing = 0;        // share of clients that go without a word
-  double closing = 0;          // share of clients that close with tasks pending
+  double awaySeconds = 0;  // a client drops its connection and comes back
+  double awayLong = 0;     // chance that this takes longer than it is remembered
+  double vanishing = 0;    // share of clients that go without a word
+  double closing = 0;      // share of clients that close with tasks pending
 
   // ---- workers ----
   double crashSeconds = 0;
   double freezeSeconds = 0;
   double leaveSeconds = 0;
-  double downSeconds = 1;      // until a worker that went starts again
-  double crashAllAt = 0;       // seconds; all at once
+  double downSeconds = 1;  // until a worker that went starts again
+  double crashAllAt = 0;   // seconds; all at once
 
   // ---- the scheduler ----
-  double stallSeconds = 0;     // its process hangs
-  double drainAt = 0;          // seconds
-  double turnMicros = 50;      // a turn of its loop, at most
+  double stallSeconds = 0;  // its process hangs
+  double drainAt = 0;       // seconds
+  double turnMicros = 50;   // a turn of its loop, at most
   double timerLateMs = 0;
   double mischiefSeconds = 0;  // between calls that no honest peer makes
 

@@ -38,7 +38,8 @@ void History::checkTotals() const {
   SIM_RULE(ends == endCount, "the core counts ", ends, " ends, there were ", endCount);
   SIM_RULE(core.tasks.size() == order.size() - endCount, "the core holds ", core.tasks.size(), " tasks, ",
            order.size() - endCount, " have not ended");
-  SIM_RULE(totals.staleResults == staleCount, "the core counts ", totals.staleResults, " stale reports, it told of ", staleCount);
+  SIM_RULE(totals.staleResults == staleCount, "the core counts ", totals.staleResults, " stale reports, it told of ",
+           staleCount);
 }
 
 void History::checkLimits() const {
@@ -56,7 +57,8 @@ void History::checkLimits() const {
 void History::checkTimer(kj::Maybe<kj::TimePoint> armed) const {
   if (core.workers.empty() && core.clients.empty() && core.tasks.empty()) return;
   KJ_IF_MAYBE (when, armed) {
-    SIM_RULE(*when <= context.now() + core.limits.heartbeat, "the next tick is ", inSeconds(*when - context.now()), " s away");
+    SIM_RULE(*when <= context.now() + core.limits.heartbeat, "the next tick is ", inSeconds(*when - context.now()),
+             " s away");
     if (core.backoff.empty()) return;
     auto due = std::max(core.backoff.begin()->first, context.now());
     SIM_RULE(*when <= due, "a retry is due ", inSeconds(*when - due), " s before the next tick");
@@ -71,8 +73,8 @@ void History::checkSpaces() const {
     if (core.clients.count(space) > 0) continue;
     SIM_RULE(!known.connected, "a connected client was forgotten");
     auto away = listenedAtMost(known.lostAt);
-    SIM_RULE(away >= core.limits.clientGrace, "a client was forgotten after ", inSeconds(away), " s in which it could return, of ",
-             inSeconds(core.limits.clientGrace));
+    SIM_RULE(away >= core.limits.clientGrace, "a client was forgotten after ", inSeconds(away),
+             " s in which it could return, of ", inSeconds(core.limits.clientGrace));
   }
 }
 

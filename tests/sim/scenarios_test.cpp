@@ -21,7 +21,8 @@ Stats run(Plan plan, uint64_t worlds = 20) {
   for (plan.seed = 1; plan.seed <= worlds; plan.seed++) {
     auto verdict = simulate(plan);
     KJ_IF_MAYBE (violation, verdict.violation) {
-      ADD_FAILURE() << violation->cStr() << "\nreplay: ./dev sim --seed " << plan.seed << " --calm " << plan.describe().cStr();
+      ADD_FAILURE() << violation->cStr() << "\nreplay: ./dev sim --seed " << plan.seed << " --calm "
+                    << plan.describe().cStr();
     }
     sum += verdict.stats;
   }
@@ -115,7 +116,7 @@ TEST(Scenario, EveryBoundIsMetAndNothingIsDropped) {
   world.tasksMax = 3;
   world.argumentBytesMax = 1;  // raised to one task's worth
   world.resultBytesMax = 1;
-  world.functionsMax = 1;      // raised to what clients may pin
+  world.functionsMax = 1;  // raised to what clients may pin
   world.workersMax = 2;
   world.clientsMax = 2;
   world.endedMax = 1;
@@ -133,7 +134,7 @@ TEST(Scenario, NoRoomForAnotherFunctionUntilOneIsUnused) {
   world.functions = 60;
   world.functionsMax = 1;
   world.functionBytesMax = 1;
-  world.cutSeconds = 0.5;      // a lost connection keeps its functions until the scheduler learns of it
+  world.cutSeconds = 0.5;  // a lost connection keeps its functions until the scheduler learns of it
   world.noticeSeconds = 2;
   auto stats = run(world);
   EXPECT_GT(stats[Fault::FUNCTION_OVERLOADED], 0u);

@@ -59,15 +59,18 @@ void Scheduler::onOpen(Wire& wire, ClientPeer& peer, SpaceId wanted) {
   wire.send(End::PEER, [&wire, &peer, space] { peer.onWelcome(wire, space); });
 }
 
-// Another connection has resumed its space. This one is closed: now, or a little later with what it says meanwhile still heard.
+// Another connection has resumed its space. This one is closed: now, or a little later with what it says meanwhile still
+// heard.
 void Scheduler::replace(ClientSession& session) {
   session.present = false;
   auto hangUp = [this, &wire = session.wire] {
     wire.close(End::SCHEDULER);
     endClient(wire);
   };
-  if (rng.chance(context.plan.late)) later(seconds(rng.exponential(2)), kj::mv(hangUp));
-  else hangUp();
+  if (rng.chance(context.plan.late))
+    later(seconds(rng.exponential(2)), kj::mv(hangUp));
+  else
+    hangUp();
 }
 
 kj::Maybe<Scheduler::ClientSession&> Scheduler::clientOn(Wire& wire) {
@@ -116,7 +119,8 @@ void Scheduler::onSubmit(Wire& wire, const Submission& submission) {
     if (refused != ErrorCode::NONE) {
       wire.send(End::PEER, [&wire, &peer, number, refused] { peer.onRefused(wire, number, refused); });
     } else {
-      wire.send(End::PEER, [&wire, &peer, number, receipt] { peer.onReceipt(wire, number, receipt.accepted, receipt.retryAfter); });
+      wire.send(End::PEER,
+                [&wire, &peer, number, receipt] { peer.onReceipt(wire, number, receipt.accepted, receipt.retryAfter); });
     }
   }
 }
@@ -323,7 +327,8 @@ void Scheduler::sendBatch(WorkerId id, const Batch& batch) {
     }
   }
   if (!runs.empty()) wire.send(End::PEER, [&wire, &peer, runs] { peer.onRun(wire, runs); });
-  if (!batch.cancels.empty()) wire.send(End::PEER, [&wire, &peer, cancels = batch.cancels] { peer.onCancel(wire, cancels); });
+  if (!batch.cancels.empty())
+    wire.send(End::PEER, [&wire, &peer, cancels = batch.cancels] { peer.onCancel(wire, cancels); });
 }
 
 // The core has given the worker up. Its connection is closed now, or a little later with what it says meanwhile still heard.

@@ -70,9 +70,9 @@ class Scheduler final : public core::WorkerPort, public core::ClientPort, public
     Wire& wire;
     ClientPeer& peer;
     SpaceId space;
-    bool present = true;                   // no newer connection has resumed its space
-    std::map<uint, FunctionHash> ids;      // each pins its function
-    std::deque<size_t> unanswered;         // result batches under way, by size
+    bool present = true;               // no newer connection has resumed its space
+    std::map<uint, FunctionHash> ids;  // each pins its function
+    std::deque<size_t> unanswered;     // result batches under way, by size
   };
   struct WorkerSession {
     Wire& wire;
@@ -87,16 +87,16 @@ class Scheduler final : public core::WorkerPort, public core::ClientPort, public
 
   Context& context;
   const std::vector<FunctionSpec>& functions;
-  Rng rng;                                 // of the model
+  Rng rng;  // of the model
   Rng coreRandom;
   core::Core core;
   History history;
   const classify::Thresholds thresholds;
   events::Events events;
 
-  std::map<uint64_t, ClientSession> clients;     // by connection
-  std::map<SpaceId, uint64_t> presentOf;         // connection of each space
-  std::map<uint64_t, WorkerSession> workers;     // by connection
+  std::map<uint64_t, ClientSession> clients;  // by connection
+  std::map<SpaceId, uint64_t> presentOf;      // connection of each space
+  std::map<uint64_t, WorkerSession> workers;  // by connection
   std::map<WorkerId, uint64_t> connectionOf;
   std::map<FunctionHash, uint> indexOf;
 
@@ -104,7 +104,7 @@ class Scheduler final : public core::WorkerPort, public core::ClientPort, public
   std::map<WorkerId, Batch> notes;
   std::vector<WorkerId> dropped;
   std::set<SpaceId> ready;
-  bool turnEnds = false;                         // is on the clock
+  bool turnEnds = false;  // is on the clock
 
   // ---- the timer ----
   kj::Maybe<kj::TimePoint> armed;

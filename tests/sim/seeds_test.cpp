@@ -55,9 +55,7 @@ TEST(Seeds, ASeedTellsTheSameStoryEachTime) {
   }
 }
 
-TEST(Seeds, AnotherSeedTellsAnotherStory) {
-  EXPECT_NE(simulate(Plan::draw(1)).logHash, simulate(Plan::draw(2)).logHash);
-}
+TEST(Seeds, AnotherSeedTellsAnotherStory) { EXPECT_NE(simulate(Plan::draw(1)).logHash, simulate(Plan::draw(2)).logHash); }
 
 TEST(Seeds, AWorldWithoutFaultsHasNone) {
   Plan calm;

@@ -8,7 +8,7 @@ namespace epochly::sim {
 struct Shrunk {
   Plan plan;
   Verdict verdict;
-  uint worlds = 0;   // that were tried
+  uint worlds = 0;  // that were tried
 };
 
 // Sets knobs back to calm, or nearer to it, one by one, as long as the same rule is broken. worldsMax bounds the time.

@@ -64,7 +64,9 @@ void Wire::learnClosed(End end) {
   target.closed = true;
   context.noteWord(What::WIRE_CLOSED, end == End::PEER ? "peer" : "scheduler", id);
   put(otherEnd(end), context.now() + delay(), nullptr);
-  KJ_IF_MAYBE (handler, target.handler) { (*handler)(); }
+  KJ_IF_MAYBE (handler, target.handler) {
+    (*handler)();
+  }
 }
 
 }  // namespace epochly::sim

@@ -10,8 +10,8 @@ namespace epochly::sim {
 enum class End : uint8_t { PEER, SCHEDULER };
 constexpr End otherEnd(End end) { return end == End::PEER ? End::SCHEDULER : End::PEER; }
 
-// As TCP does: messages arrive in order or not at all, and what is lost is the rest of what was sent. The ends learn of a loss
-// at different times, the second perhaps many seconds after the first.
+// As TCP does: messages arrive in order or not at all, and what is lost is the rest of what was sent. The ends learn of a
+// loss at different times, the second perhaps many seconds after the first.
 //
 // Lives until the world ends: actions of the clock refer to it.
 class Wire {
@@ -42,9 +42,9 @@ class Wire {
   struct Side {
     bool closed = false;
     kj::TimePoint lastArrival = kj::origin<kj::TimePoint>();
-    kj::Maybe<kj::TimePoint> lostFrom;        // what arrives later than this is lost
+    kj::Maybe<kj::TimePoint> lostFrom;  // what arrives later than this is lost
     kj::TimePoint pausedUntil = kj::origin<kj::TimePoint>();
-    std::deque<Message> underWay;             // to this end
+    std::deque<Message> underWay;  // to this end
     kj::Maybe<kj::Function<void()>> handler;
   };
 

@@ -138,8 +138,10 @@ void Worker::onRun(Wire& from, const std::vector<Assignment>& assignments) {
   for (auto& assignment : assignments) {
     context.noteTask(What::WORKER_GETS, assignment.task, id.value, assignment.attempt.value);
     scheduler.books().received(sketch, assignment);
-    if (state == State::LEAVING) giveBack(assignment);
-    else queues[indexOf(assignment.level)].push_back(assignment);
+    if (state == State::LEAVING)
+      giveBack(assignment);
+    else
+      queues[indexOf(assignment.level)].push_back(assignment);
   }
   for (uint pool = 0; pool < core::POOL_COUNT && state == State::JOINED; pool++) begin(pool);
 }
@@ -147,7 +149,9 @@ void Worker::onRun(Wire& from, const std::vector<Assignment>& assignments) {
 void Worker::onCancel(Wire& from, const std::vector<AttemptName>& attempts) {
   if (&from != wire) return;
   for (auto& name : attempts) {
-    auto same = [&](const Assignment& assignment) { return assignment.task == name.task && assignment.attempt == name.attempt; };
+    auto same = [&](const Assignment& assignment) {
+      return assignment.task == name.task && assignment.attempt == name.attempt;
+    };
     for (uint pool = 0; pool < core::POOL_COUNT; pool++) {
       auto& queue = queues[pool];
       auto queued = std::find_if(queue.begin(), queue.end(), same);
@@ -172,8 +176,10 @@ void Worker::begin(uint pool) {
   while (!queues[pool].empty() && running[pool].size() < slots[pool]) {
     auto assignment = queues[pool].front();
     queues[pool].pop_front();
-    if (context.turmoil && rng.chance(context.plan.notRun)) giveBack(assignment);
-    else run(assignment, pool);
+    if (context.turmoil && rng.chance(context.plan.notRun))
+      giveBack(assignment);
+    else
+      run(assignment, pool);
   }
 }
 
@@ -259,13 +265,13 @@ void Worker::sendOutbox() {
   outboxLeaves = false;
   auto reports = std::exchange(outbox, {});
   context.note(What::WORKER_REPORTS, id.value, reports.size());
-  auto send = [&] {
-    wire->send(End::SCHEDULER, [this, opened = wire, reports] { scheduler.onReports(*opened, reports); });
-  };
+  auto send = [&] { wire->send(End::SCHEDULER, [this, opened = wire, reports] { scheduler.onReports(*opened, reports); }); };
   if (rng.chance(context.plan.doubledReports)) {
     context.stats[Fault::REPORT_DOUBLED]++;
-    if (rng.chance(0.5)) send();
-    else reports.insert(reports.end(), reports.begin(), reports.end());
+    if (rng.chance(0.5))
+      send();
+    else
+      reports.insert(reports.end(), reports.begin(), reports.end());
   }
   send();
   leaveIfDone();

@@ -1,5 +1,5 @@
-// A fake worker process: joins, runs attempts, reports, and has its own misfortunes. It joins anew, with a new id, whenever its
-// connection is gone.
+// A fake worker process: joins, runs attempts, reports, and has its own misfortunes. It joins anew, with a new id, whenever
+// its connection is gone.
 #pragma once
 
 #include "sim/network.h"
@@ -9,7 +9,8 @@ namespace epochly::sim {
 
 class Worker final : public WorkerPeer {
  public:
-  Worker(Context& context, Network& network, Scheduler& scheduler, const std::vector<FunctionSpec>& functions, uint64_t process);
+  Worker(Context& context, Network& network, Scheduler& scheduler, const std::vector<FunctionSpec>& functions,
+         uint64_t process);
 
   void start();
   void crash();
@@ -18,7 +19,7 @@ class Worker final : public WorkerPeer {
   enum class State : uint8_t { DOWN, JOINING, JOINED, LEAVING };
   struct Running {
     Assignment assignment;
-    uint64_t run;              // tells its end on the clock from that of an earlier one
+    uint64_t run;  // tells its end on the clock from that of an earlier one
     bool cancelled = false;
   };
 
@@ -30,17 +31,17 @@ class Worker final : public WorkerPeer {
   WorkerSketch sketch;
 
   State state = State::DOWN;
-  Wire* wire = nullptr;                // while not DOWN
-  WorkerId id;                         // of this incarnation, once joined
-  uint64_t incarnation = 0;            // counts connections: what the clock holds of an older one is void
+  Wire* wire = nullptr;      // while not DOWN
+  WorkerId id;               // of this incarnation, once joined
+  uint64_t incarnation = 0;  // counts connections: what the clock holds of an older one is void
   uint64_t runs = 0;
   kj::TimePoint frozenUntil = kj::origin<kj::TimePoint>();
   std::array<std::deque<Assignment>, core::POOL_COUNT> queues;
   std::array<uint32_t, core::POOL_COUNT> slots{};
   std::array<std::vector<Running>, core::POOL_COUNT> running;
   std::vector<Report> outbox;
-  bool outboxLeaves = false;           // is on the clock
-  std::vector<Report> ghosts;          // what attempts of the last incarnation came to, told under the new id
+  bool outboxLeaves = false;   // is on the clock
+  std::vector<Report> ghosts;  // what attempts of the last incarnation came to, told under the new id
 
   void drawSketch(uint64_t process);
   // As Clock::after, but not while the process hangs, and only in this incarnation.

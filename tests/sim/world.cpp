@@ -30,7 +30,8 @@ std::vector<FunctionSpec> World::drawFunctions(Context& context) {
     auto& function = functions[i];
     function.hash = FunctionHash{rng.next(), i + 1};
     function.codeBytes = static_cast<uint>(rng.logBetween(1, FUNCTION_CODE_BYTES_MAX));
-    if (rng.chance(0.5)) function.python = PythonVersion{static_cast<uint16_t>(0x30a + rng.below(static_cast<uint64_t>(plan.pythons)))};
+    if (rng.chance(0.5))
+      function.python = PythonVersion{static_cast<uint16_t>(0x30a + rng.below(static_cast<uint64_t>(plan.pythons)))};
     function.hints = core::Hints{rng.chance(0.5), rng.chance(0.1), rng.chance(0.3)};
     function.runSeconds = plan.runMs * 1e-3 * rng.logUniform(0.1, 5);
     function.cpuShare = rng.unit();
@@ -99,8 +100,8 @@ void World::runToTheEnd() {
       last = now;
       since = context.now();
     }
-    SIM_RULE(context.now() - since < patience(), "nothing has ended for ", inSeconds(patience()), " s since faults stopped. ",
-             stuck());
+    SIM_RULE(context.now() - since < patience(), "nothing has ended for ", inSeconds(patience()),
+             " s since faults stopped. ", stuck());
   }
 }
 
@@ -116,7 +117,8 @@ kj::String World::stuck() const {
   for (auto& client : clients) {
     if (!client->gone()) return kj::str(client->describe(), "; the core holds ", core.tasks.size(), " tasks");
   }
-  return kj::str("Every client has left; the core holds ", core.tasks.size(), " tasks and ", core.clients.size(), " clients");
+  return kj::str("Every client has left; the core holds ", core.tasks.size(), " tasks and ", core.clients.size(),
+                 " clients");
 }
 
 Verdict World::run() {
@@ -134,7 +136,8 @@ Verdict World::run() {
   } catch (const Violation& violation) {
     verdict.violation = kj::str(violation.what());
   } catch (const kj::Exception& error) {
-    verdict.violation = kj::str("the core contradicts itself: ", error.getDescription(), " at ", error.getFile(), ":", error.getLine());
+    verdict.violation =
+        kj::str("the core contradicts itself: ", error.getDescription(), " at ", error.getFile(), ":", error.getLine());
   }
   if (verdict.violation != nullptr) verdict.lastLines = context.log.tail(LINES_SHOWN);
   verdict.logHash = context.log.hash();

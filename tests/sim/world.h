@@ -8,8 +8,8 @@
 namespace epochly::sim {
 
 struct Verdict {
-  kj::Maybe<kj::String> violation;   // none: every rule held
-  kj::String lastLines;              // of the log, when one did not
+  kj::Maybe<kj::String> violation;  // none: every rule held
+  kj::String lastLines;             // of the log, when one did not
   uint64_t logHash = 0;
   Stats stats;
 };
