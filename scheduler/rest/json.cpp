@@ -40,11 +40,9 @@ json::string time(double unixSeconds) {
 }
 
 json::object timings(const core::Timings& timings) {
-  return {{"queue_seconds", seconds(timings.queue)},
-          {"transfer_seconds", seconds(timings.transfer)},
-          {"compile_seconds", seconds(timings.compile)},
-          {"run_seconds", seconds(timings.run)},
-          {"cpu_seconds", seconds(timings.cpu)}};
+  return {{"queue_seconds", seconds(timings.queue)},     {"transfer_seconds", seconds(timings.transfer)},
+          {"compile_seconds", seconds(timings.compile)}, {"run_seconds", seconds(timings.run)},
+          {"cpu_seconds", seconds(timings.cpu)},         {"wait_seconds", seconds(timings.wait)}};
 }
 
 }  // namespace epochly::rest

@@ -40,6 +40,7 @@ void writeTimings(const core::Timings& timings, schema::Timings::Builder builder
   builder.setCompile(timings.compile);
   builder.setRun(timings.run);
   builder.setCpu(timings.cpu);
+  builder.setWait(timings.wait);
 }
 
 void writeFact(const core::Fact& fact, schema::Fact::Builder builder) {

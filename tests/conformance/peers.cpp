@@ -174,6 +174,8 @@ Worker::Worker(Loop& loop, const std::string& address, Fields fields) : loop(loo
   auto answer = loop.wait(request.send());
   id = answer.getWorkerId();
   joined = answer.getSession();
+  heartbeat = answer.getWelcome().getHeartbeatMs() * kj::MILLISECONDS;
+  if (fields.beats) beating = beatForEver().eagerlyEvaluate([](kj::Exception&&) {});
 }
 
 kj::Promise<void> Worker::answer(const std::vector<Assigned>& attempts) {
@@ -212,7 +214,7 @@ kj::Promise<void> Worker::beat() {
 }
 
 kj::Promise<void> Worker::beatForEver() {
-  return beat().then([this]() { return loop.io.provider->getTimer().afterDelay(200 * kj::MILLISECONDS); }).then([this]() {
+  return beat().then([this]() { return loop.io.provider->getTimer().afterDelay(heartbeat / 2); }).then([this]() {
     return beatForEver();
   });
 }

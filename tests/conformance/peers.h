@@ -113,6 +113,7 @@ class Worker {
     std::map<uint, uint> slots{{0, 2}};  // by level
     uint64_t host = 0;
     uint16_t python = 0x30b;
+    bool beats = true;  // while the loop runs
     HelloFields hello;
   };
 
@@ -129,10 +130,6 @@ class Worker {
   kj::Promise<void> answer(const std::vector<Assigned>& attempts);
   kj::Promise<void> fail(const Assigned& attempt, ErrorCode code, const std::string& message, bool notRun = false);
   kj::Promise<void> beat();
-  // Beats until this object ends.
-  void keepBeating() {
-    beating = beatForEver().eagerlyEvaluate([](kj::Exception&&) {});
-  }
   schema::WorkerSession::Client& session() { return KJ_ASSERT_NONNULL(joined); }
   void disconnect() {
     joined = nullptr;
@@ -144,6 +141,7 @@ class Worker {
   Loop& loop;
   kj::Maybe<kj::Own<Wire>> wire;
   kj::Maybe<schema::WorkerSession::Client> joined;
+  kj::Duration heartbeat;
   kj::Promise<void> beating = kj::READY_NOW;
 
   kj::Promise<void> beatForEver();

@@ -193,14 +193,13 @@ TEST(Tasks, OfALostWorkerGoToAnother) {
 TEST(Tasks, OfASilentWorkerGoToAnotherAndItsLateAnswerIsStale) {
   SchedulerProcess scheduler({"--heartbeat-ms", "50"});
   Loop loop;
-  Worker silent(loop, scheduler.address());
+  Worker silent(loop, scheduler.address(), Worker::Fields{.beats = false});
   silent.holds = true;
   Client client(loop, scheduler.address());
   loop.wait(client.submit(1, 1));
   ASSERT_TRUE(loop.until([&] { return silent.held.size() == 1; }));
   ASSERT_TRUE(scheduler.logSays("missed heartbeats"));
   Worker other(loop, scheduler.address());
-  other.keepBeating();
   ASSERT_TRUE(loop.until([&] { return client.results.size() == 1; }));
   EXPECT_EQ(client.results[0].attempt, 2u);
   EXPECT_NE(codeOf(errorOf([&] { loop.wait(silent.answer({silent.held[0]})); })), ErrorCode::NONE)
