@@ -36,6 +36,8 @@ CPU_RATIO_IO_BOUND = 0.3
 # Seconds that the local server takes to answer.
 LATENCY_WAITING = 0.05
 LATENCY_MIXED = 0.02
+# Of a worker's name in the table.
+WORKER_CHARACTERS = 14
 
 
 # ---- the work, as its authors wrote it ----------------------------------------------------------------------------------
@@ -105,9 +107,9 @@ def workloads(server, folder, quick):
         Workload("web requests", fetch, [server.url(i, LATENCY_WAITING) for i in range(8 * scale)]),
         Workload("files", read_file, paths, before=functools.partial(drop_from_cache, paths)),
         Workload("compute_heavy", compute_heavy, [[draw.random() for _ in range(60_000)] for _ in range(8 * scale)]),
-        Workload("signal, in parts", smooth, [signal[i:] + signal[:i] for i in range(4 * scale)]),
+        Workload("signal parts", smooth, [signal[i:] + signal[:i] for i in range(4 * scale)]),
         *array_workloads(scale),
-        Workload("fetch, transform", fetch_and_transform, [server.url(i, LATENCY_MIXED) for i in range(8 * scale)]),
+        Workload("pipeline", fetch_and_transform, [server.url(i, LATENCY_MIXED) for i in range(8 * scale)]),
     ]
 
 
@@ -199,7 +201,7 @@ def same(expected, answers):
 
 
 # ---- what is shown --------------------------------------------------------------------------------------------------------
-HEAD = ["workload", "io", "loops", "size", "class", "chosen", "ran", "worker", "plain", "cluster", "speed-up"]
+HEAD = ["workload", "io", "loops", "size", "class", "level chosen", "ran", "worker", "time", "speed-up"]
 
 
 def row(finding):
@@ -209,8 +211,8 @@ def row(finding):
         return [workload.name, workload.needs] + [""] * (len(HEAD) - 2)
     report = finding.futures[-1].placement
     return [workload.name, f"{metrics['io_wait_ratio']:.2f}", short(metrics.get("avg_loop_iterations")),
-            short(metrics.get("avg_data_size")), kind(metrics), level_text(report.level_chosen), level_text(report.level),
-            report.worker, seconds_text(finding.plain_seconds), seconds_text(finding.cluster_seconds),
+            short(metrics.get("avg_data_size")), kind(metrics), level_text(report.level_chosen), str(report.level),
+            shorter(report.worker), seconds_text(finding.cluster_seconds),
             f"{finding.plain_seconds / finding.cluster_seconds:.1f}x" if finding.equal else "WRONG"]
 
 
@@ -238,7 +240,12 @@ def kind(metrics):
 
 
 def level_text(level):
-    return "-" if level is None else f"{level} {levels.NAMES[level]}"
+    return f"{level} {levels.NAMES[level]}"
+
+
+def shorter(name):
+    """A worker's name, its end: host names are long, and the process id is there."""
+    return name if len(name) <= WORKER_CHARACTERS else "…" + name[1 - WORKER_CHARACTERS:]
 
 
 def short(figure):

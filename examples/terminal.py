@@ -1,14 +1,18 @@
 """What the example shows: a table and progress with rich on a terminal, plain lines elsewhere."""
 import contextlib
 import sys
+import textwrap
+
+# What a line of plain output is wrapped at.
+COLUMNS = 100
 
 
 class Terminal:
     """Knows whether it is read by a person or a file, and whether rich is there."""
 
-    def __init__(self, out=sys.stdout):
-        self.out = out
-        self.console = _console(out)
+    def __init__(self, out=None):
+        self.out = out or sys.stdout
+        self.console = _console(self.out)
 
     def say(self, text=""):
         print(text, file=self.out, flush=True)
@@ -43,13 +47,15 @@ class Terminal:
         for row, note in zip(rows, notes):
             self.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
             if note:
-                self.say(f"    {note}")
+                self.say(textwrap.fill(note, COLUMNS, initial_indent="    ", subsequent_indent="    "))
 
     def _rich_table(self, head, rows, notes):
         from rich import box
         from rich.table import Table
         from rich.text import Text
-        table = Table(*head, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for title in head:
+            table.add_column(title, no_wrap=True)
         for row in rows:
             table.add_row(*row)
         self.console.print(table)
