@@ -8,7 +8,6 @@
 namespace epochly::events {
 
 using core::Client;
-using core::Task;
 using core::TaskState;
 
 Events::Events(core::Core& core, core::Ports ports, core::Observer& observer, const classify::Thresholds& thresholds)

@@ -97,6 +97,7 @@ ErrorCode Scheduler::tell(ClientSession& session, const Submission& submission) 
 
 void Scheduler::submit(SpaceId space, const std::vector<TaskSpec>& tasks, events::Receipt& receipt) {
   std::vector<events::NewTask> told;
+  told.reserve(tasks.size());
   for (auto& spec : tasks) told.push_back(spec.told(functions[spec.function]));
   history.offering(space, tasks);
   receipt = events.onSubmit(space, kj::arrayPtr(told.data(), told.size()), context.now());
@@ -189,6 +190,7 @@ kj::Maybe<Scheduler::WorkerSession&> Scheduler::workerOn(Wire& wire) {
 
 void Scheduler::report(WorkerId worker, const std::vector<Report>& reports) {
   std::vector<events::AttemptReport> told;
+  told.reserve(reports.size());
   for (auto& report : reports) told.push_back(report.told());
   history.reporting(worker, reports);
   events.onResults(worker, kj::arrayPtr(told.data(), told.size()), context.now());
