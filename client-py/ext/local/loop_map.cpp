@@ -3,6 +3,7 @@
 #include <opcode.h>
 
 #include <algorithm>
+#include <climits>
 #include <memory>
 
 namespace epochly::ext::loops {
@@ -17,6 +18,7 @@ struct Instruction {
   int op;
   int arg;
   int target = -1;           // of a jump
+  bool ends = false;         // never goes on with the next instruction
   bool conditional = false;  // a jump that may fall through
   bool again = false;        // a jump whose way back is a loop's, not that of an exception handler or an await
 
@@ -43,8 +45,16 @@ void resolveJump(Instruction& i) {
     case JUMP_IF_TRUE_OR_POP:
     case JUMP_IF_FALSE_OR_POP: i.target = bytes, i.conditional = true; break;
 #elif PY_VERSION_HEX < 0x030C0000
-    case JUMP_BACKWARD: i.target = i.next - bytes, i.again = true; break;
-    case JUMP_FORWARD: i.target = i.next + bytes; break;
+    case JUMP_BACKWARD: i.target = i.next - bytes, i.again = true, i.ends = true; break;
+    case JUMP_BACKWARD_NO_INTERRUPT: i.target = i.next - bytes, i.ends = true; break;
+    case JUMP_FORWARD: i.target = i.next + bytes, i.ends = true; break;
+    case FOR_ITER:
+    case SEND:
+    case JUMP_IF_TRUE_OR_POP:
+    case JUMP_IF_FALSE_OR_POP: i.target = i.next + bytes; break;
+    case RETURN_VALUE:
+    case RAISE_VARARGS:
+    case RERAISE: i.ends = true; break;
     case POP_JUMP_BACKWARD_IF_TRUE:
     case POP_JUMP_BACKWARD_IF_FALSE:
     case POP_JUMP_BACKWARD_IF_NONE:
@@ -54,8 +64,15 @@ void resolveJump(Instruction& i) {
     case POP_JUMP_FORWARD_IF_NONE:
     case POP_JUMP_FORWARD_IF_NOT_NONE: i.target = i.next + bytes, i.conditional = true; break;
 #else
-    case JUMP_BACKWARD: i.target = i.next - bytes, i.again = true; break;
-    case JUMP_FORWARD: i.target = i.next + bytes; break;
+    case JUMP_BACKWARD: i.target = i.next - bytes, i.again = true, i.ends = true; break;
+    case JUMP_BACKWARD_NO_INTERRUPT: i.target = i.next - bytes, i.ends = true; break;
+    case JUMP_FORWARD: i.target = i.next + bytes, i.ends = true; break;
+    case FOR_ITER:
+    case SEND: i.target = i.next + bytes; break;
+    case RETURN_VALUE:
+    case RETURN_CONST:
+    case RAISE_VARARGS:
+    case RERAISE: i.ends = true; break;
     case POP_JUMP_IF_TRUE:
     case POP_JUMP_IF_FALSE:
     case POP_JUMP_IF_NONE:
@@ -100,30 +117,41 @@ size_t indexOf(const std::vector<Instruction>& all, int offset) {
   return found != all.end() && found->start == offset ? static_cast<size_t>(found - all.begin()) : all.size();
 }
 
-// Where the conditional jump back at `index` leads, in this interpreter's form; -1 if it is none.
-int conditionalBackTo(const std::vector<Instruction>& all, size_t index) {
-  const Instruction& i = all[index];
-  if (!i.conditional) return -1;
-  if (i.backward()) return i.target;
-  // From 3.12 on: a conditional jump over an unconditional jump back.
-  if (index + 1 >= all.size()) return -1;
-  const Instruction& over = all[index + 1];
-  return !over.conditional && over.backward() && i.target == over.next ? over.target : -1;
+// From 3.12 on conditional jumps lead forward only: one back is a conditional jump over an unconditional jump back. Whether such
+// a jump stands behind the conditional one at `index`.
+bool jumpBackFollows(const std::vector<Instruction>& all, size_t index) {
+  if (index + 1 >= all.size()) return false;
+  const Instruction& next = all[index + 1];
+  return !next.conditional && next.backward() && all[index].target == next.next;
 }
 
-// Reads bytecode backwards, leaving out the unconditional jumps back that 3.12 put into the second copy of a test.
+// Where the conditional jump at `index` may lead.
+struct Ways {
+  int taken, notTaken;
+};
+Ways waysOf(const std::vector<Instruction>& all, size_t index) {
+  return {all[index].target, jumpBackFollows(all, index) ? all[index + 1].target : all[index].next};
+}
+
+// Where the conditional jump at `index` leads back to; -1 if it does not.
+int conditionalBackTo(const std::vector<Instruction>& all, size_t index) {
+  if (!all[index].conditional) return -1;
+  if (all[index].backward()) return all[index].target;
+  return jumpBackFollows(all, index) ? all[index + 1].target : -1;
+}
+
+// Reads bytecode backwards, a conditional jump and the jump back behind it as one.
 class Backwards {
  public:
-  Backwards(PyCodeObject* code, const std::vector<Instruction>& all, size_t end, int body)
-      : code(code), all(all), at(end), body(body) {}
+  // Begins with the instruction before `end`.
+  Backwards(PyCodeObject* code, const std::vector<Instruction>& all, size_t end) : code(code), all(all), at(end) { step(); }
   const Instruction& operator*() const { return all[at]; }
   size_t index() const { return at; }
   int line() const { return PyCode_Addr2Line(code, all[at].at); }
   bool step() {
-    do {
-      if (at == 0) return false;
-      --at;
-    } while (!all[at].conditional && all[at].again && all[at].target == body);
+    if (at == 0) return false;
+    --at;
+    if (at > 0 && all[at - 1].conditional && jumpBackFollows(all, at - 1)) --at;
     return true;
   }
 
@@ -131,7 +159,6 @@ class Backwards {
   PyCodeObject* code;
   const std::vector<Instruction>& all;
   size_t at;
-  int body;
 };
 
 bool sameInBothCopies(const Backwards& a, const Backwards& b) {
@@ -146,8 +173,11 @@ bool isWhileTest(PyCodeObject* code, const std::vector<Instruction>& all, size_t
   test.body = conditionalBackTo(all, index);
   size_t body = test.body < 0 ? all.size() : indexOf(all, test.body);
   if (body == 0 || body == all.size() || all[body].op == FOR_ITER) return false;
-  Backwards before(code, all, body - 1, test.body), after(code, all, index, test.body);
-  if (!(*before).conditional || (*before).target <= (*after).at || before.line() != after.line()) return false;
+  Backwards before(code, all, body), after(code, all, index + 1);
+  if (!(*before).conditional || before.line() != after.line()) return false;
+  Ways first = waysOf(all, before.index());
+  int exit = first.taken == test.body ? first.notTaken : first.taken;
+  if (exit >= test.body && exit <= all[index].at) return false;
   // A body on the test's own line gives a line trace nothing to see; it is left alone on every interpreter.
   if (after.line() == PyCode_Addr2Line(code, test.body)) return false;
   while (before.step() && after.step() && after.index() > body && sameInBothCopies(before, after)) test.first = after.index();
@@ -170,40 +200,37 @@ std::vector<WhileTest> whileTests(PyCodeObject* code, const std::vector<Instruct
   return tests;
 }
 
-#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030D0000
+#if PY_VERSION_HEX >= 0x030B0000
 
-// 3.12 returns from an exception handler, which stands behind all other code, by the same jump back that loops use (3.11 and 3.13
-// have one of its own). Such a jump leads behind the protected code; a loop's leads before it.
+// From 3.11 on an exception handler stands behind all other code, and may be left by the same jump back that loops use. A loop's
+// jump is reached from where it leads to without going back beyond that; a handler's is not: the `try` stands before.
 class Handlers {
  public:
-  explicit Handlers(PyCodeObject* code) {
+  Handlers(PyCodeObject* code, const std::vector<Instruction>& all) : all(all) {
     auto* at = reinterpret_cast<const uint8_t*>(PyBytes_AS_STRING(code->co_exceptiontable));
     auto* end = at + PyBytes_GET_SIZE(code->co_exceptiontable);
     while (at < end) {
       Entry entry;
       entry.start = 2 * number(at, end);
-      number(at, end);  // length
+      entry.end = entry.start + 2 * number(at, end);
       entry.handler = 2 * number(at, end);
       number(at, end);  // depth
       entries.push_back(entry);
+      first = std::min(first, entry.handler);
     }
   }
 
-  // Whether a jump from `from` back to `to` only leaves a handler.
-  bool onlyLeaves(int from, int to) const {
-    const Entry* nearest = nullptr;
-    for (auto& e : entries) {
-      bool closer = nearest == nullptr || e.handler > nearest->handler ||
-                    (e.handler == nearest->handler && e.start < nearest->start);
-      if (e.handler <= from && e.start < e.handler && closer) nearest = &e;
-    }
-    return nearest != nullptr && to > nearest->start;
+  bool onlyLeaves(const Instruction& jump) {
+    if (jump.at < first) return false;
+    if (jump.target != reachedFrom) findReached(jump.target);
+    return !reached[indexOf(all, jump.start)];
   }
 
  private:
   struct Entry {
-    int start, handler;
+    int start, end, handler;
   };
+
   // Six bits to a byte, most significant first; the second highest bit says that more follow.
   static int number(const uint8_t*& at, const uint8_t* end) {
     int value = 0;
@@ -214,14 +241,41 @@ class Handlers {
     }
     return value;
   }
+
+  // Which instructions control may get to from `from` without going below it. Loops' jumps lead to few places: the last is kept.
+  void findReached(int from) {
+    reachedFrom = from;
+    reached.assign(all.size(), false);
+    std::vector<int> open{from};
+    while (!open.empty()) {
+      int offset = open.back();
+      open.pop_back();
+      size_t index = offset < from ? all.size() : indexOf(all, offset);
+      if (index == all.size() || reached[index]) continue;
+      reached[index] = true;
+      follow(all[index], open);
+    }
+  }
+  void follow(const Instruction& i, std::vector<int>& open) const {
+    if (i.target >= 0) open.push_back(i.target);
+    if (!i.ends) open.push_back(i.next);
+    // Ranges are in order and apart from each other.
+    auto after = std::upper_bound(entries.begin(), entries.end(), i.at, [](int at, const Entry& e) { return at < e.start; });
+    if (after != entries.begin() && i.at < std::prev(after)->end) open.push_back(std::prev(after)->handler);
+  }
+
+  const std::vector<Instruction>& all;
   std::vector<Entry> entries;
+  int first = INT_MAX;  // the first handler
+  int reachedFrom = -1;
+  std::vector<bool> reached;  // by instruction
 };
 
 #else
 
 struct Handlers {
-  explicit Handlers(PyCodeObject*) {}
-  bool onlyLeaves(int, int) const { return false; }
+  Handlers(PyCodeObject*, const std::vector<Instruction>&) {}
+  bool onlyLeaves(const Instruction&) { return false; }
 };
 
 #endif
@@ -250,17 +304,17 @@ Py_ssize_t extraIndex() {
   return index;
 }
 
-// The ways out of a while's second test, other than into the body.
+// The ways out of a while's second test, other than into the body; as branch events name them.
 std::vector<LoopMap::Exit> exitsOf(const std::vector<Instruction>& all, const WhileTest& test) {
   std::vector<LoopMap::Exit> exits;
   int begin = all[test.first].start;
-  bool jumpFollows = !all[test.last].backward();  // from 3.12 on
-  int end = all[test.last + (jumpFollows ? 1 : 0)].next;
+  int end = all[test.last + (jumpBackFollows(all, test.last) ? 1 : 0)].next;
+  auto leaves = [&](int to) { return to != test.body && (to < begin || to >= end); };
   for (size_t i = test.first; i <= test.last; ++i) {
     if (!all[i].conditional) continue;
-    for (int to : {all[i].target, all[i].next}) {
-      if (to != test.body && (to < begin || to >= end)) exits.push_back({all[i].at, to});
-    }
+    Ways ways = waysOf(all, i);
+    if (leaves(ways.taken)) exits.push_back({all[i].at, all[i].target});
+    if (leaves(ways.notTaken)) exits.push_back({all[i].at, all[i].next});
   }
   return exits;
 }
@@ -277,12 +331,13 @@ LoopMap::LoopMap(PyCodeObject* code) {
   size_t units = static_cast<size_t>(PyBytes_GET_SIZE(bytes)) / 2;
   Py_DECREF(bytes);
 
-  Handlers handlers(code);
+  Handlers handlers(code, all);
   for (auto& i : all) {
     if (!i.backward()) continue;
     marks.resize(units, Mark::NONE);
-    if (handlers.onlyLeaves(i.at, i.target)) {
-      handlerEnds.push_back(i.at);
+    branches.resize(units, Branch::OTHER);
+    if (handlers.onlyLeaves(i)) {
+      branches[i.at / 2] = Branch::LEAVES_HANDLER;
     } else {
       marks[i.target / 2] = Mark::HEAD;
     }
@@ -292,15 +347,8 @@ LoopMap::LoopMap(PyCodeObject* code) {
     marks[all[test.first].start / 2] = Mark::TEST;
     auto own = exitsOf(all, test);
     exits.insert(exits.end(), own.begin(), own.end());
+    for (auto& exit : own) branches[exit.from / 2] = Branch::LOOP_TEST;
   }
-}
-
-bool LoopMap::onlyLeavesHandler(int from) const {
-  return std::find(handlerEnds.begin(), handlerEnds.end(), from) != handlerEnds.end();
-}
-
-bool LoopMap::isLoopTest(int from) const {
-  return std::any_of(exits.begin(), exits.end(), [&](auto& e) { return e.from == from; });
 }
 
 bool LoopMap::endsLoop(int from, int to) const {

@@ -23,16 +23,17 @@ class LoopMap {
     HEAD,  // a jump back lands here: an iteration, if that is how it was reached
     TEST,  // the test of a while, after its body: an iteration
   };
-  Mark at(int offset) const {
-    auto i = static_cast<size_t>(offset) / 2;
-    return i < marks.size() ? marks[i] : Mark::NONE;
-  }
+  Mark at(int offset) const { return marks[static_cast<size_t>(offset) / 2]; }
 
-  // For branch events: the branch at `from` is the part of a while's test that, going to `to`, ends the loop.
+  // For jump and branch events.
+  enum class Branch : uint8_t {
+    OTHER,
+    LEAVES_HANDLER,  // a jump back that is no loop's
+    LOOP_TEST,       // a part of a while's test, after its body
+  };
+  Branch branchAt(int offset) const { return branches[static_cast<size_t>(offset) / 2]; }
+  // Whether the LOOP_TEST at `from`, going to `to`, ends the loop.
   bool endsLoop(int from, int to) const;
-  bool isLoopTest(int from) const;
-  // For jump events: the jump back at `from` is no loop's.
-  bool onlyLeavesHandler(int from) const;
 
   struct Exit {
     int from, to;
@@ -40,8 +41,8 @@ class LoopMap {
 
  private:
   std::vector<Mark> marks;  // by code unit; empty: nothing jumps back
+  std::vector<Branch> branches;
   std::vector<Exit> exits;
-  std::vector<int> handlerEnds;
 };
 
 }  // namespace epochly::ext::loops

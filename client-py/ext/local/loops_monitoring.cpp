@@ -93,11 +93,8 @@ PyObject* idle() {
 bool isLoops(PyObject* const* args) {
   long from = PyLong_AsLong(args[1]);
   if (PyLong_AsLong(args[2]) > from) return false;
-#if PY_VERSION_HEX < 0x030D0000
   auto* map = LoopMap::of(reinterpret_cast<PyCodeObject*>(args[0]));
-  if (map != nullptr && map->onlyLeavesHandler(static_cast<int>(from))) return false;
-#endif
-  return true;
+  return map == nullptr || map->branchAt(static_cast<int>(from)) != LoopMap::Branch::LEAVES_HANDLER;
 }
 
 PyObject* onJump(PyObject*, PyObject* const* args, Py_ssize_t) {
@@ -113,7 +110,7 @@ PyObject* onBranch(PyObject*, PyObject* const* args, Py_ssize_t) {
   Session& s = session;
   int from = static_cast<int>(PyLong_AsLong(args[1]));
   auto* map = LoopMap::of(reinterpret_cast<PyCodeObject*>(args[0]));
-  if (map == nullptr || !map->isLoopTest(from)) return Py_NewRef(tool.disable);
+  if (map == nullptr || map->branchAt(from) != LoopMap::Branch::LOOP_TEST) return Py_NewRef(tool.disable);
   if (!s.counting) return idle();
   if (map->endsLoop(from, static_cast<int>(PyLong_AsLong(args[2])))) ++s.count.iterations;
   tick(s);
