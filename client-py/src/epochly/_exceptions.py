@@ -4,8 +4,11 @@ traceback as text.
 Exceptions drop ``__cause__`` and ``__context__`` when they are pickled, so the chain travels as a list of links, each pickled on
 its own: one that cannot be pickled, or not be loaded, does not take the others with it.
 """
+import itertools
+import linecache
 import os
 import pickle
+import re
 import traceback
 
 import cloudpickle
@@ -97,6 +100,7 @@ def _pickled(error):
 
 def revive(message, type, text, pickled):
     """The exception object for what ``describe`` gave on the worker."""
+    text = _with_source(text)
     links = _load_links(pickled)
     if not links:
         error = RemoteError(type, message, text)
@@ -104,6 +108,22 @@ def revive(message, type, text, pickled):
         error = _joined(links, text)
     _innermost(error).__cause__ = RemoteTraceback(text)
     return error
+
+
+_FRAME = re.compile(r'( *)File "(.*)", line (\d+), in ')
+
+
+def _with_source(text):
+    """Adds the lines of source that only this process knows: of a notebook's cells, say."""
+    lines = text.splitlines()
+    seen = []
+    for line, following in itertools.zip_longest(lines, lines[1:], fillvalue=""):
+        seen.append(line)
+        frame = _FRAME.match(line)
+        if frame and (_FRAME.match(following) or not following.startswith(frame[1] + "  ")):
+            source = linecache.getline(frame[2], int(frame[3])).strip()
+            seen += [f"{frame[1]}  {source}"] if source else []
+    return "\n".join(seen) + "\n"
 
 
 def _load_links(pickled):
