@@ -13,6 +13,7 @@
 #include <capnp/rpc-twoparty.h>
 #include <kj/async-io.h>
 
+#include "rt/mailbox.h"
 #include "scheduler.capnp.h"
 #include "unit/client/client_env.h"
 #include "wire/task_spec.h"
@@ -139,12 +140,23 @@ class FakeScheduler {
   uint64_t lastSpace = 1000;
 
   // The scheduler's thread only.
-  const kj::Executor* executor = nullptr;
+  rt::Mailbox* mailbox = nullptr;
   kj::Own<kj::PromiseFulfiller<void>> finish;
   kj::Own<Connections> connections;
   std::map<uint64_t, schema::ClientSink::Client> sinks;
 
-  void post(kj::Function<void()> fn) { executor->executeSync(kj::mv(fn)); }
+  // Returns when it has run there.
+  void post(kj::Function<void()> fn) {
+    bool done = false;
+    mailbox->post([&]() {
+      fn();
+      std::lock_guard lock(mutex);
+      done = true;
+      changed.notify_all();
+    });
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return done; });
+  }
 
   void main() {
     auto io = kj::setupAsyncIo();
@@ -154,13 +166,14 @@ class FakeScheduler {
     unlink(path.cStr());
     auto listener = io.provider->getNetwork().parseAddress(kj::str("unix:", path)).wait(io.waitScope)->listen();
     auto accepting = acceptLoop(*listener);
+    rt::Mailbox box(16);
     {
       std::lock_guard lock(mutex);
-      executor = &kj::getCurrentThreadExecutor();
+      mailbox = &box;
       running = true;
       changed.notify_all();
     }
-    finished.promise.exclusiveJoin(kj::mv(accepting)).wait(io.waitScope);
+    finished.promise.exclusiveJoin(kj::mv(accepting)).exclusiveJoin(box.run()).wait(io.waitScope);
     sinks.clear();
     connections = nullptr;
   }
