@@ -5,6 +5,7 @@
 //   segv, kill     dies by that signal       exit N       calls _exit(N)
 //   sleep MS       answers "slept"           hang         never answers
 //   scratch        answers $EPOCHLY_SCRATCH_DIR           limit NAME  answers that limit (core, as, nofile) of its own
+//   later          answers something nobody asked, waking the daemon, and 0.2 ms later "late" without waking it
 //   damage         writes into the ring what cannot be frames, and never answers
 //   spawn          starts a process in its group that never ends, and answers its pid
 //
@@ -40,7 +41,7 @@ std::string limitText(const std::string& which) {
 }
 
 ExecutorFds inherited;
-RingControl* outgoing;   // a second mapping of the ring this process writes to
+RingControl* outgoing;  // a second mapping of the ring this process writes to
 
 void damageRing() {
   outgoing->written.store(~0ull);
@@ -59,6 +60,7 @@ std::string answerTo(const std::string& command) {
   auto space = command.find(' ');
   auto verb = command.substr(0, space);
   auto rest = space == std::string::npos ? "" : command.substr(space + 1);
+  if (verb == "later") return "late";
   if (verb == "echo") return rest;
   if (verb == "big") return std::string(std::stoul(rest), 'x');
   if (verb == "pid") return std::to_string(getpid());
@@ -80,8 +82,19 @@ std::string answerTo(const std::string& command) {
   return "unknown command";
 }
 
+// Wakes the daemon, which finds nothing it waits for; then lets it go back to sleep.
+void sayNothing(ExecutorPort& port) {
+  capnp::MallocMessageBuilder message;
+  message.initRoot<schema::FromExecutor>().initResults().initResults(1);
+  port.send(message);
+  for (uint64_t end = monotonicNs() + 200'000; monotonicNs() < end;) {
+  }
+}
+
 void runOne(ExecutorPort& port, const Work& work) {
   if (!port.begin(work.index)) return;
+  bool later = work.command == "later";
+  if (later) sayNothing(port);
   uint64_t begun = monotonicNs();
   capnp::MallocMessageBuilder message;
   auto result = message.initRoot<schema::FromExecutor>().initResults().initResults(1)[0];
@@ -94,7 +107,7 @@ void runOne(ExecutorPort& port, const Work& work) {
     result.initValue().setPickle(capnp::Data::Reader(reinterpret_cast<const kj::byte*>(answer.data()), answer.size()));
   }
   result.initTimings().setRun(monotonicNs() - begun);
-  port.send(message);
+  port.send(message, later ? Wake::LATER : Wake::NOW);
   port.end(work.index);
 }
 

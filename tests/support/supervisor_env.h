@@ -71,19 +71,20 @@ struct SupervisorEnv final : public ResultSink {
     std::string command;
     Level level = Level::MONITOR;
     uint32_t timeoutMs = 0;
+    uint32_t function = 1;
   };
   // One batch, as it comes from the scheduler.
   void assign(const std::vector<Work>& batch) {
     capnp::MallocMessageBuilder message;
     auto assignments = message.initRoot<schema::Assignments>();
-    auto function = assignments.initFunctions(1)[0];
-    function.setId(1);
-    function.setHashHigh(1);
+    auto functions = assignments.initFunctions(batch.size());
     auto list = assignments.initAssignments(batch.size());
     for (size_t i = 0; i < batch.size(); i++) {
       writeTaskId(name(batch[i].seq).task, list[i].initTask());
       list[i].setAttempt(1);
-      list[i].setFunction(1);
+      functions[i].setId(batch[i].function);
+      functions[i].setHashHigh(batch[i].function);
+      list[i].setFunction(batch[i].function);
       list[i].setLevel(static_cast<uint8_t>(batch[i].level));
       list[i].setTimeoutMs(batch[i].timeoutMs);
       auto& text = batch[i].command;

@@ -106,6 +106,7 @@ bool Dispatcher::onResult(ExecutorId id, const AttemptName& name, bool failed, k
                           kj::TimePoint now) {
   Executor& executor = executors.at(id);
   executor.progressed = now;
+  starts[static_cast<uint>(executor.role)].failures = 0;  // this one works
   KJ_IF_MAYBE (at, byName.find(name)) {
     AssignmentList::iterator assignment = *at;
     if (assignment->executor == id) {
@@ -200,6 +201,13 @@ void Dispatcher::recall(Executor& executor) {
 kj::Maybe<kj::StringPtr> Dispatcher::fatal() const {
   KJ_IF_MAYBE (reason, fatalReason) return reason->asPtr();
   return nullptr;
+}
+
+bool Dispatcher::anyAhead() const {
+  for (auto& [id, executor] : executors) {
+    if (executor.held.size() > 1) return true;
+  }
+  return false;
 }
 
 size_t Dispatcher::queuedCount() const { return byName.size() - runningCount(); }

@@ -46,11 +46,13 @@ struct DispatchLimits {
   kj::Duration readyDeadline = 60 * kj::SECONDS;
   // From being told to stop to being killed.
   kj::Duration stopDeadline = 5 * kj::SECONDS;
-  // Executors of a role that die one after the other before they are ready, after which the worker gives up: whatever it is, it
-  // does not go away by itself.
+  // Executors of a role that die one after the other before they have done anything, after which the worker gives up: whatever
+  // it is, it does not go away by itself.
   uint startFailuresMax = 5;
   // Before starting one again: doubled each time, so that five failures take three seconds.
   kj::Duration startDelay = 100 * kj::MILLISECONDS;
+  // One that was ready, was given nothing and died this soon has not really started.
+  kj::Duration goodLife = 10 * kj::SECONDS;
 };
 
 // What the dispatcher asks of the executors. Calls take effect at once, but must not call back into it.
@@ -111,8 +113,8 @@ class Dispatcher {
 
   // Why no executor will ever work; the worker says it and exits.
   kj::Maybe<kj::StringPtr> fatal() const;
-  bool idle() const { return byName.size() == 0; }     // holds no assignment
-  bool anyDelivered() const { return delivered > 0; }  // executors hold some
+  bool idle() const { return byName.size() == 0; }  // holds no assignment
+  bool anyAhead() const;                            // an executor holds more than one
   bool anyExecutors() const { return !executors.empty(); }
   size_t queuedCount() const;
   size_t runningCount() const;  // executors' attempts that have begun, as far as known

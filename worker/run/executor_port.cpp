@@ -17,8 +17,8 @@ namespace epochly::run {
 
 namespace {
 
-// A result put off (Wake::LATER) may wait for the next send; if that comes later than this after the last wake-up, it wakes.
-// The daemon looks by itself SWEEP (run/supervisor) after a wake-up, which is longer, so nothing is overlooked in between.
+// A signal is put off (Wake::LATER) only within this time of the last one. The daemon looks by itself SWEEP (run/supervisor)
+// after that, which is longer, so nothing is overlooked in between.
 constexpr uint64_t DEFER_NS = 400'000;
 
 // A forked child shares the rings with its parent and would corrupt them.

@@ -29,8 +29,9 @@ class Frame {
 };
 
 enum class Wake : uint8_t {
-  NOW,    // the daemon may be waiting for this
-  LATER,  // more follows within microseconds: at most DEFER_NS apart the daemon is told all the same
+  NOW,  // the daemon may be waiting for this
+  // Another attempt is in hand: the daemon may be told with its result, or by its own looking (a millisecond).
+  LATER,
 };
 
 // How many attempts the executor runs at once: decides how their progress is kept.

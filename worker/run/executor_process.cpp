@@ -32,6 +32,8 @@ namespace {
 constexpr size_t ERRORS_TAIL_BYTES = 2000;
 // What of it is passed on when the executor is ready: warnings of the user's imports.
 constexpr size_t ERRORS_PASSED_BYTES_MAX = 64u << 10;
+// Added to an executor's badness (0 to 1000) when the kernel is out of memory: it should take user code, not the daemon.
+constexpr char OUT_OF_MEMORY_SCORE[] = "500";
 
 [[noreturn]] void refuse(kj::String message) { kj::throwFatalException(makeError(ErrorCode::INVALID_ARGUMENT, message)); }
 
@@ -73,6 +75,7 @@ struct Child {
   int standardError;
   int report;  // pipe, closed by exec: the error number of what failed
   pid_t parent;
+  kj::Maybe<uint64_t> addressSpaceMax;
   const ExecutorCommand& command;
 
   [[noreturn]] void run() {
@@ -98,7 +101,12 @@ struct Child {
   bool limit() {
     rlimit none = {0, 0};
     if (setrlimit(RLIMIT_CORE, &none) != 0) return false;
-    KJ_IF_MAYBE (bytes, command.memoryBytesMax) {
+    int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (score >= 0) {  // some containers have no /proc to write to; then the kernel chooses by size
+      (void)!::write(score, OUT_OF_MEMORY_SCORE, sizeof(OUT_OF_MEMORY_SCORE) - 1);
+      close(score);
+    }
+    KJ_IF_MAYBE (bytes, addressSpaceMax) {
       rlimit memory = {*bytes, *bytes};
       if (setrlimit(RLIMIT_AS, &memory) != 0) return false;
     }
@@ -122,6 +130,17 @@ struct Child {
     return true;
   }
 };
+
+// Threads' stacks are address space that is hardly used: they do not count against what the user allowed.
+kj::Maybe<uint64_t> addressSpaceMax(const ExecutorCommand& command, Role role) {
+  KJ_IF_MAYBE (bytes, command.memoryBytesMax) {
+    rlimit stack{};
+    bool known = getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur != RLIM_INFINITY;
+    uint64_t threads = role == Role::IO ? command.ioThreads : 0;
+    return *bytes + threads * (known ? stack.rlim_cur : 8u << 20);
+  }
+  return nullptr;
+}
 
 kj::AutoCloseFd openPidFd(pid_t pid) {
   int fd;
@@ -212,6 +231,7 @@ void ExecutorProcess::spawn(const ExecutorCommand& command, int daemonWake) {
               earlyErrors,
               reportWrite,
               getpid(),
+              addressSpaceMax(command, role),
               command};
   for (int fd : {fds.channel, fds.daemonWake, fds.dataWake, fds.roomWake, fds.lifeLine, fds.stderrLater})
     child.inherited.add(fd);

@@ -53,7 +53,6 @@ void Dispatcher::onReady(ExecutorId id, kj::TimePoint now) {
   executor.state = State::READY;
   executor.since = now;
   executor.wasReady = true;
-  starts[static_cast<uint>(executor.role)].failures = 0;
   observer.onExecutorReady(executor.role);
 }
 
@@ -125,7 +124,9 @@ bool Dispatcher::onGone(ExecutorId id, kj::StringPtr how, kj::TimePoint now) {
     chargeShared(executor, how);
   }
   requeue(executor, how);
-  if (!executor.wasReady && !draining) onStartFailure(executor, how, now);
+  bool neverLived = !executor.wasReady || (executor.delivered == 0 && now - executor.since < limits.goodLife);
+  if (neverLived && !draining && (executor.state != State::LEAVING || !executor.wasReady))
+    onStartFailure(executor, how, now);
   observer.onExecutorGone(executor.role, executor.wasReady);
   bool asked = executor.state == State::LEAVING;
   executors.erase(found);

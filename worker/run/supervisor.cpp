@@ -13,8 +13,9 @@ namespace epochly::run {
 
 namespace {
 
-// After something was read, the rings are looked at once more this much later if executors still hold attempts: an executor may
-// have put off its signal (Wake::LATER), for 0.4 ms at most.
+// After something was read or given out, the rings are looked at once more this much later if an executor has attempts in hand
+// beside the one it runs: it may have put off its signal (Wake::LATER). It does so only within 0.4 ms of its last signal, so
+// one look is enough: what ends later is signalled.
 constexpr kj::Duration SWEEP = 1 * kj::MILLISECONDS;
 // Rounds over the rings before the loop's other work has its turn.
 constexpr uint DRAIN_ROUNDS_MAX = 8;
@@ -235,8 +236,8 @@ void Supervisor::turn() {
   turnScheduled = false;
   auto wake = dispatcher.settle(now());
   for (auto& [id, entry] : entries) sendDeliveries(entry);
-  if (framesCame && dispatcher.anyDelivered()) wake = earlier(wake, now() + SWEEP);
-  framesCame = false;
+  if ((framesCame || framesSent) && dispatcher.anyAhead()) wake = earlier(wake, now() + SWEEP);
+  framesCame = framesSent = false;
   arm(wake);
   if (resultsAdded) {
     resultsAdded = false;
@@ -280,6 +281,7 @@ void Supervisor::sendDeliveries(Entry& entry) {
   writeFrames(entry.deliveries, [&](capnp::MessageBuilder& message) { entry.process->send(message); });
   entry.deliveries.resize(0);
   entry.process->flush();
+  framesSent = true;
 }
 
 // ---- what the dispatcher asks --------------------------------------------------------------------------------------

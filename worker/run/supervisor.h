@@ -82,7 +82,8 @@ class Supervisor final : private ExecutorControl, private ResultPort, private kj
   kj::Maybe<ResultSink&> sink;
   bool turnScheduled = false;
   bool resultsAdded = false;
-  bool framesCame = false;
+  bool framesCame = false;  // in this turn
+  bool framesSent = false;
   bool draining = false;
   kj::Maybe<kj::TimePoint> armedAt;  // what `alarm` waits for
   kj::Promise<void> alarm = nullptr;

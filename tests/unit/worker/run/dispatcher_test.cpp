@@ -42,6 +42,8 @@ TEST(Dispatcher, GivesNothingToAnExecutorThatIsNotReady) {
 TEST(Dispatcher, StartsAnotherInPlaceOfOneThatDied) {
   DispatchEnv env;
   env.beginReady();
+  env.assignNow(1);
+  env.resultNow(CPU_A, 1);
   env.dies(CPU_A);
   EXPECT_THAT(env.alive(Role::CPU), ElementsAre(CPU_B, 4));
   EXPECT_EQ(env.restarts, 1u);
@@ -79,15 +81,40 @@ TEST(Dispatcher, CountsAFirstWaveThatFailsTogetherOnce) {
   EXPECT_TRUE(env.dispatcher->fatal() == nullptr);
 }
 
-TEST(Dispatcher, ForgetsFailuresOnceOneIsReady) {
+TEST(Dispatcher, ForgetsFailuresOnceOneHasGivenAResult) {
   DispatchEnv env(1);
   env.begin();
-  for (uint i = 0; i < 3 * env.limits.startFailuresMax; i++) {
+  for (uint64_t i = 1; i <= 3 * env.limits.startFailuresMax; i++) {
     env.dies(env.last(Role::CPU));
     env.after(10 * kj::SECONDS);
     env.readyAll();
     EXPECT_TRUE(env.dispatcher->fatal() == nullptr);
-    env.dies(env.last(Role::CPU));  // it was ready: user code's doing
+    env.assignNow(i);
+    env.result(env.last(Role::CPU), i);
+    env.dies(env.last(Role::CPU));  // user code's doing
+  }
+}
+
+TEST(Dispatcher, GivesUpOnExecutorsThatDieIdleAsSoonAsTheyAreReady) {
+  DispatchEnv env(1);
+  env.begin();
+  for (uint i = 0; i < env.limits.startFailuresMax; i++) {
+    EXPECT_TRUE(env.dispatcher->fatal() == nullptr);
+    env.after(5 * kj::SECONDS);
+    env.readyAll();
+    env.dies(env.last(Role::CPU));
+  }
+  EXPECT_FALSE(env.dispatcher->fatal() == nullptr);
+}
+
+TEST(Dispatcher, ReplacesAnExecutorThatDiesAfterALongIdleLifeAtOnce) {
+  DispatchEnv env(1);
+  env.beginReady();
+  for (int i = 0; i < 20; i++) {
+    env.after(env.limits.goodLife);
+    env.dies(env.last(Role::CPU));
+    EXPECT_THAT(env.alive(Role::CPU), SizeIs(1));
+    env.readyAll();
   }
 }
 

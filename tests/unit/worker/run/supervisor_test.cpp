@@ -67,6 +67,27 @@ TEST(Supervisor, CarriesResultsAndArgumentsLargerThanARing) {
   EXPECT_EQ(env.run(2, "echo " + text).value, text);
 }
 
+TEST(Supervisor, SeesResultsWhoseSignalWasPutOff) {
+  SupervisorEnv env(1);
+  env.startAndWait();
+  uint64_t seq = 0;
+  for (Level level : {Level::MONITOR, Level::THREADS}) {
+    for (uint32_t round = 1; round <= 3; round++) {
+      uint32_t shortOne = 2 * round, longOne = 2 * round + 1;
+      for (uint32_t function : {shortOne, longOne}) {  // so that both are given ahead
+        env.assign({{++seq, "echo", level, 0, function}});
+        env.untilEnded(seq);
+      }
+      env.assign({{seq + 1, "later", level, 0, shortOne}, {seq + 2, "sleep 500", level, 0, longOne}});
+      env.untilEnded(seq + 1);
+      seq += 2;
+      EXPECT_EQ(env.ended.count(seq), 0u) << "the one behind it did not have to end first";
+      EXPECT_EQ(env.endOf(seq - 1).value, "late");
+      env.untilEnded(seq);
+    }
+  }
+}
+
 TEST(Supervisor, SaysHowAnExecutorDied) {
   SupervisorEnv env;
   env.startAndWait();
@@ -196,6 +217,21 @@ TEST(Supervisor, ConfinesExecutors) {
   EXPECT_EQ(info.st_mode & 0777, 0700u);
   env.within(env.supervisor->shutdown());
   EXPECT_NE(stat(scratch.c_str(), &info), 0) << "it is removed with its executor";
+}
+
+TEST(Supervisor, LimitsExecutorsMemoryNotCountingThreadsStacks) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer needs more address space than any limit leaves";
+#endif
+  SupervisorEnv env;
+  constexpr uint64_t LIMIT = 1ull << 30;
+  env.command.memoryBytesMax = LIMIT;
+  env.startAndWait();
+  EXPECT_EQ(env.run(1, "limit as").value, std::to_string(LIMIT));
+  rlimit stack{};
+  getrlimit(RLIMIT_STACK, &stack);
+  uint64_t stacks = 8 * (stack.rlim_cur == RLIM_INFINITY ? 8u << 20 : stack.rlim_cur);
+  EXPECT_EQ(env.run(2, "limit as", Level::THREADS).value, std::to_string(LIMIT + stacks));
 }
 
 TEST(Supervisor, RunsExecutorsAsAnotherUser) {
