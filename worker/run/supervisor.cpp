@@ -217,7 +217,8 @@ void Supervisor::onExit(ExecutorId id) {
   drainRing(id, found->second);  // what it wrote before it died counts
   auto how = found->second.process->reap();
   bool asked = dispatcher.onGone(id, how, now());
-  if (!asked) rt::log::warning("executor ", id.value, " (", roleName(found->second.process->role), ") ", how);
+  bool clean = how == "exited with status 0" || how.startsWith("was killed by the worker");
+  if (!asked || !clean) rt::log::warning("executor ", id.value, " (", roleName(found->second.process->role), ") ", how);
   auto gone = kj::mv(found->second);  // its watch is what we are running in
   entries.erase(found);
   tasks.add(kj::evalLater([gone = kj::mv(gone)]() {}));
