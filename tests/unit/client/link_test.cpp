@@ -46,6 +46,13 @@ struct LinkTest : ::testing::Test {
     return entry;
   }
 
+  // Polls: the loss shows only in the client's facts.
+  bool noticesTheLoss() {
+    for (auto deadline = soon(); std::chrono::steady_clock::now() < deadline; std::this_thread::yield()) {
+      if (!client->status.facts().connected) return true;
+    }
+    return false;
+  }
   bool ends(Entry& entry) { return client->ledger.await(entry, soon()); }
   bool endsWithOwnValue(Entry& entry) {
     return ends(entry) && entry.ending == Ending::VALUE && entry.outcome.value.pickle == bytesOf(kj::str(entry.seq));
@@ -154,6 +161,8 @@ TEST_F(LinkTest, ASchedulerThatForgotUsEndsWhatItHadAcceptedAndTakesTheRest) {
   auto lost = submit();
   ASSERT_TRUE(scheduler.awaitTaken(1));
   scheduler.stop();
+  // Sent into the dying connection, it too might have been accepted.
+  ASSERT_TRUE(noticesTheLoss());
   auto kept = submit();
   scheduler.hold(false);
   scheduler.start();
