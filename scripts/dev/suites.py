@@ -82,9 +82,14 @@ def pythons(context):
     return sum((_other_python(context, version) for version in PYTHON_VERSIONS if version != here), Tally())
 
 
+def core(context):
+    """What continuous integration waits for: everything but the sanitizers and the other CPythons."""
+    return sum((suite(context) for suite in (unit, sim, python, acceptance)), Tally())
+
+
 # In the order of a full run: what fails soonest and most often first.
 ALL = {"unit": unit, "sim": sim, "python": python, "acceptance": acceptance, "pythons": pythons, "asan": asan, "tsan": tsan}
-NAMED = {**ALL, "sanitizers": sanitizers, "docs": docs}
+NAMED = {**ALL, "sanitizers": sanitizers, "docs": docs, "core": core}
 
 
 def sim_program(preset):
