@@ -9,6 +9,21 @@
 
 namespace epochly::ext {
 
+// CPython 3.12 and 3.13 count calls that come from C against a limit of their own, in 3.12 as low as 750 deep, to guard the C
+// stack. stackIsLow() guards it by its real size, so a decorated function may recurse as deep as it could undecorated.
+class RecursionRefund {
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+ public:
+  RecursionRefund() : thread(PyThreadState_Get()) { thread->c_recursion_remaining += UNITS; }
+  ~RecursionRefund() { thread->c_recursion_remaining -= UNITS; }
+  KJ_DISALLOW_COPY(RecursionRefund);
+
+ private:
+  static constexpr int UNITS = 2;  // ceval.c's PY_EVAL_C_STACK_UNITS: what a Python call from C takes
+  PyThreadState* const thread;
+#endif
+};
+
 // The arguments of one call, as vectorcall hands them over. Lives on the stack of the call.
 class PythonCall final : public run::Invocation {
  public:
@@ -16,6 +31,7 @@ class PythonCall final : public run::Invocation {
       : callable(callable), args(args), nargsf(nargsf), names(names) {}
 
   bool callPlain() override {
+    [[maybe_unused]] RecursionRefund refund;
     result = PyObject_Vectorcall(callable, args, nargsf, names);
     return result != nullptr;
   }

@@ -137,6 +137,16 @@ bool claim(int id) {
   return done != nullptr;
 }
 
+// After listen() has failed, with its exception set.
+void release(int id) {
+  PyErr_Clear();
+  PyObject* done = PyObject_CallMethod(tool.api, "free_tool_id", "i", id);
+  if (done == nullptr) PyErr_Clear();
+  Py_XDECREF(done);
+  tool.id = -1;
+  tool.events = 0;
+}
+
 long eventNumber(const char* name) {
   PyObject* events = PyObject_GetAttrString(tool.api, "events");
   PyObject* number = events == nullptr ? nullptr : PyObject_GetAttrString(events, name);
@@ -164,9 +174,9 @@ void forgetOtherThreads() { tool.counting = session.counting ? 1 : 0; }
 // Takes a tool number, once. False: none was free.
 bool ready() {
   if (tool.id >= 0) return true;
-  tool.api = Py_XNewRef(PySys_GetObject("monitoring"));
+  if (tool.api == nullptr) tool.api = Py_XNewRef(PySys_GetObject("monitoring"));
   if (tool.api == nullptr) return false;
-  tool.disable = PyObject_GetAttrString(tool.api, "DISABLE");
+  if (tool.disable == nullptr) tool.disable = PyObject_GetAttrString(tool.api, "DISABLE");
   for (int id : OUR_TOOLS) {
     if (!claim(id)) continue;
     tool.id = id;
@@ -174,10 +184,9 @@ bool ready() {
       pthread_atfork(nullptr, nullptr, forgetOtherThreads);
       return true;
     }
-    tool.id = -1;
+    release(id);
     break;
   }
-  PyErr_Clear();
   return false;
 }
 
@@ -185,7 +194,7 @@ const char* obstacle() {
   PyThreadState* thread = PyThreadState_Get();
   if (thread->c_tracefunc != nullptr) return "a debugger or coverage holds the trace function";
   if (thread->c_profilefunc != nullptr) return "a profiler is running";
-  if (!ready()) return "no tool number of sys.monitoring is free";
+  if (!ready()) return "no tool number of sys.monitoring is free, or an audit hook forbids it";
   for (int id = 0; id < FOREIGN_TOOLS; ++id) {
     if (taken(id)) return "a debugger, coverage or profiler uses sys.monitoring";
   }

@@ -107,8 +107,14 @@ bool start(Nanos limit) {
   PyThreadState* thread = PyThreadState_Get();
   Session& s = session;
   s.whyNot = nullptr;
-  if (thread->c_tracefunc != nullptr) s.whyNot = "a debugger or coverage holds the trace function";
-  if (thread->c_profilefunc != nullptr) s.whyNot = "a profiler is running";
+  if (thread->c_tracefunc != nullptr && thread->c_tracefunc != onEvent) {
+    s.whyNot = "a debugger or coverage holds the trace function";
+  } else if (thread->c_profilefunc != nullptr) {
+    s.whyNot = "a profiler is running";
+  } else if (PySys_Audit("sys.settrace", nullptr) != 0) {  // PyEval_SetTrace would print the refusal
+    PyErr_Clear();
+    s.whyNot = "an audit hook forbids the trace function";
+  }
   if (s.whyNot != nullptr) return false;
   active = s.tracing = true;
   s.count = {};

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import time
 
-from epochly._optimize import find, optimize
+from epochly import _native
+from epochly._optimize import optimize
 from epochly.levels import checked, optimize_context
 
 TYPE_CHECKING = False
@@ -39,8 +40,4 @@ def _measured(func, data, level, repeat):
 
 def _at(func, level):
     """``func`` itself, unless it is decorated and so may have a level of its own."""
-    try:
-        decorated = find(func)
-    except TypeError:
-        return func
-    return optimize(decorated, level=level) if decorated is func else func
+    return optimize(func, level=level) if _native.is_wrapped(func) else func

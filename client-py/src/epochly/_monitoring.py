@@ -88,42 +88,59 @@ def _ready_ns() -> int | None:
         return None
 
 
-class _Measuring:
-    """The clocks of one block, from its beginning."""
+# Readings between which the thread lost its CPU do not belong together; they are taken anew, so often at most.
+_LOST_NS_MAX = 50_000
+_READINGS_MAX = 5
 
-    __slots__ = ("_thread", "_memory", "_ready", "_cpu", "_wall")
+
+class _Reading:
+    """The clocks of this thread at one moment: ``before`` and ``after`` are (wall, CPU) around the reading of ``ready``."""
+
+    __slots__ = ("before", "after", "ready")
+
+    def __init__(self) -> None:
+        for _ in range(_READINGS_MAX):
+            self.before = time.perf_counter_ns(), time.thread_time_ns()
+            self.ready = _ready_ns()
+            self.after = time.perf_counter_ns(), time.thread_time_ns()
+            (wall, cpu), (wall_after, cpu_after) = self.before, self.after
+            if wall_after - wall - (cpu_after - cpu) < _LOST_NS_MAX:
+                break
+
+
+class _Measuring:
+    """The clocks and the memory of one block, from its beginning."""
+
+    __slots__ = ("_thread", "_memory", "_start")
 
     def __init__(self) -> None:
         self._thread = get_ident()
         self._memory = Peak()
         self._memory.start()
-        self._ready = _ready_ns()
-        self._cpu = time.thread_time_ns()
-        self._wall = time.perf_counter_ns()
+        self._start = _Reading()
 
     def _times(self) -> dict[str, float]:
-        wall = time.perf_counter_ns() - self._wall
+        now, start = _Reading(), self._start
+        wall = now.before[0] - start.after[0]
         if get_ident() != self._thread:  # another thread's clocks say nothing of the block
             return {"total_time_ms": wall / _NS_PER_MS, "wall_time_ms": wall / _NS_PER_MS}
-        cpu = min(time.thread_time_ns() - self._cpu, wall)
-        ready = _ready_ns()
-        robbed = 0 if ready is None or self._ready is None else ready - self._ready
+        cpu = min(now.before[1] - start.after[1], wall)
+        robbed = 0 if now.ready is None or start.ready is None else now.ready - start.ready
         waited = max(0, wall - cpu - robbed)
         return {"cpu_time_ms": cpu / _NS_PER_MS, "wait_time_ms": waited / _NS_PER_MS,
                 "total_time_ms": (cpu + waited) / _NS_PER_MS, "wall_time_ms": wall / _NS_PER_MS}
 
-    def so_far(self) -> dict[str, Any]:
-        figures: dict[str, Any] = dict(self._times())
+    def _memory_peak(self) -> dict[str, Any]:
         peak = self._memory.megabytes()
-        if peak is not None:
-            figures["memory_peak_mb"] = peak
-            figures["memory_peak_source"] = self._memory.source
-        return figures
+        return {} if peak is None else {"memory_peak_mb": peak, "memory_peak_source": self._memory.source}
+
+    def so_far(self) -> dict[str, Any]:
+        return {**self._times(), **self._memory_peak()}
 
     def stop(self) -> dict[str, Any]:
         times = self._times()
         self._memory.stop()
-        return {**self.so_far(), **times}
+        return {**times, **self._memory_peak()}
 
 
 class monitoring_context:

@@ -80,7 +80,7 @@ def _check(function):
 def find(function):
     """The decorated function behind ``function``: itself, a bound method's, a partial's, or one below other decorators.
 
-    Raises TypeError if there is none.
+    Raises TypeError if there is none. Where nothing is decorated because of EPOCHLY_DISABLE, one that was never called.
     """
     at = function
     for _ in range(64):  # decorators on decorators; a chain that bites its tail must end
@@ -93,6 +93,8 @@ def find(function):
                 break
         else:
             break
+    if _config.disabled and callable(function):
+        return _native.wrap(function, _NOT_GIVEN, _PLACEMENTS.index("local"))
     raise TypeError(f"{function!r} is not decorated with epochly.optimize")
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import weakref
 
-from epochly import _native
+from epochly import _config, _native
 from epochly._optimize import _PLACEMENTS, find
 from epochly.levels import NAMES, select_with_reason
 
@@ -92,6 +92,8 @@ def report(function: Callable[..., Any]) -> Report:
 
 def _last_run(decorated, placement):
     """(asked, level, declined, placement, why there) of the last call."""
+    if _config.disabled:
+        return None, None, [], "local", "EPOCHLY_DISABLE is set: everything is plain Python, and nothing is measured"
     ran = _on_cluster.get(decorated)
     if ran is not None:
         where = f'placement="cluster" was asked for; worker {ran.worker}' if ran.worker else 'placement="cluster" was asked for'
