@@ -99,9 +99,18 @@ def run_in_foreground(command, *, env=None):
 
 
 def _start(command, cwd, env, log):
-    # A session of its own, so that an interrupt reaches it once, from _end(), and all its children with it.
-    return subprocess.Popen([str(word) for word in command], cwd=cwd, env={**os.environ, **(env or {})}, stdout=log,
-                            stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True)
+    """A session of its own, so that an interrupt reaches it once, from _end(), and all its children with it."""
+    interrupts = []  # while the process starts: it is ours to end only once we know it
+    previous = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
+    try:
+        process = subprocess.Popen([str(word) for word in command], cwd=cwd, env={**os.environ, **(env or {})}, stdout=log,
+                                   stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if interrupts:
+        _end(process)
+        raise KeyboardInterrupt
+    return process
 
 
 def _wait(name, process, log_path, started):
