@@ -1,43 +1,127 @@
-"""What level 0 adds to a call, and what `import epochly` costs beside Python's own start."""
+"""What a decorated call costs beside a plain one, and `import epochly` beside Python's own start.
+
+python -m tests.bench.call_overhead [--json FILE]; `./dev bench calls` prints the same table.
+"""
+import argparse
+import functools
+import json
 import statistics
 import subprocess
 import sys
+import time
 import timeit
+from pathlib import Path
 
 from tests.bench.report import Table, at_most
 
-CALLS = 200_000
-ROUNDS = 7
-STARTS = 7
-CALL_BOUND_NS = 1000
+# The least of so many repetitions: an interruption makes one longer, nothing makes one shorter.
+REPETITIONS = 25
+CALLS = 20_000
+# Fresh interpreters of each kind, in turns; medians are compared.
+STARTS = 15
+
+CALL_BOUND_US = 1
 IMPORT_BOUND_MS = 80
 
 
-def plain_call():
+def noop():
     pass
 
 
-def nanoseconds_per_call(function):
-    return min(timeit.repeat(function, number=CALLS, repeat=ROUNDS)) / CALLS * 1e9
+def with_argument(x):
+    return x
 
 
-def milliseconds_to_run(code):
-    """Of a new interpreter, the median of some starts."""
-    def once():
-        return timeit.timeit(lambda: subprocess.run([sys.executable, "-c", code], check=True), number=1) * 1e3
-    return statistics.median(once() for _ in range(STARTS))
+class Holder:
+    def method(self, x):
+        return x
+
+
+def numbers():
+    yield 1
+
+
+def drain(function):
+    for _ in function():
+        pass
+
+
+def python_wrapper(function):
+    """The cheapest decorator that Python itself can write, to compare with."""
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def nanoseconds(function, *arguments):
+    """Of one call, with the loop around it: the same for every function that is compared."""
+    names = {"f": function, **{f"a{i}": value for i, value in enumerate(arguments)}}
+    timer = timeit.Timer(f"f({', '.join(f'a{i}' for i in range(len(arguments)))})", globals=names)
+    return min(timer.repeat(REPETITIONS, CALLS)) / CALLS * 1e9
+
+
+def cases():
+    """(what is called, a function that puts a decorator on it, arguments)."""
+
+    def method(decorate):
+        return type("Decorated", (Holder,), {"method": decorate(Holder.method)})().method
+
+    return [("f()", lambda decorate: decorate(noop), ()),
+            ("f(1)", lambda decorate: decorate(with_argument), (1,)),
+            ("f(list)", lambda decorate: decorate(with_argument), ([1.0] * 100,)),
+            ("object.method(1)", method, (1,)),
+            ("for _ in generator()", lambda decorate: functools.partial(drain, decorate(numbers)), ())]
+
+
+def call_rows():
+    """[what, plain ns, measured ns, what measuring adds, what a decorator in Python adds]."""
+    import epochly
+
+    rows = []
+    for what, made, arguments in cases():
+        plain, measured, wrapped = (nanoseconds(made(decorate), *arguments)
+                                    for decorate in (lambda f: f, epochly.optimize(level=0), python_wrapper))
+        rows.append([what, plain, measured, measured - plain, wrapped - plain])
+    return rows
+
+
+def start_milliseconds(code):
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return (time.perf_counter() - start) * 1e3
+
+
+def import_row():
+    """["import epochly, ms", Python's own start, with the import, what the import adds]."""
+    plain, imported = [], []
+    for _ in range(STARTS):
+        plain.append(start_milliseconds("pass"))
+        imported.append(start_milliseconds("import epochly"))
+    base, ours = statistics.median(plain), statistics.median(imported)
+    return ["import epochly, ms", base, ours, ours - base, None]
 
 
 def table():
-    import epochly
+    calls = call_rows()
+    imported = import_row()
+    targets = [at_most("level 0 adds at most 1 us to a call", max(row[3] for row in calls) / 1e3, CALL_BOUND_US, " us"),
+               at_most("import adds at most 80 ms to Python's own start", imported[3], IMPORT_BOUND_MS, " ms")]
+    return Table("calls", "Calls at level 0, in ns", ["", "plain", "measured", "adds", "a decorator in Python adds"],
+                 [*calls, imported], targets)
 
-    plain, measured = nanoseconds_per_call(plain_call), nanoseconds_per_call(epochly.optimize(level=0)(plain_call))
-    start, imported = milliseconds_to_run("pass"), milliseconds_to_run("import epochly")
-    return Table("calls", "Calls and import", ["", "plain", "with epochly", "added"],
-                 [["call, ns", plain, measured, measured - plain], ["start, ms", start, imported, imported - start]],
-                 [at_most("level 0 adds at most 1 us to a call", measured - plain, CALL_BOUND_NS, " ns"),
-                  at_most("import adds at most 80 ms to Python's start", imported - start, IMPORT_BOUND_MS, " ms")])
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="also write the table there")
+    options = parser.parse_args(arguments)
+    made = table()
+    print(made.text())
+    if options.json:
+        options.json.write_text(json.dumps(made.as_json(), indent=1))
 
 
 if __name__ == "__main__":
-    print(table().text())
+    main(sys.argv[1:])
