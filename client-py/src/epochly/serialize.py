@@ -46,7 +46,7 @@ WAITING_MODULES = frozenset({
 # What of other modules waits: by name, so `time.sleep` does and `time.time` does not.
 WAITING_NAMES = frozenset({"open", "sleep", "urlopen", "read_text", "read_bytes", "write_text", "write_bytes", "recv", "sendall"})
 
-# `await` jumps back without interrupt; no loop of the user's does.
+# `await` jumps back too: without interrupt, and after cleaning up. No loop of the user's does.
 _JUMPS = frozenset([*dis.hasjrel, *dis.hasjabs]) - {dis.opmap.get("JUMP_BACKWARD_NO_INTERRUPT")}
 
 # Objects of exactly these types never change. (Of loggers and compiled patterns only the name travels.)
@@ -206,9 +206,12 @@ def _hints(function):
 
 
 def _has_loop(code):
+    before = None
     for instruction in dis.get_instructions(code):
-        if instruction.opname == "FOR_ITER" or (instruction.opcode in _JUMPS and instruction.argval <= instruction.offset):
+        goes_back = instruction.opcode in _JUMPS and instruction.argval <= instruction.offset and before != "CLEANUP_THROW"
+        if goes_back or instruction.opname == "FOR_ITER":
             return True
+        before = instruction.opname
     return any(_has_loop(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
 
 
