@@ -41,12 +41,12 @@ void probeGpu(const Files& files, Facts& facts) {
   auto devices = findDevices(files);
   auto library = findLibrary(files);
   KJ_IF_MAYBE (path, library) {
-    if (devices.size() > 0) {
+    if (!devices.empty()) {
       facts.known("gpu", kj::str(kj::strArray(devices, ", "), "; driver library ", *path));
     } else {
       facts.absent("gpu", kj::str("there is a driver library, ", *path, ", but no device /dev/nvidia0"));
     }
-  } else if (devices.size() > 0) {
+  } else if (!devices.empty()) {
     facts.unknown("gpu", kj::str("there is ", kj::strArray(devices, ", "), " but no driver library ", LIBRARY, " to ask"));
   } else {
     facts.absent("gpu", kj::str("no device /dev/nvidia0 and no driver library ", LIBRARY));

@@ -59,7 +59,7 @@ kj::String ExecutorFds::toString() const {
 }
 
 kj::Maybe<ExecutorFds> ExecutorFds::parse(kj::StringPtr text) {
-  ExecutorFds fds;
+  ExecutorFds fds{};
   int* fields[] = {&fds.channel, &fds.daemonWake, &fds.dataWake, &fds.roomWake, &fds.lifeLine, &fds.stderrLater};
   const char* at = text.begin();
   for (int** field = std::begin(fields); field != std::end(fields); field++) {

@@ -40,7 +40,8 @@ constexpr char OUT_OF_MEMORY_SCORE[] = "500";
 // As execvp would find it, so that the child needs to do nothing but execve.
 kj::String findProgram(kj::StringPtr name) {
   if (name.findFirst('/') != nullptr) return kj::str(name);
-  std::string path = getenv("PATH") ? getenv("PATH") : "/usr/local/bin:/usr/bin:/bin";
+  const char* given = getenv("PATH");
+  std::string path = given == nullptr ? "/usr/local/bin:/usr/bin:/bin" : given;
   for (size_t begin = 0; begin <= path.size();) {
     size_t end = std::min(path.find(':', begin), path.size());
     auto candidate = kj::str(path.substr(begin, end - begin).c_str(), '/', name);
@@ -264,7 +265,7 @@ uint64_t ExecutorProcess::residentBytes() const {
 // ---- frames --------------------------------------------------------------------------------------------------------
 
 void ExecutorProcess::write(kj::ArrayPtr<const kj::byte> bytes) {
-  if (waiting.size() == 0) {
+  if (waiting.empty()) {
     size_t written = writer.write(bytes);
     dirty = dirty || written > 0;
     bytes = bytes.slice(written, bytes.size());

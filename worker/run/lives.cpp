@@ -161,7 +161,7 @@ void Dispatcher::chargeShared(Executor& executor, kj::StringPtr how) {
   for (size_t i = suspects.size(); i > 0; i--) {  // backwards: each goes to the front of the queue
     takeBack(executor, suspects[i - 1], std::next(suspects[i - 1]), Role::ALONE);
   }
-  if (suspects.size() > 0) observer.onAttemptsSuspected(suspects.size());
+  if (!suspects.empty()) observer.onAttemptsSuspected(suspects.size());
 }
 
 // What had not begun goes to another executor, unless it has met with this too often.

@@ -16,7 +16,7 @@ class Owned {
     memset(words.begin(), 0, words.asBytes().size());
     capnp::copyToUnchecked(from, words);
   }
-  Owned(Owned&&) = default;
+  Owned(Owned&&) noexcept = default;
 
   typename T::Reader get() const { return capnp::readMessageUnchecked<T>(words.begin()); }
   size_t bytes() const { return words.asBytes().size(); }

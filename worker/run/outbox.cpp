@@ -49,7 +49,7 @@ kj::Array<PendingResult> Outbox::takeBatch() {
   size_t bytes = 0;
   while (!results.empty() && batch.size() < BATCH_TASKS_MAX) {
     bytes += results.front().bytes;
-    if (batch.size() > 0 && bytes > BATCH_BYTES_TARGET) break;
+    if (!batch.empty() && bytes > BATCH_BYTES_TARGET) break;
     batch.add(kj::mv(results.front()));
     results.pop_front();
   }

@@ -20,9 +20,12 @@ constexpr kj::Duration SWEEP = 1 * kj::MILLISECONDS;
 // Rounds over the rings before the loop's other work has its turn.
 constexpr uint DRAIN_ROUNDS_MAX = 8;
 
+// What an executor writes may be anything: a time beyond this is nonsense, and sums of it would overflow.
+constexpr uint64_t RUN_TIME_NS_MAX = 7ull * 24 * 3600 * 1'000'000'000;
+
 kj::Maybe<kj::Duration> runTime(schema::Timings::Reader timings) {
   uint64_t ns = timings.getRun();
-  if (ns == ~0ull || ns > static_cast<uint64_t>(INT64_MAX)) return nullptr;
+  if (ns > RUN_TIME_NS_MAX) return nullptr;  // or not measured
   return static_cast<int64_t>(ns) * kj::NANOSECONDS;
 }
 
@@ -278,7 +281,7 @@ void Supervisor::tellWaiters() {
 }
 
 void Supervisor::sendDeliveries(Entry& entry) {
-  if (entry.deliveries.size() == 0) return;
+  if (entry.deliveries.empty()) return;
   writeFrames(entry.deliveries, [&](capnp::MessageBuilder& message) { entry.process->send(message); });
   entry.deliveries.resize(0);
   entry.process->flush();
