@@ -5,7 +5,11 @@
 namespace epochly::run {
 
 Dispatcher::Dispatcher(const DispatchLimits& limits, ExecutorControl& control, ResultPort& results, Observer& observer)
-    : limits(limits), control(control), results(results), observer(observer) {
+    : limits(limits),
+      control(control),
+      results(results),
+      observer(observer),
+      functions(limits.functionsMax, limits.functionTableBytesMax) {
   KJ_REQUIRE(limits.cpuSlots > 0 && limits.ioThreads > 0 && limits.ioThreads <= IO_THREADS_MAX, limits.cpuSlots,
              limits.ioThreads);
 }

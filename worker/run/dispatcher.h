@@ -24,6 +24,9 @@ struct DispatchLimits {
   // (its Limits): twice that is a scheduler that miscounts, and what is more goes back to it not run.
   size_t heldMax = 65'536;
   size_t heldBytesMax = 4ull << 30;
+  // Functions known; past either the worker joins anew, with none.
+  size_t functionsMax = FUNCTIONS_MAX;
+  size_t functionTableBytesMax = FUNCTION_TABLE_BYTES_MAX;
 
   // Work given to a busy executor ahead of time. 2 ms is some ten round trips through the rings: the executor never waits for
   // the daemon, and an attempt behind a surprise waits 2 ms before it is taken back.

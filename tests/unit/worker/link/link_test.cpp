@@ -27,8 +27,9 @@ struct LinkEnv final : public LinkObserver {
   std::vector<uint64_t> joined;
   std::vector<std::string> lost;
 
-  LinkEnv() {
+  explicit LinkEnv(size_t functionsMax = run::FUNCTIONS_MAX) {
     run::DispatchLimits limits;
+    limits.functionsMax = functionsMax;
     limits.cpuSlots = 2;
     limits.ioThreads = 8;
     run::ExecutorCommand command;
@@ -223,6 +224,22 @@ TEST(Link, DrainsWhenTheSchedulerAsks) {
   env.gateway.drain().wait(env.io.waitScope);
   env.until([&] { return env.drained(); });
   EXPECT_TRUE(env.gateway.left);
+}
+
+TEST(Link, JoinsAnewWithAnEmptyTableWhenItKnowsTooManyFunctions) {
+  LinkEnv env(3);
+  env.join();
+  for (uint32_t function = 1; function <= 3; function++) {
+    env.gateway.run(function, "echo x", Level::MONITOR, function).wait(env.io.waitScope);
+  }
+  env.until([&] { return env.joined.size() == 2; });
+  EXPECT_TRUE(env.gateway.left);
+  ASSERT_EQ(env.gateway.results.size(), 3u) << "each is answered before it leaves";
+  EXPECT_TRUE(env.lost.empty()) << "on purpose, with nothing lost";
+  EXPECT_FALSE(env.supervisor->functionTableFull());
+  env.gateway.run(11, "echo again", Level::MONITOR, 1).wait(env.io.waitScope);
+  env.untilResults(4);
+  EXPECT_EQ(env.gateway.results[3].value, "again");
 }
 
 TEST(Link, DrainEndsAtOnceWhileThereIsNoScheduler) {
