@@ -7,9 +7,13 @@ import textwrap
 import pytest
 
 
+# Where this checkout's programs are; says nothing of how to run.
+LOCATIONS = ("EPOCHLY_PROGRAMS", "EPOCHLY_BIN_DIR")
+
+
 def clean_environment(**variables):
     """The environment of a fresh process: none of our variables but ``variables``."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("EPOCHLY_") or name == "EPOCHLY_PROGRAMS"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EPOCHLY_") or name in LOCATIONS}
     return {**kept, **variables}
 
 
