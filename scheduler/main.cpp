@@ -239,7 +239,7 @@ kj::String quoted(kj::StringPtr text) {
 }
 
 void Scheduler::start(kj::WaitScope& scope) {
-  KJ_IF_MAYBE (address, options.http) {
+  KJ_IF_MAYBE(address, options.http) {
     startRest(*address);
   }
   auto& listening =
@@ -319,7 +319,7 @@ int Scheduler::run(kj::WaitScope& scope) {
       return EXIT_ABANDONED;
     }));
   });
-  KJ_IF_MAYBE (pid, options.parentPid) {
+  KJ_IF_MAYBE(pid, options.parentPid) {
     return stopped
         .exclusiveJoin(onGone(port, *pid).then([]() -> int {
           rt::log::info("the parent process is gone: leaving");
@@ -348,7 +348,7 @@ int serve(const config::Options& options) {
   kj::UnixEventPort::captureSignal(SIGTERM);
   kj::UnixEventPort::captureSignal(SIGINT);
   kj::Maybe<Token> token;
-  KJ_IF_MAYBE (path, options.tokenFile) {
+  KJ_IF_MAYBE(path, options.tokenFile) {
     token = Token::load(*path);
   }
   auto io = kj::setupAsyncIo();
@@ -382,7 +382,7 @@ int run(kj::ArrayPtr<const kj::StringPtr> args) {
     }
     KJ_CASE_ONEOF(options, config::Options) {
       int status = 0;
-      KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { status = serve(options); })) {
+      KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { status = serve(options); })) {
         status = report(*error);
       }
       return status;

@@ -77,10 +77,10 @@ run::ExecutorCommand executorCommand(const config::Options& options, rlimit file
   command.program = kj::str(options.python);
   command.arguments = kj::arr(kj::str("-m"), kj::str("epochly.executor"));
   command.ioThreads = options.ioThreads;
-  KJ_IF_MAYBE (bytes, options.executorMemory) command.memoryBytesMax = *bytes;
-  KJ_IF_MAYBE (count, options.executorOpenFiles) files = rlimit{*count, *count};
+  KJ_IF_MAYBE(bytes, options.executorMemory) command.memoryBytesMax = *bytes;
+  KJ_IF_MAYBE(count, options.executorOpenFiles) files = rlimit{*count, *count};
   command.openFiles = files;
-  KJ_IF_MAYBE (name, options.executorUser) {
+  KJ_IF_MAYBE(name, options.executorUser) {
     if (geteuid() != 0) refuse(kj::str("--executor-user: only root can run executors as another user"));
     command.user = run::User::named(*name);
   }
@@ -146,7 +146,7 @@ Worker::Worker(kj::AsyncIoContext& io, const config::Options& options, kj::Maybe
                .orDefault(kj::str(machine.hostName, ':', getpid()))),
       scratch(run::Scratch::create(temporaryDirectory())),
       supervisor(io.unixEventPort, limits, executorCommand(options, files, scratch.path()), metrics) {
-  KJ_IF_MAYBE (address, options.metrics) {
+  KJ_IF_MAYBE(address, options.metrics) {
     auto port = metrics.expose(address->forKj());
     rt::log::info("metrics at http://", address->host, ':', port, "/metrics");
   }
@@ -157,22 +157,16 @@ void writeFacts(kj::ArrayPtr<const probe::Fact> facts, capnp::List<schema::Fact>
     auto to = list[from + i];
     to.setName(facts[i].name);
     switch (facts[i].kind) {
-      case probe::Fact::Kind::KNOWN:
-        to.setKnown(facts[i].text);
-        break;
-      case probe::Fact::Kind::ABSENT:
-        to.setAbsent(facts[i].text);
-        break;
-      case probe::Fact::Kind::UNKNOWN:
-        to.setUnknown(facts[i].text);
-        break;
+      case probe::Fact::Kind::KNOWN: to.setKnown(facts[i].text); break;
+      case probe::Fact::Kind::ABSENT: to.setAbsent(facts[i].text); break;
+      case probe::Fact::Kind::UNKNOWN: to.setUnknown(facts[i].text); break;
     }
   }
 }
 
 kj::Own<link::Introduction> Worker::introduce(const probe::Python& python, kj::ArrayPtr<const probe::Fact> pythonFacts) {
   auto introduction = kj::heap<link::Introduction>();
-  KJ_IF_MAYBE (t, token) introduction->token = kj::heapArray<kj::byte>(t->bytes());
+  KJ_IF_MAYBE(t, token) introduction->token = kj::heapArray<kj::byte>(t->bytes());
   auto info = introduction->info.initRoot<schema::WorkerInfo>();
   info.setName(name);
   info.setHostName(machine.hostName);
@@ -215,7 +209,7 @@ kj::Promise<int> Worker::serve() {
   return ready.exclusiveJoin(made.onDrain())
       .then([&made]() { return made.run(); })
       .then([this](kj::Maybe<link::Refused> refused) -> kj::Promise<int> {
-        KJ_IF_MAYBE (r, refused) {
+        KJ_IF_MAYBE(r, refused) {
           auto scheduler = KJ_ASSERT_NONNULL(options.scheduler).toString();
           fprintf(stderr, "epochly-worker: the scheduler at %s refused this worker: %s\n", scheduler.cStr(), r->why.cStr());
           return EXIT_MISTAKE;
@@ -246,13 +240,13 @@ kj::Promise<void> onGone(kj::UnixEventPort& port, pid_t pid) {
 kj::Promise<int> Worker::untilTold() {
   auto& port = io.unixEventPort;
   auto told = onStopSignal(port).then([this, &port]() -> kj::Promise<int> {
-    KJ_IF_MAYBE (l, link) (*l)->drain();
+    KJ_IF_MAYBE(l, link) (*l)->drain();
     return onStopSignal(port).then([]() -> int {
       rt::log::warning("a second signal: leaving at once");
       return EXIT_FAILED;
     });
   });
-  KJ_IF_MAYBE (pid, options.parentPid) {
+  KJ_IF_MAYBE(pid, options.parentPid) {
     return told.exclusiveJoin(onGone(port, *pid).then([]() -> int {
       rt::log::info("the parent process is gone: leaving");
       return 0;
@@ -295,7 +289,7 @@ void redirectLog(kj::StringPtr path) {
 }
 
 int serve(const config::Options& options) {
-  KJ_IF_MAYBE (path, options.logFile) redirectLog(*path);
+  KJ_IF_MAYBE(path, options.logFile) redirectLog(*path);
   rt::setLogLevel(options.logLevel);
   rt::LogLines lines;
   auto files = raiseFileLimit();
@@ -303,7 +297,7 @@ int serve(const config::Options& options) {
   kj::UnixEventPort::captureSignal(SIGTERM);
   kj::UnixEventPort::captureSignal(SIGINT);
   kj::Maybe<Token> token;
-  KJ_IF_MAYBE (path, options.tokenFile) token = Token::load(*path);
+  KJ_IF_MAYBE(path, options.tokenFile) token = Token::load(*path);
   auto io = kj::setupAsyncIo();
   Worker worker(io, options, token.map([](auto& t) -> const Token& { return t; }), files);
   return worker.run(io.waitScope);
@@ -334,7 +328,7 @@ int runProgram(kj::ArrayPtr<const kj::StringPtr> args) {
     }
     KJ_CASE_ONEOF(options, config::Options) {
       int status = 0;
-      KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { status = serve(options); })) status = report(*error);
+      KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { status = serve(options); })) status = report(*error);
       return status;
     }
   }

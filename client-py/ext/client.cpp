@@ -97,7 +97,7 @@ client::Patience patienceOf(nb::handle seconds) {
 
 PyClient::PyClient(const Settings& settings) : futureType(settings.futureType) {
   client::LinkOptions options;
-  KJ_IF_MAYBE (address, rt::parseAddress(settings.address.c_str())) {
+  KJ_IF_MAYBE(address, rt::parseAddress(settings.address.c_str())) {
     options.address = kj::mv(*address);
   } else {
     auto message = kj::str("'", settings.address.c_str(), "' is not an address: use unix:PATH or tcp://HOST:PORT");
@@ -209,14 +209,10 @@ nb::object PyClient::ask(Question::About about, uint64_t seq, double patience) {
   }
   auto words = question->take();
   switch (about) {
-    case Question::About::WORKERS:
-      return workersFrom(words);
-    case Question::About::FUNCTIONS:
-      return functionsFrom(words);
-    case Question::About::TOTALS:
-      return totalsFrom(words);
-    case Question::About::EXPLAIN:
-      return explanationFrom(words);
+    case Question::About::WORKERS: return workersFrom(words);
+    case Question::About::FUNCTIONS: return functionsFrom(words);
+    case Question::About::TOTALS: return totalsFrom(words);
+    case Question::About::EXPLAIN: return explanationFrom(words);
   }
   return nb::none();
 }

@@ -31,15 +31,9 @@ nb::dict factsOf(capnp::List<schema::Fact>::Reader facts) {
   nb::dict result;
   for (auto fact : facts) {
     switch (fact.which()) {
-      case schema::Fact::KNOWN:
-        result[text(fact.getName())] = text(fact.getKnown());
-        break;
-      case schema::Fact::ABSENT:
-        result[text(fact.getName())] = text(kj::str("absent: ", fact.getAbsent()));
-        break;
-      case schema::Fact::UNKNOWN:
-        result[text(fact.getName())] = text(kj::str("unknown: ", fact.getUnknown()));
-        break;
+      case schema::Fact::KNOWN: result[text(fact.getName())] = text(fact.getKnown()); break;
+      case schema::Fact::ABSENT: result[text(fact.getName())] = text(kj::str("absent: ", fact.getAbsent())); break;
+      case schema::Fact::UNKNOWN: result[text(fact.getName())] = text(kj::str("unknown: ", fact.getUnknown())); break;
     }
   }
   return result;
@@ -48,7 +42,7 @@ nb::dict factsOf(capnp::List<schema::Fact>::Reader facts) {
 nb::dict slotsOf(capnp::List<schema::Capability>::Reader capabilities) {
   nb::dict slots;
   for (auto capability : capabilities) {
-    KJ_IF_MAYBE (level, levelFromNumber(capability.getLevel())) slots[text(capabilityName(*level))] = capability.getSlots();
+    KJ_IF_MAYBE(level, levelFromNumber(capability.getLevel())) slots[text(capabilityName(*level))] = capability.getSlots();
   }
   return slots;
 }

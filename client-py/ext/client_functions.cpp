@@ -42,22 +42,14 @@ bool sameField(PyObject* field, nb::handle value) { return (field != nullptr ? f
 
 bool FunctionCache::Check::holds() const {
   switch (kind) {
-    case ITEM:
-      return PyDict_GetItemWithError(holder.ptr(), key.ptr()) == value.ptr();
-    case ABSENT:
-      return PyDict_Contains(holder.ptr(), key.ptr()) == 0;
-    case CELL:
-      return sameCell(holder, value);
-    case FUNCTION_CODE:
-      return PyFunction_GetCode(holder.ptr()) == value.ptr();
-    case DEFAULTS:
-      return sameField(PyFunction_GetDefaults(holder.ptr()), value);
-    case KWDEFAULTS:
-      return sameField(PyFunction_GetKwDefaults(holder.ptr()), value);
-    case MAPPED:
-      return sameItem(holder, key, value);
-    case LENGTH:
-      return PyObject_Size(holder.ptr()) == PyLong_AsSsize_t(value.ptr());
+    case ITEM: return PyDict_GetItemWithError(holder.ptr(), key.ptr()) == value.ptr();
+    case ABSENT: return PyDict_Contains(holder.ptr(), key.ptr()) == 0;
+    case CELL: return sameCell(holder, value);
+    case FUNCTION_CODE: return PyFunction_GetCode(holder.ptr()) == value.ptr();
+    case DEFAULTS: return sameField(PyFunction_GetDefaults(holder.ptr()), value);
+    case KWDEFAULTS: return sameField(PyFunction_GetKwDefaults(holder.ptr()), value);
+    case MAPPED: return sameItem(holder, key, value);
+    case LENGTH: return PyObject_Size(holder.ptr()) == PyLong_AsSsize_t(value.ptr());
   }
   return false;
 }

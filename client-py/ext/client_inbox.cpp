@@ -44,7 +44,7 @@ void readValue(schema::Payload::Reader from, Outcome& outcome, RegionOpener& reg
       if (buffer.is<SharedBuffer>()) regions.unlink(buffer.get<SharedBuffer>());
     }
   });
-  KJ_IF_MAYBE (e, problem) {
+  KJ_IF_MAYBE(e, problem) {
     outcome.ending = Ending::FAILURE;
     outcome.value = Payload();
     outcome.regions.clear();
@@ -56,9 +56,7 @@ void readValue(schema::Payload::Reader from, Outcome& outcome, RegionOpener& reg
 Outcome readOutcome(schema::TaskResult::Reader from, RegionOpener& regions) {
   Outcome outcome;
   switch (from.which()) {
-    case schema::TaskResult::VALUE:
-      readValue(from.getValue(), outcome, regions);
-      break;
+    case schema::TaskResult::VALUE: readValue(from.getValue(), outcome, regions); break;
     case schema::TaskResult::FAILURE:
       outcome.ending = Ending::FAILURE;
       outcome.failure = Failure::read(from.getFailure());

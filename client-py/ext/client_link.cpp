@@ -243,7 +243,7 @@ kj::Duration Link::jittered(kj::Duration delay, uint doublings, kj::Duration max
 // ---- submitting ----------------------------------------------------------------------------------------------------
 
 void Link::pump() {
-  KJ_IF_MAYBE (current, connection) {
+  KJ_IF_MAYBE(current, connection) {
     if ((*current)->session == nullptr || submitting || waitingToSubmit) return;
     tellCancelled();
     ledger.takeQueued(batch, BATCH_TASKS_MAX, BATCH_BYTES_TARGET);
@@ -360,7 +360,7 @@ void Link::ask(std::shared_ptr<Question> question) {
 }
 
 kj::Promise<void> Link::close() {
-  KJ_IF_MAYBE (current, connection) {
+  KJ_IF_MAYBE(current, connection) {
     if ((*current)->session == nullptr) return kj::READY_NOW;
     auto closing = (*current)->open().closeRequest().send().ignoreResult();
     return timer.timeoutAfter(options.patience.close, kj::mv(closing)).catch_([](kj::Exception&&) {});

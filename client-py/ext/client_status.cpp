@@ -49,7 +49,7 @@ bool Question::await(Ledger::Clock::time_point until) {
 
 kj::Array<capnp::word> Question::take() {
   std::lock_guard lock(mutex);
-  KJ_IF_MAYBE (why, failure) kj::throwFatalException(makeError(why->code, why->message));
+  KJ_IF_MAYBE(why, failure) kj::throwFatalException(makeError(why->code, why->message));
   return kj::mv(words);
 }
 

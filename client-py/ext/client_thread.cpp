@@ -47,7 +47,7 @@ void ClientThread::main() {
     loop.run().exclusiveJoin(box.run()).exclusiveJoin(kj::mv(finished.promise)).wait(io.waitScope);
     loop.close().wait(io.waitScope);
   });
-  KJ_IF_MAYBE (why, problem) {
+  KJ_IF_MAYBE(why, problem) {
     KJ_LOG(ERROR, "the client's loop failed", *why);
     auto failure = Failure::of(ErrorCode::INTERNAL, kj::str("the client's loop failed: ", why->getDescription()));
     ledger.close(failure.clone());

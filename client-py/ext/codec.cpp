@@ -170,7 +170,7 @@ kj::Maybe<objects::Object> createShared(const BufferViews& views, std::vector<si
   }
   kj::Maybe<objects::Object> object;
   auto problem = kj::runCatchingExceptions([&]() { object = objects::Object::create(layout.bytes()); });
-  KJ_IF_MAYBE (why, problem) {
+  KJ_IF_MAYBE(why, problem) {
     if (codeOf(*why) != ErrorCode::OVERLOADED) kj::throwFatalException(kj::mv(*why));
     sharedFull++;
     return nullptr;
@@ -185,7 +185,7 @@ void writeBuffers(const BufferViews& views, bool shared, Encoded& encoded) {
   if (shared && views.anyLarge()) object = createShared(views, offsets);
   for (size_t i = 0; i < views.size(); i++) {
     Payload::Buffer buffer;
-    KJ_IF_MAYBE (memory, object) {
+    KJ_IF_MAYBE(memory, object) {
       if (views[i].size() >= SHARED_BUFFER_BYTES_MIN) {
         copyOut(memory->bytes().slice(offsets[i], offsets[i] + views[i].size()), views[i]);
         buffer.init<SharedBuffer>(SharedBuffer{thisHost(), kj::str(memory->name()), offsets[i], views[i].size()});
@@ -197,7 +197,7 @@ void writeBuffers(const BufferViews& views, bool shared, Encoded& encoded) {
     buffers.add(kj::mv(buffer));
   }
   encoded.payload.buffers = buffers.finish();
-  KJ_IF_MAYBE (memory, object) encoded.sharedName = std::make_shared<SharedName>(kj::str(memory->name()));
+  KJ_IF_MAYBE(memory, object) encoded.sharedName = std::make_shared<SharedName>(kj::str(memory->name()));
 }
 
 void requireFits(const Payload& payload) {

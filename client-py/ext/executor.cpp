@@ -16,7 +16,7 @@ using run::ExecutorPort;
 enum class Ended : uint8_t { STOPPED, HANGUP };
 
 Attempt attemptOf(uint32_t index, schema::Assignment::Reader assignment) {
-  KJ_IF_MAYBE (level, levelFromNumber(assignment.getLevel())) {
+  KJ_IF_MAYBE(level, levelFromNumber(assignment.getLevel())) {
     return {index, readTaskId(assignment.getTask()), epochly::Attempt(assignment.getAttempt()), assignment.getFunction(),
             *level};
   }
@@ -102,7 +102,7 @@ class Executor {
 
 // True: told to stop. False: the daemon is gone.
 bool runExecutor(std::string fds, std::string mode, uint threads, std::string software) {
-  KJ_IF_MAYBE (known, run::parseMode(mode.c_str())) {
+  KJ_IF_MAYBE(known, run::parseMode(mode.c_str())) {
     // Never freed: when the daemon is gone, threads may still be running what nobody waits for, and the process ends under them.
     auto executor = new Executor(fds.c_str(), *known, threads);
     return executor->run(software.c_str()) == Ended::STOPPED;

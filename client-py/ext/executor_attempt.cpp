@@ -90,7 +90,7 @@ void AttemptRunner::call(const Attempt& attempt, kj::Function<nb::object()>& loa
         Failure::of(ErrorCode::INTERNAL, kj::str("function ", attempt.function, " was never sent to this executor"));
     return;
   }
-  KJ_IF_MAYBE (why, functions.load(*function)) {
+  KJ_IF_MAYBE(why, functions.load(*function)) {
     report.failure = kj::mv(*why);
     return;
   }
@@ -133,7 +133,7 @@ bool AttemptRunner::send(const Attempt& attempt, Report& report, run::Wake wake)
   auto result = message.initRoot<schema::FromExecutor>().initResults().initResults(1)[0];
   writeTaskId(attempt.task, result.initTask());
   result.setAttempt(attempt.number.value);
-  KJ_IF_MAYBE (failure, report.failure) {
+  KJ_IF_MAYBE(failure, report.failure) {
     failure->write(result.initFailure());
   } else {
     report.value.payload.write(result.initValue());
@@ -211,7 +211,7 @@ nb::object AttemptRunner::invoke(FunctionStore::Function& function, nb::handle a
     sampler.endStretch(wall);
     report.runNs = wall;
   }
-  KJ_IF_MAYBE (error, raised) throw nb::python_error(kj::mv(*error));
+  KJ_IF_MAYBE(error, raised) throw nb::python_error(kj::mv(*error));
   return value;
 }
 

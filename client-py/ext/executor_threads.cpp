@@ -45,7 +45,7 @@ bool ThreadPool::anyWaiting() {
 
 void ThreadPool::work() {
   while (true) {
-    KJ_IF_MAYBE (next, take()) {
+    KJ_IF_MAYBE(next, take()) {
       auto& arguments = next->arguments;
       runner.run(
           next->attempt, [&arguments]() { return decode(kj::mv(arguments)); }, [this]() { return anyWaiting(); });

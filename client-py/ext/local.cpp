@@ -21,7 +21,8 @@ namespace {
 // Two interpreters in one process would share the sums, the levels and the types; each needs its own.
 void refuseSubinterpreter() {
   if (PyInterpreterState_Get() == PyInterpreterState_Main()) return;
-  PyErr_SetString(PyExc_ImportError, "epochly works in the main interpreter only, not in a subinterpreter: use a process instead");
+  PyErr_SetString(PyExc_ImportError,
+                  "epochly works in the main interpreter only, not in a subinterpreter: use a process instead");
   throw nb::python_error();
 }
 

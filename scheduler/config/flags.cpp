@@ -25,7 +25,7 @@ kj::Maybe<uint64_t> parseBytes(kj::StringPtr text) {
   };
   for (auto& suffix : {Suffix{"KiB", 10}, Suffix{"MiB", 20}, Suffix{"GiB", 30}}) {
     if (!text.endsWith(suffix.name)) continue;
-    KJ_IF_MAYBE (number, parseCount(kj::str(text.slice(0, text.size() - suffix.name.size())))) {
+    KJ_IF_MAYBE(number, parseCount(kj::str(text.slice(0, text.size() - suffix.name.size())))) {
       if (*number <= (UINT64_MAX >> suffix.shift)) return *number << suffix.shift;
     }
     return nullptr;
@@ -47,7 +47,7 @@ constexpr uint64_t MEMORY_MAX = 1ull << 50;  // more than any machine has: a sli
 template <typename T>
 Setter setCount(T Limits::*member, uint64_t min, uint64_t max) {
   return [=](Options& options, kj::StringPtr text) -> kj::Maybe<kj::String> {
-    KJ_IF_MAYBE (value, parseCount(text)) {
+    KJ_IF_MAYBE(value, parseCount(text)) {
       if (*value >= min && *value <= max) {
         options.limits.*member = static_cast<T>(*value);
         return nullptr;
@@ -64,7 +64,7 @@ Shower showCount(T Limits::*member) {
 
 Setter setBytes(uint64_t Limits::*member) {
   return [=](Options& options, kj::StringPtr text) -> kj::Maybe<kj::String> {
-    KJ_IF_MAYBE (value, parseBytes(text)) {
+    KJ_IF_MAYBE(value, parseBytes(text)) {
       if (*value > 0 && *value <= MEMORY_MAX) {
         options.limits.*member = *value;
         return nullptr;
@@ -80,7 +80,7 @@ Shower showBytes(uint64_t Limits::*member) {
 
 Setter setDuration(kj::Duration Limits::*member, kj::Duration unit, uint64_t min, uint64_t max) {
   return [=](Options& options, kj::StringPtr text) -> kj::Maybe<kj::String> {
-    KJ_IF_MAYBE (value, parseCount(text)) {
+    KJ_IF_MAYBE(value, parseCount(text)) {
       if (*value >= min && *value <= max) {
         options.limits.*member = static_cast<int64_t>(*value) * unit;
         return nullptr;
@@ -96,7 +96,7 @@ Shower showDuration(kj::Duration Limits::*member, kj::Duration unit) {
 
 Setter setThreshold(double classify::Thresholds::*member, double max) {
   return [=](Options& options, kj::StringPtr text) -> kj::Maybe<kj::String> {
-    KJ_IF_MAYBE (value, parseFigure(text)) {
+    KJ_IF_MAYBE(value, parseFigure(text)) {
       if (*value <= max) {
         options.thresholds.*member = *value;
         return nullptr;
@@ -113,7 +113,7 @@ Shower showThreshold(double classify::Thresholds::*member) {
 // ---- addresses and the process -------------------------------------------------------------------------------------
 
 kj::Maybe<kj::String> addListen(Options& options, kj::StringPtr text) {
-  KJ_IF_MAYBE (address, rt::parseAddress(text)) {
+  KJ_IF_MAYBE(address, rt::parseAddress(text)) {
     options.listen.add(kj::mv(*address));
     return nullptr;
   }
@@ -125,7 +125,7 @@ kj::Maybe<kj::String> setHttp(Options& options, kj::StringPtr text) {
     options.http = nullptr;
     return nullptr;
   }
-  KJ_IF_MAYBE (address, rt::parseHostPort(text)) {
+  KJ_IF_MAYBE(address, rt::parseHostPort(text)) {
     options.http = kj::mv(*address);
     return nullptr;
   }
@@ -150,7 +150,7 @@ kj::Maybe<kj::String> setTokenFile(Options& options, kj::StringPtr text) {
 }
 
 kj::Maybe<kj::String> setParentPid(Options& options, kj::StringPtr text) {
-  KJ_IF_MAYBE (pid, parseCount(text)) {
+  KJ_IF_MAYBE(pid, parseCount(text)) {
     if (*pid > 0 && *pid <= 1 << 22) {  // the kernel's PID_MAX_LIMIT
       options.parentPid = static_cast<pid_t>(*pid);
       return nullptr;
@@ -161,7 +161,7 @@ kj::Maybe<kj::String> setParentPid(Options& options, kj::StringPtr text) {
 
 kj::Maybe<kj::String> setDrain(Options& options, kj::StringPtr text) {
   constexpr uint64_t SECONDS_MAX = 24 * 3600;
-  KJ_IF_MAYBE (seconds, parseCount(text)) {
+  KJ_IF_MAYBE(seconds, parseCount(text)) {
     if (*seconds <= SECONDS_MAX) {
       options.drain = static_cast<int64_t>(*seconds) * kj::SECONDS;
       return nullptr;
@@ -171,7 +171,7 @@ kj::Maybe<kj::String> setDrain(Options& options, kj::StringPtr text) {
 }
 
 kj::Maybe<kj::String> setLogLevel(Options& options, kj::StringPtr text) {
-  KJ_IF_MAYBE (level, rt::parseLogLevel(text)) {
+  KJ_IF_MAYBE(level, rt::parseLogLevel(text)) {
     options.logLevel = *level;
     return nullptr;
   }

@@ -52,11 +52,11 @@ Mistake mistake(kj::StringPtr text) { return Mistake{kj::str("epochly-scheduler:
 
 kj::Maybe<Mistake> setFromVariable(const Flag& flag, Options& options, Environment& environment) {
   if (flag.variable.size() == 0) return nullptr;
-  KJ_IF_MAYBE (value, environment(flag.variable)) {
+  KJ_IF_MAYBE(value, environment(flag.variable)) {
     auto rest = kj::str(*value);
     while (rest.size() > 0) {
       auto end = flag.isList ? rest.findFirst(',').orDefault(rest.size()) : rest.size();
-      KJ_IF_MAYBE (wrong, flag.set(options, kj::str(rest.slice(0, end)))) {
+      KJ_IF_MAYBE(wrong, flag.set(options, kj::str(rest.slice(0, end)))) {
         return mistake(kj::str(flag.variable, " ", *wrong, ", not '", *value, "'"));
       }
       rest = end < rest.size() ? kj::str(rest.slice(end + 1)) : kj::String();
@@ -72,7 +72,7 @@ kj::Maybe<Mistake> setFromFlag(const Flag& flag, Options& options, kj::StringPtr
     else
       options.httpAllowHosts.clear();
   }
-  KJ_IF_MAYBE (wrong, flag.set(options, value)) {
+  KJ_IF_MAYBE(wrong, flag.set(options, value)) {
     return mistake(kj::str("--", flag.name, " ", *wrong, ", not '", value, "'"));
   }
   return nullptr;
@@ -98,7 +98,7 @@ kj::Maybe<Mistake> checkReach(const Options& options) {
   for (auto& address : options.listen) {
     if (isWide(address)) return mistake(kj::str("--listen ", address.toString(), " is reachable by other machines", ADVICE));
   }
-  KJ_IF_MAYBE (http, options.http) {
+  KJ_IF_MAYBE(http, options.http) {
     if (isWide(*http)) return mistake(kj::str("--http ", http->forKj(), " is reachable by other machines", ADVICE));
   }
   return nullptr;
@@ -115,7 +115,7 @@ kj::Maybe<Mistake> readVariables(kj::ArrayPtr<const FlagGroup> groups, Options& 
   if (environment("EPOCHLY_LISTEN") != nullptr) options.listen.clear();
   for (auto& group : groups) {
     for (auto& flag : group.flags) {
-      KJ_IF_MAYBE (wrong, setFromVariable(flag, options, environment)) {
+      KJ_IF_MAYBE(wrong, setFromVariable(flag, options, environment)) {
         return kj::mv(*wrong);
       }
     }
@@ -132,14 +132,14 @@ kj::Maybe<Mistake> readArguments(kj::ArrayPtr<const FlagGroup> groups, Options& 
     auto flag = findFlag(groups, argument);
     if (flag == nullptr) return mistake(kj::str("unknown option '", argument, "'; see --help"));
     kj::StringPtr value;
-    KJ_IF_MAYBE (equals, argument.findFirst('=')) {
+    KJ_IF_MAYBE(equals, argument.findFirst('=')) {
       value = argument.slice(*equals + 1);
     } else if (i + 1 < args.size()) {
       value = args[++i];
     } else {
       return mistake(kj::str("--", flag->name, " needs a value: ", flag->value));
     }
-    KJ_IF_MAYBE (wrong, setFromFlag(*flag, options, value, seen.insert(flag).second)) {
+    KJ_IF_MAYBE(wrong, setFromFlag(*flag, options, value, seen.insert(flag).second)) {
       return kj::mv(*wrong);
     }
   }
@@ -155,14 +155,14 @@ Result parse(kj::ArrayPtr<const kj::StringPtr> args, Environment& environment) {
   }
   auto options = defaults();
   auto groups = flagGroups();
-  KJ_IF_MAYBE (wrong, readVariables(groups, options, environment)) {
+  KJ_IF_MAYBE(wrong, readVariables(groups, options, environment)) {
     return kj::mv(*wrong);
   }
-  KJ_IF_MAYBE (wrong, readArguments(groups, options, args)) {
+  KJ_IF_MAYBE(wrong, readArguments(groups, options, args)) {
     return kj::mv(*wrong);
   }
   if (options.listen.empty()) return mistake("EPOCHLY_LISTEN is empty: unset it, or give unix:PATH or tcp://HOST:PORT");
-  KJ_IF_MAYBE (wrong, checkReach(options)) {
+  KJ_IF_MAYBE(wrong, checkReach(options)) {
     return kj::mv(*wrong);
   }
   return kj::mv(options);

@@ -49,31 +49,31 @@ struct Totals {
   uint64_t cancelled = 0;
   uint64_t retried = 0;
   uint64_t staleResults = 0;
-  uint64_t duplicates = 0;       // submissions seen before
+  uint64_t duplicates = 0;  // submissions seen before
 };
 
 // Lives on the scheduler's kj loop.
 struct Core {
   Limits limits;
 
-  std::unordered_map<TaskId, Task> tasks;             // every accepted task that has not ended
-  std::map<QueueKey, ReadyQueue> queues;              // ordered, so that placement is deterministic
-  std::multimap<kj::TimePoint, TaskId> backoff;       // tasks in BACKOFF by the time they are due
+  std::unordered_map<TaskId, Task> tasks;        // every accepted task that has not ended
+  std::map<QueueKey, ReadyQueue> queues;         // ordered, so that placement is deterministic
+  std::multimap<kj::TimePoint, TaskId> backoff;  // tasks in BACKOFF by the time they are due
   std::unordered_map<FunctionHash, Function> functions;
   std::map<WorkerId, Worker> workers;
   std::unordered_map<SpaceId, Client> clients;
   std::deque<Epitaph> ended;
-  std::unordered_map<TaskId, Epitaph*> endedById;     // into `ended`: a deque's ends do not move its elements
+  std::unordered_map<TaskId, Epitaph*> endedById;  // into `ended`: a deque's ends do not move its elements
   Totals totals;
   uint64_t argumentBytes = 0;
   uint64_t functionBytes = 0;
   uint64_t eventCount = 0;
   uint64_t lastWorkerId = 0;
-  bool draining = false;                              // SIGTERM came: nothing new is accepted
+  bool draining = false;  // SIGTERM came: nothing new is accepted
 
   uint64_t queuedCount() const;
   uint64_t runningCount() const;
-  bool offered(Level level) const;                    // by any READY worker
+  bool offered(Level level) const;  // by any READY worker
 
   // Throws, naming what is wrong, if the tables contradict each other. O(everything): for tests and the auditor.
   void checkInvariants() const;

@@ -26,8 +26,8 @@ struct Function {
   kj::String module;            // that the worker must import, empty = by value
   Hints hints;
 
-  Workload reported;            // last told by a client
-  Average ioWaitRatio;          // measured by executors
+  Workload reported;    // last told by a client
+  Average ioWaitRatio;  // measured by executors
   Average loopIterations;
   Average dataSize;
   std::array<Average, LEVEL_COUNT> runSeconds;
@@ -36,7 +36,7 @@ struct Function {
 
   // Tasks not yet ended plus client sessions that may name it. At 0 it may be evicted, oldest use first.
   uint64_t references = 0;
-  uint64_t lastUse = 0;         // Core's event counter
+  uint64_t lastUse = 0;  // Core's event counter
 
   // Reported and measured, the better founded of each figure.
   Workload workload() const;

@@ -13,10 +13,10 @@
 namespace epochly::core {
 
 enum class TaskState : uint8_t {
-  QUEUED,   // in exactly one ReadyQueue; next: ASSIGNED, ENDED (cancel, no fit)
-  ASSIGNED, // in exactly one Worker::inflight; next: QUEUED (lost, not run), BACKOFF (failed, retries left), ENDED
-  BACKOFF,  // in Core::backoff until its time; next: QUEUED, ENDED (cancel)
-  ENDED,    // left Core::tasks; its Result is in Client::results until acknowledged, its Epitaph in Core::ended
+  QUEUED,    // in exactly one ReadyQueue; next: ASSIGNED, ENDED (cancel, no fit)
+  ASSIGNED,  // in exactly one Worker::inflight; next: QUEUED (lost, not run), BACKOFF (failed, retries left), ENDED
+  BACKOFF,   // in Core::backoff until its time; next: QUEUED, ENDED (cancel)
+  ENDED,     // left Core::tasks; its Result is in Client::results until acknowledged, its Epitaph in Core::ended
 };
 
 // Nanosecond phases of the last attempt; NONE = not measured.
@@ -27,14 +27,14 @@ struct Timings {
   uint64_t compile = NONE;
   uint64_t run = NONE;
   uint64_t cpu = NONE;
-  uint64_t wait = NONE;            // of run, without cpu and without the time in which other threads had the CPUs
+  uint64_t wait = NONE;  // of run, without cpu and without the time in which other threads had the CPUs
 };
 
 // Why classify chose a level. Texts are in classify::describe.
 enum class Reason : uint8_t {
-  ASKED,             // the caller named the level
+  ASKED,  // the caller named the level
   IO_BOUND,
-  WAITS_HINT,        // nothing measured yet, but it names modules that wait
+  WAITS_HINT,  // nothing measured yet, but it names modules that wait
   HOT_LOOP,
   LARGE_DATA_LOOP,
   LARGE_DATA,
@@ -56,24 +56,24 @@ struct QueueKey {
 
 struct Task {
   TaskId id;
-  Function* function = nullptr;    // owned by Core::functions, pinned by Function::references
+  Function* function = nullptr;  // owned by Core::functions, pinned by Function::references
   Payload arguments;
   kj::TimePoint acceptedAt = kj::origin<kj::TimePoint>();
-  kj::TimePoint queuedAt = kj::origin<kj::TimePoint>();    // last entered a queue
+  kj::TimePoint queuedAt = kj::origin<kj::TimePoint>();  // last entered a queue
   kj::TimePoint assignedAt = kj::origin<kj::TimePoint>();
-  kj::TimePoint dueAt = kj::origin<kj::TimePoint>();       // while BACKOFF: its place in Core::backoff
-  WorkerId worker;                 // while ASSIGNED
+  kj::TimePoint dueAt = kj::origin<kj::TimePoint>();  // while BACKOFF: its place in Core::backoff
+  WorkerId worker;                                    // while ASSIGNED
   double dataSize = UNKNOWN;
-  double expectedSeconds = 0;      // what routing reckoned with; added to the worker's backlog while ASSIGNED
-  Attempt attempt;                 // 0 until first assigned
+  double expectedSeconds = 0;  // what routing reckoned with; added to the worker's backlog while ASSIGNED
+  Attempt attempt;             // 0 until first assigned
   uint32_t timeoutMs = 0;
   uint16_t retriesLeft = 0;
   uint16_t retriesDone = 0;
-  uint16_t losses = 0;             // workers lost under it
+  uint16_t losses = 0;  // workers lost under it
   int8_t levelAsked = -1;
   Level levelChosen = Level::MONITOR;
-  Level level = Level::MONITOR;    // after falling past levels that no worker offers
-  uint8_t notOffered = 0;          // bit per level fallen past
+  Level level = Level::MONITOR;  // after falling past levels that no worker offers
+  uint8_t notOffered = 0;        // bit per level fallen past
   Reason reason = Reason::NOT_MEASURED;
   TaskState state = TaskState::QUEUED;
   bool cancelRequested = false;
@@ -115,7 +115,7 @@ struct Placement {
   Level levelRan = Level::MONITOR;
   Reason reason = Reason::NOT_MEASURED;
   kj::Vector<Decline> declined;
-  WorkerId worker;                 // 0: it never ran
+  WorkerId worker;  // 0: it never ran
   kj::String workerName;
 };
 
@@ -123,8 +123,8 @@ struct Placement {
 struct Result {
   TaskId id;
   Outcome outcome = Outcome::SUCCEEDED;
-  Payload value;                   // SUCCEEDED
-  Failure failure;                 // FAILED
+  Payload value;    // SUCCEEDED
+  Failure failure;  // FAILED
   Placement placement;
   Attempt attempt;
   Timings timings;

@@ -56,7 +56,7 @@ enum class WorkerState : uint8_t {
 struct PoolUse {
   uint32_t slots = 0;
   uint32_t inflight = 0;
-  double backlogSeconds = 0;   // sum of Task::expectedSeconds over inflight
+  double backlogSeconds = 0;  // sum of Task::expectedSeconds over inflight
 };
 
 struct Worker {
@@ -80,12 +80,12 @@ struct Worker {
 
 struct Client {
   SpaceId space;
-  uint64_t seqMax = 0;               // highest accepted; a seq up to here is a repeat
-  uint64_t queued = 0;               // its tasks that have not ended
+  uint64_t seqMax = 0;  // highest accepted; a seq up to here is a repeat
+  uint64_t queued = 0;  // its tasks that have not ended
   // Ended and not acknowledged, oldest first. The first `sent` of them are on their way on the present connection.
   std::deque<Result> results;
   size_t sent = 0;
-  uint64_t resultBytes = 0;          // of `results`
+  uint64_t resultBytes = 0;  // of `results`
   bool connected = false;
   kj::TimePoint lostAt = kj::origin<kj::TimePoint>();  // while not connected
 };

@@ -12,7 +12,7 @@ namespace {
 kj::Exception invalid(kj::String why) { return makeError(ErrorCode::INVALID_ARGUMENT, why); }
 
 void readCapability(schema::Capability::Reader capability, core::WorkerSpec& spec) {
-  KJ_IF_MAYBE (level, levelFromNumber(capability.getLevel())) {
+  KJ_IF_MAYBE(level, levelFromNumber(capability.getLevel())) {
     if (capability.getSlots() > SLOTS_MAX) {
       kj::throwFatalException(
           invalid(kj::str("a worker offers at most ", SLOTS_MAX, " slots of a level, not ", capability.getSlots())));
@@ -26,19 +26,16 @@ void readCapability(schema::Capability::Reader capability, core::WorkerSpec& spe
 core::Fact readFact(schema::Fact::Reader fact) {
   auto name = cut(fact.getName(), NAME_BYTES_MAX);
   switch (fact.which()) {
-    case schema::Fact::KNOWN:
-      return {kj::mv(name), core::Fact::Kind::KNOWN, cut(fact.getKnown(), NAME_BYTES_MAX)};
-    case schema::Fact::ABSENT:
-      return {kj::mv(name), core::Fact::Kind::ABSENT, cut(fact.getAbsent(), NAME_BYTES_MAX)};
-    case schema::Fact::UNKNOWN:
-      return {kj::mv(name), core::Fact::Kind::UNKNOWN, cut(fact.getUnknown(), NAME_BYTES_MAX)};
+    case schema::Fact::KNOWN: return {kj::mv(name), core::Fact::Kind::KNOWN, cut(fact.getKnown(), NAME_BYTES_MAX)};
+    case schema::Fact::ABSENT: return {kj::mv(name), core::Fact::Kind::ABSENT, cut(fact.getAbsent(), NAME_BYTES_MAX)};
+    case schema::Fact::UNKNOWN: return {kj::mv(name), core::Fact::Kind::UNKNOWN, cut(fact.getUnknown(), NAME_BYTES_MAX)};
   }
   return {kj::mv(name), core::Fact::Kind::UNKNOWN, kj::str("told in a way this scheduler does not know")};
 }
 
 core::Timings readTimings(schema::Timings::Reader timings) {
-  return {timings.getQueue(), timings.getTransfer(), timings.getCompile(), timings.getRun(), timings.getCpu(),
-          timings.getWait()};
+  return {timings.getQueue(), timings.getTransfer(), timings.getCompile(),
+          timings.getRun(),   timings.getCpu(),      timings.getWait()};
 }
 
 // A count or a size: what is negative or not finite was not measured.
@@ -79,7 +76,7 @@ void readOutcome(schema::AttemptResult::Reader result, events::AttemptReport& re
 
 void readDeclined(schema::AttemptResult::Reader result, events::AttemptReport& report) {
   for (auto declined : result.getDeclined()) {
-    KJ_IF_MAYBE (level, levelFromNumber(declined.getLevel())) {
+    KJ_IF_MAYBE(level, levelFromNumber(declined.getLevel())) {
       report.declined.add(core::Decline{*level, cut(declined.getReason(), NAME_BYTES_MAX)});
     }
     if (report.declined.size() == LEVEL_COUNT) return;
@@ -94,7 +91,7 @@ void readAttemptResult(schema::AttemptResult::Reader result, events::AttemptRepo
   report.loopIterations = readFigure(result.getLoopIterations());
   report.dataSize = readFigure(result.getDataSize());
   if (result.hasDeclined()) readDeclined(result, report);
-  KJ_IF_MAYBE (level, levelFromNumber(result.getLevelRan())) {
+  KJ_IF_MAYBE(level, levelFromNumber(result.getLevelRan())) {
     report.levelRan = *level;
     readOutcome(result, report);
   } else {

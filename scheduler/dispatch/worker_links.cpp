@@ -61,7 +61,7 @@ void WorkerLinks::cancel(WorkerId worker, TaskId task, Attempt attempt) {
 void WorkerLinks::drop(WorkerId worker, kj::StringPtr why) {
   auto found = links.find(worker);
   if (found == links.end()) return;
-  KJ_IF_MAYBE (close, found->second->close) {
+  KJ_IF_MAYBE(close, found->second->close) {
     (*close)(why);
   }
   dropped.add(kj::mv(found->second));
@@ -93,7 +93,7 @@ void WorkerLinks::flush() {
 }
 
 void WorkerLinks::write(WorkerId worker, Link& link) {
-  KJ_IF_MAYBE (sink, link.sink) {
+  KJ_IF_MAYBE(sink, link.sink) {
     while (!link.pending.empty() && link.bytesInFlight < LINK_BYTES_IN_FLIGHT_MAX) {
       fillBatch(worker, link);
       bool hasContent = !batch.tasks.empty() || !batch.functions.empty();  // else all that was pending is no longer current

@@ -6,14 +6,14 @@
 namespace epochly::dispatch {
 
 WorkerSession::~WorkerSession() noexcept(false) {
-  KJ_IF_MAYBE (error, kj::runCatchingExceptions([this]() { links.lost(worker, hasLeft ? "left" : "connection lost"); })) {
+  KJ_IF_MAYBE(error, kj::runCatchingExceptions([this]() { links.lost(worker, hasLeft ? "left" : "connection lost"); })) {
     rt::log::error("the loss of worker ", worker.value, " could not be recorded: ", *error);
   }
 }
 
 kj::Promise<void> WorkerSession::results(ResultsContext context) {
   kj::Array<events::AttemptReport> reports;
-  KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { reports = readAttemptResults(context.getParams().getBatch()); })) {
+  KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { reports = readAttemptResults(context.getParams().getBatch()); })) {
     // Its results are lost to us, so its tasks must come back: only a loss does that.
     links.lost(worker, kj::str("its results cannot be read: ", messageOf(*error)));
     return kj::mv(*error);

@@ -28,7 +28,7 @@ bool isRetryable(ErrorCode code) {
 
 AttemptEnd endOf(const AttemptReport& report) {
   if (report.notRun) return AttemptEnd::NOT_RUN;
-  KJ_IF_MAYBE (failure, report.failure) {
+  KJ_IF_MAYBE(failure, report.failure) {
     if (failure->code == ErrorCode::EXECUTOR_DIED) return AttemptEnd::EXECUTOR_DIED;
     if (failure->code == ErrorCode::TIMEOUT) return AttemptEnd::TIMED_OUT;
     return AttemptEnd::FAILED;
@@ -90,13 +90,15 @@ void Events::onReport(Worker& worker, AttemptReport&& report, kj::TimePoint now)
   unassign(task, worker);
   observer.attemptEnded(task, endOf(report));
   if (report.notRun) {
-    if (task.cancelRequested) endCancelled(task, now);
-    else requeueFirst(task, now);
+    if (task.cancelRequested)
+      endCancelled(task, now);
+    else
+      requeueFirst(task, now);
     return;
   }
   worker.completed++;
   learn(task, report);
-  KJ_IF_MAYBE (failure, report.failure) {
+  KJ_IF_MAYBE(failure, report.failure) {
     if (failure->code == ErrorCode::CANCELLED || (task.cancelRequested && isRetryable(failure->code))) {
       endCancelled(task, now);
       return;
@@ -116,7 +118,7 @@ core::Result Events::resultOf(Task& task, const Worker& worker, AttemptReport&& 
   result.timings = report.timings;
   result.timings.queue = static_cast<uint64_t>((task.assignedAt - task.queuedAt) / kj::NANOSECONDS);
   result.timings.transfer = transferOf(report.timings, now - task.assignedAt);
-  KJ_IF_MAYBE (failure, report.failure) {
+  KJ_IF_MAYBE(failure, report.failure) {
     result.outcome = core::Outcome::FAILED;
     result.failure = kj::mv(*failure);
   } else {
@@ -168,8 +170,8 @@ void Events::takeBack(Task& task, Worker& worker, kj::TimePoint now) {
   } else if (++task.losses > LOSSES_MAX) {
     endFailed(task,
               Failure::of(ErrorCode::WORKER_LOST,
-                          kj::str("given up after ", task.losses, " workers were lost while they held it (limit ", LOSSES_MAX,
-                                  "): it may be what kills them")),
+                          kj::str("given up after ", task.losses, " workers were lost while they held it (limit ",
+                                  LOSSES_MAX, "): it may be what kills them")),
               now);
   } else {
     requeueFirst(task, now);

@@ -37,7 +37,7 @@ SpaceId Events::onClientOpen(SpaceId wanted, kj::TimePoint now) {
     return wanted;
   }
   if (core.draining) kj::throwFatalException(makeError(ErrorCode::SHUTTING_DOWN, "the scheduler is shutting down"));
-  KJ_IF_MAYBE (why, admission::refuseClient(core)) {
+  KJ_IF_MAYBE(why, admission::refuseClient(core)) {
     observer.refused(ErrorCode::OVERLOADED, 0);
     kj::throwFatalException(makeError(ErrorCode::OVERLOADED, *why));
   }
@@ -78,15 +78,15 @@ Receipt Events::onSubmit(SpaceId space, kj::ArrayPtr<NewTask> tasks, kj::TimePoi
   }
   for (auto& task : tasks) {
     if (core.functions.count(task.function) > 0) continue;
-    kj::throwFatalException(makeError(
-        ErrorCode::INVALID_ARGUMENT, kj::str("function ", toString(task.function), " was not sent before its task ", task.seq)));
+    kj::throwFatalException(makeError(ErrorCode::INVALID_ARGUMENT, kj::str("function ", toString(task.function),
+                                                                           " was not sent before its task ", task.seq)));
   }
   Receipt receipt;
   for (auto& task : tasks) {
     if (task.seq <= client.seqMax) {
       core.totals.duplicates++;
     } else {
-      KJ_IF_MAYBE (why, admission::refuseTask(core, client, task.arguments.inlineBytes())) {
+      KJ_IF_MAYBE(why, admission::refuseTask(core, client, task.arguments.inlineBytes())) {
         receipt.retryAfter = core.limits.retryAfter;
         observer.refused(ErrorCode::OVERLOADED, tasks.size() - receipt.accepted);
         break;
@@ -141,7 +141,7 @@ void Events::cancelTasksOf(SpaceId space, kj::TimePoint now) {
     if (id.space == space) ids.add(id);
   }
   std::sort(ids.begin(), ids.end());
-  auto seqs = KJ_MAP (id, ids) { return id.seq; };
+  auto seqs = KJ_MAP(id, ids) { return id.seq; };
   onCancel(space, seqs, now);
 }
 

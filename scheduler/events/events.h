@@ -22,8 +22,8 @@ struct NewFunction {
 
 struct NewTask {
   uint64_t seq = 0;
-  FunctionHash function;       // told with onFunction before
-  int8_t level = -1;           // 0..4 or -1; anything else ends the task with INVALID_ARGUMENT
+  FunctionHash function;  // told with onFunction before
+  int8_t level = -1;      // 0..4 or -1; anything else ends the task with INVALID_ARGUMENT
   uint32_t retriesMax = 0;
   uint32_t timeoutMs = 0;
   double dataSize = core::UNKNOWN;
@@ -31,7 +31,7 @@ struct NewTask {
 };
 
 struct Receipt {
-  uint32_t accepted = 0;       // a prefix of the batch
+  uint32_t accepted = 0;               // a prefix of the batch
   kj::Maybe<kj::Duration> retryAfter;  // set when that is not all of it
 };
 

@@ -8,16 +8,14 @@ namespace epochly::events {
 
 namespace {
 
-bool sameCode(const core::Function& known, const NewFunction& told) {
-  return known.code.asPtr() == told.code.asPtr();
-}
+bool sameCode(const core::Function& known, const NewFunction& told) { return known.code.asPtr() == told.code.asPtr(); }
 
 void checkSize(const NewFunction& function) {
   if (function.code.size() > FUNCTION_BYTES_MAX) {
-    kj::throwFatalException(makeError(ErrorCode::PAYLOAD_TOO_LARGE,
-                                      kj::str("function ", function.name, " pickles to ", function.code.size(),
-                                              " bytes, over the limit of ", FUNCTION_BYTES_MAX,
-                                              ": pass the data it closes over as arguments")));
+    kj::throwFatalException(
+        makeError(ErrorCode::PAYLOAD_TOO_LARGE,
+                  kj::str("function ", function.name, " pickles to ", function.code.size(), " bytes, over the limit of ",
+                          FUNCTION_BYTES_MAX, ": pass the data it closes over as arguments")));
   }
 }
 
@@ -28,7 +26,7 @@ void Events::onFunction(NewFunction told) {
   if (found == core.functions.end()) {
     checkSize(told);
     evictFunctions(told.code.size());
-    KJ_IF_MAYBE (why, admission::refuseFunction(core, told.code.size())) {
+    KJ_IF_MAYBE(why, admission::refuseFunction(core, told.code.size())) {
       observer.refused(ErrorCode::OVERLOADED, 0);
       kj::throwFatalException(makeError(ErrorCode::OVERLOADED, *why));
     }
@@ -42,9 +40,9 @@ void Events::onFunction(NewFunction told) {
     function.hints = told.hints;
     core.functionBytes += function.code.size();
   } else if (!sameCode(found->second, told)) {
-    kj::throwFatalException(makeError(ErrorCode::INVALID_ARGUMENT,
-                                      kj::str("function ", told.name, " has the hash ", toString(told.hash),
-                                              " of another function: a hash is BLAKE2b-128 of the code")));
+    kj::throwFatalException(
+        makeError(ErrorCode::INVALID_ARGUMENT, kj::str("function ", told.name, " has the hash ", toString(told.hash),
+                                                       " of another function: a hash is BLAKE2b-128 of the code")));
   }
   found->second.references++;
   found->second.lastUse = core.eventCount;

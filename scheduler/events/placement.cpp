@@ -36,7 +36,9 @@ double inSeconds(kj::Duration duration) { return static_cast<double>(duration / 
 
 QueueKey keyOf(const Task& task) {
   QueueKey key{task.levelChosen, task.function->pythonVersion, HostId()};
-  KJ_IF_MAYBE (host, task.arguments.sharedHost()) { key.host = *host; }
+  KJ_IF_MAYBE(host, task.arguments.sharedHost()) {
+    key.host = *host;
+  }
   return key;
 }
 
@@ -59,7 +61,9 @@ kj::Maybe<QueueKey> Events::fittingKey(QueueKey key, Level chosen, uint8_t& notO
 ReadyQueue& Events::queueFor(Task& task) {
   auto key = keyOf(task);
   uint8_t notOffered = 0;
-  KJ_IF_MAYBE (fitting, fittingKey(key, task.levelChosen, notOffered)) { key = *fitting; }
+  KJ_IF_MAYBE(fitting, fittingKey(key, task.levelChosen, notOffered)) {
+    key = *fitting;
+  }
   task.level = key.level;
   task.notOffered = notOffered;
   auto [found, isNew] = core.queues.try_emplace(key);
@@ -99,8 +103,10 @@ void Events::refit(kj::TimePoint now) {
   kj::Vector<ReadyQueue*> unfit;
   forgetEmptyQueues();
   for (auto& [key, queue] : core.queues) {
-    if (anyoneFits(core, key)) queue.unfitSince = nullptr;
-    else unfit.add(&queue);
+    if (anyoneFits(core, key))
+      queue.unfitSince = nullptr;
+    else
+      unfit.add(&queue);
   }
   for (auto queue : unfit) refitQueue(*queue, now);
   // Without any worker there is nothing to wait out: tasks stay until one joins.
@@ -121,7 +127,7 @@ void Events::refitQueue(ReadyQueue& queue, kj::TimePoint now) {
 
 void Events::failUnfit(kj::TimePoint now) {
   for (auto& [key, queue] : core.queues) {
-    KJ_IF_MAYBE (since, queue.unfitSince) {
+    KJ_IF_MAYBE(since, queue.unfitSince) {
       kj::String why;  // made once: it is the same for all of them, and there may be a million
       // Each waits from when it came here: one that comes back for a retry has not waited yet.
       while (queue.head != nullptr && now - std::max(*since, queue.head->queuedAt) >= core.limits.unfitGrace) {

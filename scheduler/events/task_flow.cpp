@@ -27,13 +27,13 @@ void Events::accept(core::Client& client, NewTask&& told, kj::TimePoint now) {
   core.argumentBytes += argumentBytes;
   core.totals.submitted++;
 
-  KJ_IF_MAYBE (failure, admission::invalid(told.level, told.retriesMax, told.timeoutMs, argumentBytes)) {
+  KJ_IF_MAYBE(failure, admission::invalid(told.level, told.retriesMax, told.timeoutMs, argumentBytes)) {
     observer.submitted(task);
     endFailed(task, kj::mv(*failure), now);
     return;
   }
   task.retriesLeft = static_cast<uint16_t>(told.retriesMax);
-  KJ_IF_MAYBE (asked, levelFromNumber(told.level)) {
+  KJ_IF_MAYBE(asked, levelFromNumber(told.level)) {
     task.levelChosen = *asked;
     task.reason = core::Reason::ASKED;
   } else {

@@ -7,7 +7,7 @@
 namespace epochly::events {
 
 void Events::onTick(kj::TimePoint now) {
-  KJ_IF_MAYBE (armed, armedFor) {
+  KJ_IF_MAYBE(armed, armedFor) {
     if (*armed <= now) {
       auto late = now - *armed;
       if (late > core.limits.heartbeat) forgive(late, now);
@@ -37,7 +37,9 @@ void Events::forgive(kj::Duration late, kj::TimePoint now) {
   for (auto& [id, worker] : core.workers) postpone(worker.lastHeard);
   for (auto& [space, client] : core.clients) postpone(client.lostAt);
   for (auto& [key, queue] : core.queues) {
-    KJ_IF_MAYBE (since, queue.unfitSince) { postpone(*since); }
+    KJ_IF_MAYBE(since, queue.unfitSince) {
+      postpone(*since);
+    }
   }
 }
 
@@ -77,11 +79,13 @@ void Events::armTimer(kj::TimePoint now) {
   if (!core.backoff.empty()) wanted = core.backoff.begin()->first;
   if (!core.workers.empty() || !core.clients.empty() || !core.tasks.empty()) {
     auto next = std::max(housekeepingAt, now);
-    KJ_IF_MAYBE (earlier, wanted) { next = std::min(*earlier, next); }
+    KJ_IF_MAYBE(earlier, wanted) {
+      next = std::min(*earlier, next);
+    }
     wanted = next;
   }
-  KJ_IF_MAYBE (when, wanted) {
-    KJ_IF_MAYBE (armed, armedFor) {
+  KJ_IF_MAYBE(when, wanted) {
+    KJ_IF_MAYBE(armed, armedFor) {
       if (*armed <= *when) return;
     }
     armedFor = *when;

@@ -9,7 +9,9 @@ using core::Worker;
 using core::WorkerState;
 
 WorkerId Events::onJoin(core::WorkerSpec spec, kj::TimePoint now) {
-  KJ_IF_MAYBE (why, admission::refuseWorker(core)) { kj::throwFatalException(makeError(ErrorCode::OVERLOADED, *why)); }
+  KJ_IF_MAYBE(why, admission::refuseWorker(core)) {
+    kj::throwFatalException(makeError(ErrorCode::OVERLOADED, *why));
+  }
   WorkerId id(++core.lastWorkerId);
   auto& worker = core.workers[id];
   worker.id = id;
@@ -53,9 +55,8 @@ void Events::onLost(WorkerId id, kj::StringPtr why, kj::TimePoint now) {
   kj::Vector<core::Task*> tasks;
   for (auto& [taskId, task] : worker.inflight) tasks.add(task);
   // Newest first, each to the front of its queue: they end up in the order in which they were accepted.
-  std::sort(tasks.begin(), tasks.end(), [](auto a, auto b) {
-    return std::tie(b->acceptedAt, b->id) < std::tie(a->acceptedAt, a->id);
-  });
+  std::sort(tasks.begin(), tasks.end(),
+            [](auto a, auto b) { return std::tie(b->acceptedAt, b->id) < std::tie(a->acceptedAt, a->id); });
   for (auto task : tasks) takeBack(*task, worker, now);
   observer.workerGone(worker, why);
   core.workers.erase(found);

@@ -23,12 +23,9 @@ Level levelAt(uint index) { return static_cast<Level>(index); }
 
 prometheus::MetricType typeOf(Kind kind) {
   switch (kind) {
-    case Kind::COUNTER:
-      return prometheus::MetricType::Counter;
-    case Kind::GAUGE:
-      return prometheus::MetricType::Gauge;
-    case Kind::HISTOGRAM:
-      return prometheus::MetricType::Histogram;
+    case Kind::COUNTER: return prometheus::MetricType::Counter;
+    case Kind::GAUGE: return prometheus::MetricType::Gauge;
+    case Kind::HISTOGRAM: return prometheus::MetricType::Histogram;
   }
   return prometheus::MetricType::Untyped;
 }

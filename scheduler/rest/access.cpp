@@ -76,7 +76,7 @@ std::optional<Reply> Access::refuseName(const Caller& caller) const {
 }
 
 std::optional<Reply> Access::refuseToken(const Caller& caller) const {
-  KJ_IF_MAYBE (expected, token) {
+  KJ_IF_MAYBE(expected, token) {
     constexpr std::string_view SCHEME = "bearer ";
     auto given = caller.authorization.value_or("");
     bool isBearer = lower(given.substr(0, SCHEME.size())) == SCHEME;

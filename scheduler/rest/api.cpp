@@ -146,22 +146,14 @@ Outcome Api::answer(const Request& request) const {
   auto route = target ? findRoute(target->path) : nullptr;
   if (route == nullptr) return problem(ErrorCode::INTERNAL, "answer() without refuse()");
   switch (route->resource) {
-    case Resource::LIVE:
-      return jsonReply(json::object{{"status", "alive"}});
-    case Resource::READY:
-      return Question(ready);
-    case Resource::PAGE:
-      return metricsPage();
-    case Resource::METRICS:
-      return metrics();
-    case Resource::FUNCTIONS:
-      return listFunctions(*target);
-    case Resource::WORKERS:
-      return listWorkers(*target);
-    case Resource::TASK:
-      return showTask(target->path.substr(route->path.find('{')));
-    case Resource::CLASSIFY:
-      return classifyWorkload(request.body);
+    case Resource::LIVE: return jsonReply(json::object{{"status", "alive"}});
+    case Resource::READY: return Question(ready);
+    case Resource::PAGE: return metricsPage();
+    case Resource::METRICS: return metrics();
+    case Resource::FUNCTIONS: return listFunctions(*target);
+    case Resource::WORKERS: return listWorkers(*target);
+    case Resource::TASK: return showTask(target->path.substr(route->path.find('{')));
+    case Resource::CLASSIFY: return classifyWorkload(request.body);
     case Resource::OPEN_API: {
       Reply reply;
       reply.body = openApi();

@@ -28,7 +28,7 @@ void CoreDoor::ask(Question question, std::function<void(Reply)> done) {
 // On the scheduler's loop: whatever goes wrong here must not end it.
 Render CoreDoor::answer(const Question& question) const {
   Render render = failed;
-  KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { render = question(look()); })) {
+  KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { render = question(look()); })) {
     rt::log::error("a REST request failed: ", *error);
   }
   return render;
@@ -40,7 +40,7 @@ void CoreDoor::finish(uint64_t number, const Render& render) {
   auto done = std::move(found->second.done);
   waiting.erase(found);
   Reply reply;
-  KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { reply = render(); })) {
+  KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { reply = render(); })) {
     rt::log::error("a REST answer could not be written: ", *error);
     reply = failed();
   }

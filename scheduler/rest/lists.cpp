@@ -95,14 +95,14 @@ Outcome listFunctions(const Target& target) {
   if (!limit) return badLimit();
   auto cursor = target.query.find("cursor");
   if (cursor == target.query.end()) return functionsAfter(std::nullopt, *limit);
-  KJ_IF_MAYBE (hash, parseFunctionHash(cursor->second.c_str())) {
+  KJ_IF_MAYBE(hash, parseFunctionHash(cursor->second.c_str())) {
     return functionsAfter(*hash, *limit);
   }
   return badCursor();
 }
 
 Outcome showTask(const std::string& text) {
-  KJ_IF_MAYBE (id, parseTaskId(text.c_str())) {
+  KJ_IF_MAYBE(id, parseTaskId(text.c_str())) {
     return Question([id = *id](const Moment& moment) -> Render {
       auto live = moment.core.tasks.find(id);
       if (live != moment.core.tasks.end()) {

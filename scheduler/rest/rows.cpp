@@ -14,26 +14,19 @@ double unixSecondsOf(kj::TimePoint when, const Moment& moment) {
 
 const char* nameOf(core::TaskState state) {
   switch (state) {
-    case core::TaskState::QUEUED:
-      return "queued";
-    case core::TaskState::ASSIGNED:
-      return "running";
-    case core::TaskState::BACKOFF:
-      return "backoff";
-    case core::TaskState::ENDED:
-      return "ended";
+    case core::TaskState::QUEUED: return "queued";
+    case core::TaskState::ASSIGNED: return "running";
+    case core::TaskState::BACKOFF: return "backoff";
+    case core::TaskState::ENDED: return "ended";
   }
   return "unknown";
 }
 
 const char* nameOf(core::Fact::Kind kind) {
   switch (kind) {
-    case core::Fact::Kind::KNOWN:
-      return "known";
-    case core::Fact::Kind::ABSENT:
-      return "absent";
-    case core::Fact::Kind::UNKNOWN:
-      return "unknown";
+    case core::Fact::Kind::KNOWN: return "known";
+    case core::Fact::Kind::ABSENT: return "absent";
+    case core::Fact::Kind::UNKNOWN: return "unknown";
   }
   return "unknown";
 }

@@ -13,8 +13,8 @@ struct Chosen {
 };
 
 // Why no worker can have it now.
-struct NoRoom {};                       // some fit, all their windows are full
-struct NoFit {};                        // none fits, whatever its load
+struct NoRoom {};  // some fit, all their windows are full
+struct NoFit {};   // none fits, whatever its load
 
 class Router {
  public:

@@ -14,10 +14,10 @@ ClientSession::ClientSession(Services& services, kj::Own<Peer> peer, ClientLinks
     : services(services), peer(kj::mv(peer)), attachment(attachment) {}
 
 ClientSession::~ClientSession() noexcept(false) {
-  KJ_IF_MAYBE (error, kj::runCatchingExceptions([this]() {
-                 for (auto& [id, hash] : functionsById) services.events.releaseFunction(hash);
-                 services.clients.detach(attachment);
-               })) {
+  KJ_IF_MAYBE(error, kj::runCatchingExceptions([this]() {
+                for (auto& [id, hash] : functionsById) services.events.releaseFunction(hash);
+                services.clients.detach(attachment);
+              })) {
     rt::log::error("the loss of client ", peer->name, " could not be recorded: ", *error);
   }
 }
@@ -39,7 +39,7 @@ kj::Promise<void> ClientSession::submit(SubmitContext context) {
   return services.committed().then([this, context, receipt]() mutable {
     auto answer = context.getResults().initReceipt();
     answer.setAccepted(receipt.accepted);
-    KJ_IF_MAYBE (delay, receipt.retryAfter) {
+    KJ_IF_MAYBE(delay, receipt.retryAfter) {
       answer.setRetryAfterMs(*delay / kj::MILLISECONDS);
     }
     answer.setSharedMemory(sharesMemory(services.core, peer->hostId()));
@@ -105,12 +105,9 @@ kj::String explainEnded(const core::Epitaph& epitaph) {
   auto level = static_cast<uint>(epitaph.levelRan);
   auto attempt = epitaph.attempt.value;
   switch (epitaph.outcome) {
-    case core::Outcome::SUCCEEDED:
-      return kj::str("It succeeded at level ", level, " in attempt ", attempt, ".");
-    case core::Outcome::FAILED:
-      return kj::str("It failed (", errorRow(epitaph.error).name, ") in attempt ", attempt, ".");
-    case core::Outcome::CANCELLED:
-      return kj::str("It was cancelled.");
+    case core::Outcome::SUCCEEDED: return kj::str("It succeeded at level ", level, " in attempt ", attempt, ".");
+    case core::Outcome::FAILED: return kj::str("It failed (", errorRow(epitaph.error).name, ") in attempt ", attempt, ".");
+    case core::Outcome::CANCELLED: return kj::str("It was cancelled.");
   }
   KJ_UNREACHABLE;
 }

@@ -19,7 +19,7 @@ bool sharesMemory(const core::Core& core, HostId peer) {
 namespace {
 
 void checkToken(const Services& services, schema::Hello::Reader hello) {
-  KJ_IF_MAYBE (token, services.token) {
+  KJ_IF_MAYBE(token, services.token) {
     if (token->matches(hello.getToken())) return;
     kj::throwFatalException(makeError(
         ErrorCode::UNAUTHENTICATED, hello.getToken().size() == 0
@@ -47,13 +47,13 @@ uint16_t Gateway::check(schema::Hello::Reader hello) {
     kj::throwFatalException(
         makeError(ErrorCode::INVALID_ARGUMENT, "this connection has a session already: open another one"));
   }
-  KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { checkToken(services, hello); })) {
+  KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { checkToken(services, hello); })) {
     services.figures.hellosRefused++;
     rt::log::warning("refused ", peer->name, ": it did not send the right token");
     kj::throwFatalException(kj::mv(*error));
   }
   uint16_t protocol = 0;
-  KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { protocol = highestCommon(hello); })) {
+  KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { protocol = highestCommon(hello); })) {
     services.figures.hellosRefused++;
     rt::log::warning("refused ", peer->name, ": ", messageOf(*error));
     kj::throwFatalException(kj::mv(*error));

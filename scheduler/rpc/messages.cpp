@@ -46,15 +46,9 @@ void writeTimings(const core::Timings& timings, schema::Timings::Builder builder
 void writeFact(const core::Fact& fact, schema::Fact::Builder builder) {
   builder.setName(fact.name);
   switch (fact.kind) {
-    case core::Fact::Kind::KNOWN:
-      builder.setKnown(fact.text);
-      return;
-    case core::Fact::Kind::ABSENT:
-      builder.setAbsent(fact.text);
-      return;
-    case core::Fact::Kind::UNKNOWN:
-      builder.setUnknown(fact.text);
-      return;
+    case core::Fact::Kind::KNOWN: builder.setKnown(fact.text); return;
+    case core::Fact::Kind::ABSENT: builder.setAbsent(fact.text); return;
+    case core::Fact::Kind::UNKNOWN: builder.setUnknown(fact.text); return;
   }
 }
 
@@ -151,15 +145,9 @@ void writeTaskResult(const core::Result& result, uint32_t placement, schema::Tas
   builder.setPlacement(placement);
   builder.setAttempt(result.attempt.value);
   switch (result.outcome) {
-    case core::Outcome::SUCCEEDED:
-      result.value.write(builder.initValue());
-      break;
-    case core::Outcome::FAILED:
-      result.failure.write(builder.initFailure());
-      break;
-    case core::Outcome::CANCELLED:
-      builder.setCancelled();
-      break;
+    case core::Outcome::SUCCEEDED: result.value.write(builder.initValue()); break;
+    case core::Outcome::FAILED: result.failure.write(builder.initFailure()); break;
+    case core::Outcome::CANCELLED: builder.setCancelled(); break;
   }
   writeTimings(result.timings, builder.initTimings());
 }

@@ -34,12 +34,14 @@ kj::String Address::forKj() const {
 }
 
 kj::Maybe<Address> parseHostPort(kj::StringPtr text) {
-  KJ_IF_MAYBE (colon, text.findLast(':')) {
+  KJ_IF_MAYBE(colon, text.findLast(':')) {
     auto host = kj::str(text.slice(0, *colon));
-    if (host.startsWith("[") && host.endsWith("]")) host = kj::str(host.slice(1, host.size() - 1));
-    else if (host.findFirst(':') != nullptr) return nullptr;  // IPv6 without brackets: where the port starts is a guess
+    if (host.startsWith("[") && host.endsWith("]"))
+      host = kj::str(host.slice(1, host.size() - 1));
+    else if (host.findFirst(':') != nullptr)
+      return nullptr;  // IPv6 without brackets: where the port starts is a guess
     if (host.size() == 0) host = kj::str("127.0.0.1");
-    KJ_IF_MAYBE (port, parsePort(text.slice(*colon + 1))) {
+    KJ_IF_MAYBE(port, parsePort(text.slice(*colon + 1))) {
       auto reach = isLoopback(host) ? Reach::LOOPBACK : Reach::NETWORK;
       return Address{reach, kj::String(), kj::mv(host), *port};
     }

@@ -12,16 +12,11 @@ namespace {
 
 kj::StringPtr wordFor(kj::LogSeverity severity) {
   switch (severity) {
-    case kj::LogSeverity::INFO:
-      return "info ";
-    case kj::LogSeverity::WARNING:
-      return "warn ";
-    case kj::LogSeverity::ERROR:
-      return "error";
-    case kj::LogSeverity::FATAL:
-      return "fatal";
-    case kj::LogSeverity::DBG:
-      return "debug";
+    case kj::LogSeverity::INFO: return "info ";
+    case kj::LogSeverity::WARNING: return "warn ";
+    case kj::LogSeverity::ERROR: return "error";
+    case kj::LogSeverity::FATAL: return "fatal";
+    case kj::LogSeverity::DBG: return "debug";
   }
   return "?";
 }
@@ -63,15 +58,9 @@ void setLogLevel(LogLevel level) {
   libraryInfo = level == LogLevel::DEBUG;
   switch (level) {
     case LogLevel::DEBUG:
-    case LogLevel::INFO:
-      kj::_::Debug::setLogLevel(kj::LogSeverity::INFO);
-      return;
-    case LogLevel::WARNING:
-      kj::_::Debug::setLogLevel(kj::LogSeverity::WARNING);
-      return;
-    case LogLevel::ERROR:
-      kj::_::Debug::setLogLevel(kj::LogSeverity::ERROR);
-      return;
+    case LogLevel::INFO: kj::_::Debug::setLogLevel(kj::LogSeverity::INFO); return;
+    case LogLevel::WARNING: kj::_::Debug::setLogLevel(kj::LogSeverity::WARNING); return;
+    case LogLevel::ERROR: kj::_::Debug::setLogLevel(kj::LogSeverity::ERROR); return;
   }
 }
 

@@ -11,7 +11,7 @@ bool Mailbox::post(kj::Function<void()> fn) const {
   auto& mutableState = *lock;
   if (mutableState.closed || mutableState.waiting.size() >= capacity) return false;
   mutableState.waiting.push_back(kj::mv(fn));
-  KJ_IF_MAYBE (waker, mutableState.waker) {
+  KJ_IF_MAYBE(waker, mutableState.waker) {
     (*waker)->fulfill();
     mutableState.waker = nullptr;
   }

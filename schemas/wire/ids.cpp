@@ -46,12 +46,12 @@ kj::String toString(TaskId id) {
 }
 
 kj::Maybe<TaskId> parseTaskId(kj::StringPtr text) {
-  KJ_IF_MAYBE (dash, text.findFirst('-')) {
+  KJ_IF_MAYBE(dash, text.findFirst('-')) {
     if (*dash != 16) return nullptr;
     auto space = parseNumber<uint64_t>(text.begin(), text.begin() + *dash, 16);
     auto seq = parseNumber<uint64_t>(text.begin() + *dash + 1, text.end(), 10);
-    KJ_IF_MAYBE (s, space) {
-      KJ_IF_MAYBE (q, seq) return TaskId{SpaceId(*s), *q};
+    KJ_IF_MAYBE(s, space) {
+      KJ_IF_MAYBE(q, seq) return TaskId{SpaceId(*s), *q};
     }
   }
   return nullptr;
@@ -66,8 +66,8 @@ kj::String toString(FunctionHash hash) {
 
 kj::Maybe<FunctionHash> parseFunctionHash(kj::StringPtr text) {
   if (text.size() != 32) return nullptr;
-  KJ_IF_MAYBE (high, parseNumber<uint64_t>(text.begin(), text.begin() + 16, 16)) {
-    KJ_IF_MAYBE (low, parseNumber<uint64_t>(text.begin() + 16, text.end(), 16)) return FunctionHash{*high, *low};
+  KJ_IF_MAYBE(high, parseNumber<uint64_t>(text.begin(), text.begin() + 16, 16)) {
+    KJ_IF_MAYBE(low, parseNumber<uint64_t>(text.begin() + 16, text.end(), 16)) return FunctionHash{*high, *low};
   }
   return nullptr;
 }

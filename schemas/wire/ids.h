@@ -29,10 +29,10 @@ struct Id {
   uint hashCode() const { return kj::hashCode(value); }
 };
 
-using SpaceId = Id<struct SpaceTag, uint64_t>;        // a client's namespace
-using WorkerId = Id<struct WorkerTag, uint64_t>;      // one per join: a worker that reconnects gets a new one
-using HostId = Id<struct HostTag, uint64_t>;          // machines that share /dev/shm; 0 = unknown
-using Attempt = Id<struct AttemptTag, uint32_t>;      // fencing number of a task, counting from 1
+using SpaceId = Id<struct SpaceTag, uint64_t>;    // a client's namespace
+using WorkerId = Id<struct WorkerTag, uint64_t>;  // one per join: a worker that reconnects gets a new one
+using HostId = Id<struct HostTag, uint64_t>;      // machines that share /dev/shm; 0 = unknown
+using Attempt = Id<struct AttemptTag, uint32_t>;  // fencing number of a task, counting from 1
 
 struct TaskId {
   SpaceId space;
@@ -92,7 +92,9 @@ struct std::hash<epochly::Id<Tag, Rep>> {
 };
 template <>
 struct std::hash<epochly::TaskId> {
-  size_t operator()(epochly::TaskId id) const { return (id.space.value * 0x9e3779b97f4a7c15ull) ^ (id.seq * 0xc2b2ae3d27d4eb4full); }
+  size_t operator()(epochly::TaskId id) const {
+    return (id.space.value * 0x9e3779b97f4a7c15ull) ^ (id.seq * 0xc2b2ae3d27d4eb4full);
+  }
 };
 template <>
 struct std::hash<epochly::FunctionHash> {

@@ -35,7 +35,7 @@ Payload Payload::read(schema::Payload::Reader reader) {
   Payload payload;
   payload.pickle = kj::heapArray<byte>(reader.getPickle());
   if (reader.hasBuffers() && reader.getBuffers().size() > 0) {
-    payload.buffers = KJ_MAP (buffer, reader.getBuffers()) { return readBuffer(buffer); };
+    payload.buffers = KJ_MAP(buffer, reader.getBuffers()) { return readBuffer(buffer); };
   }
   return payload;
 }
@@ -50,7 +50,7 @@ void Payload::write(schema::Payload::Builder builder) const {
 Payload Payload::clone() const {
   Payload copy;
   copy.pickle = kj::heapArray<byte>(pickle.asPtr());
-  copy.buffers = KJ_MAP (buffer, buffers) {
+  copy.buffers = KJ_MAP(buffer, buffers) {
     Buffer to;
     if (buffer.is<SharedBuffer>()) {
       auto& from = buffer.get<SharedBuffer>();

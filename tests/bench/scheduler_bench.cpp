@@ -84,7 +84,7 @@ class LoadClient {
    protected:
     kj::Promise<void> results(ResultsContext context) override {
       client.received += context.getParams().getBatch().getResults().size();
-      KJ_IF_MAYBE (waiting, client.arrival) {
+      KJ_IF_MAYBE(waiting, client.arrival) {
         (*waiting)->fulfill();
       }
       client.arrival = nullptr;

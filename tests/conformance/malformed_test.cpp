@@ -44,12 +44,12 @@ class Malformed : public testing::Test {
     byte sink[4096];
     auto sent = bytes.empty() ? kj::Promise<void>(kj::READY_NOW) : stream->write(bytes.data(), bytes.size());
     // A peer that closes early resets the connection: both ends are as good.
-    KJ_IF_MAYBE (reset, kj::runCatchingExceptions([&]() {
-                   loop.wait(kj::mv(sent));
-                   stream->shutdownWrite();
-                   while (loop.wait(stream->tryRead(sink, 1, sizeof(sink))) > 0) {
-                   }
-                 })) {
+    KJ_IF_MAYBE(reset, kj::runCatchingExceptions([&]() {
+                  loop.wait(kj::mv(sent));
+                  stream->shutdownWrite();
+                  while (loop.wait(stream->tryRead(sink, 1, sizeof(sink))) > 0) {
+                  }
+                })) {
       EXPECT_EQ(reset->getType(), kj::Exception::Type::DISCONNECTED) << kj::str(*reset).cStr();
     }
   }

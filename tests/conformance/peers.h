@@ -150,7 +150,7 @@ class Worker {
 // What `act` throws; its code is NONE if it throws nothing.
 template <typename Act>
 kj::Exception errorOf(Act&& act) {
-  KJ_IF_MAYBE (thrown, kj::runCatchingExceptions([&]() { act(); })) {
+  KJ_IF_MAYBE(thrown, kj::runCatchingExceptions([&]() { act(); })) {
     return kj::mv(*thrown);
   }
   return kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::str("[none] it succeeded"));

@@ -221,6 +221,20 @@ TEST(Tasks, PastTheBoundAreNotAcceptedAndNothingIsLost) {
   EXPECT_THAT(client.seqs(), UnorderedElementsAreArray(range(1, 16)));
 }
 
+TEST(Tasks, OfTheLargestPayloadTravelAndBeyondItTheyFail) {
+  SchedulerProcess scheduler;
+  Loop loop;
+  Worker worker(loop, scheduler.address());
+  Client client(loop, scheduler.address());
+  EXPECT_EQ(loop.wait(client.submit({TaskFields{.seq = 1, .pickle = std::string(PAYLOAD_BYTES_MAX, 'x')}})), 1u);
+  EXPECT_EQ(loop.wait(client.submit({TaskFields{.seq = 2, .pickle = std::string(PAYLOAD_BYTES_MAX + 1, 'x')}})), 1u);
+  ASSERT_TRUE(loop.until([&] { return client.results.size() == 2; }));
+  std::map<uint64_t, ReceivedResult> bySeq;
+  for (auto& result : client.results) bySeq[result.seq] = result;
+  EXPECT_EQ(bySeq[1].value.size(), PAYLOAD_BYTES_MAX);
+  EXPECT_EQ(bySeq[2].code, ErrorCode::PAYLOAD_TOO_LARGE);
+}
+
 // ---- clients that come and go --------------------------------------------------------------------------------------
 
 TEST(Clients, ResumeWithTheResultsThatWereNotAcknowledged) {

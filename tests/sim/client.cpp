@@ -142,17 +142,10 @@ TaskSpec Client::draw() {
 
 void Client::breakLimit(TaskSpec& spec) {
   switch (rng.below(4)) {
-    case 0:
-      spec.level = 5;
-      break;
-    case 1:
-      spec.level = -2;
-      break;
-    case 2:
-      spec.retriesMax = RETRIES_MAX + 1;
-      break;
-    default:
-      spec.timeoutMs = TIMEOUT_MS_MAX + 1;
+    case 0: spec.level = 5; break;
+    case 1: spec.level = -2; break;
+    case 2: spec.retriesMax = RETRIES_MAX + 1; break;
+    default: spec.timeoutMs = TIMEOUT_MS_MAX + 1;
   }
 }
 
@@ -222,7 +215,7 @@ void Client::onReceipt(Wire& from, uint64_t number, size_t accepted, kj::Maybe<k
   context.note(What::CLIENT_RECEIPT, index, accepted);
   submitted = 0;
   queue.erase(queue.begin(), queue.begin() + static_cast<ptrdiff_t>(accepted));
-  KJ_IF_MAYBE (delay, retryAfter)
+  KJ_IF_MAYBE(delay, retryAfter)
     submitLater(*delay);
   else
     pump();
@@ -234,16 +227,13 @@ void Client::onRefused(Wire& from, uint64_t number, ErrorCode why) {
   auto refused = std::exchange(submitted, 0);
   ids.fill(-1);
   switch (why) {
-    case ErrorCode::OVERLOADED:
-      return submitLater(50 * kj::MILLISECONDS);
-    case ErrorCode::NOT_FOUND:
-      return onLost();
+    case ErrorCode::OVERLOADED: return submitLater(50 * kj::MILLISECONDS);
+    case ErrorCode::NOT_FOUND: return onLost();
     case ErrorCode::SHUTTING_DOWN:
       for (size_t i = 0; i < refused; i++) pending.erase(queue[i].spec.seq);
       queue.erase(queue.begin(), queue.begin() + static_cast<ptrdiff_t>(refused));
       return pump();
-    default:
-      SIM_RULE(false, "an honest submission was refused with ", errorRow(why).name);
+    default: SIM_RULE(false, "an honest submission was refused with ", errorRow(why).name);
   }
 }
 

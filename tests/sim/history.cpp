@@ -13,14 +13,10 @@ namespace {
 AttemptEnd expectedEnd(const Report& report) {
   if (report.notRun) return AttemptEnd::NOT_RUN;
   switch (report.failure) {
-    case ErrorCode::NONE:
-      return AttemptEnd::RETURNED;
-    case ErrorCode::EXECUTOR_DIED:
-      return AttemptEnd::EXECUTOR_DIED;
-    case ErrorCode::TIMEOUT:
-      return AttemptEnd::TIMED_OUT;
-    default:
-      return AttemptEnd::FAILED;
+    case ErrorCode::NONE: return AttemptEnd::RETURNED;
+    case ErrorCode::EXECUTOR_DIED: return AttemptEnd::EXECUTOR_DIED;
+    case ErrorCode::TIMEOUT: return AttemptEnd::TIMED_OUT;
+    default: return AttemptEnd::FAILED;
   }
 }
 

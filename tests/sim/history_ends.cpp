@@ -30,7 +30,7 @@ void History::checkReported(TaskId id, const Life& life, const core::Result& res
   SIM_RULE(
       life.lastEndEvent == eventNumber && life.lastEnd != AttemptEnd::WORKER_LOST && life.lastEnd != AttemptEnd::NOT_RUN,
       "task ", name, " ended with a result that no attempt gave");
-  KJ_IF_MAYBE (stamp, Stamp::read(stamped)) {
+  KJ_IF_MAYBE(stamp, Stamp::read(stamped)) {
     SIM_RULE(*stamp == (Stamp{id, life.attempt, life.lastWorker}), "task ", name, " ended with what attempt ",
              stamp->attempt.value, " at task ", toString(stamp->task), " gave on worker ", stamp->worker.value,
              ", not attempt ", life.attempt.value, " on worker ", life.lastWorker.value);
@@ -69,11 +69,8 @@ void History::checkFailure(const core::Task& task, const Life& life, const core:
       SIM_RULE(life.losses > LOSSES_MAX, "task ", name, " was given up after ", life.losses, " lost workers, the limit is ",
                LOSSES_MAX);
       return;
-    case ErrorCode::NO_FITTING_WORKER:
-      checkNoFit(task, life);
-      return;
-    default:
-      SIM_RULE(false, "task ", name, " failed with ", errorRow(code).name, ", which nobody reported");
+    case ErrorCode::NO_FITTING_WORKER: checkNoFit(task, life); return;
+    default: SIM_RULE(false, "task ", name, " failed with ", errorRow(code).name, ", which nobody reported");
   }
 }
 

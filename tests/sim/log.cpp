@@ -13,78 +13,42 @@ namespace {
 // $a and $b stand for the line's numbers, $t for its task, $s for the task's space, $w for the word.
 const char* sentence(What what) {
   switch (what) {
-    case What::CLIENT_CONNECTS:
-      return "client $a connects, wants space $s";
-    case What::CLIENT_WELCOME:
-      return "client $a is welcome in space $s";
-    case What::CLIENT_TURNED_AWAY:
-      return "client $a is turned away: $w";
-    case What::CLIENT_SUBMITS:
-      return "client $a submits $b tasks from $t";
-    case What::CLIENT_RECEIPT:
-      return "client $a has a receipt for $b tasks";
-    case What::CLIENT_REFUSED:
-      return "client $a: submission refused: $w";
-    case What::CLIENT_CANCELS:
-      return "client $a cancels $t";
-    case What::CLIENT_RESULT:
-      return "client $a gets the result of $t: $w";
-    case What::CLIENT_AWAY:
-      return "client $a goes away for $b ms";
-    case What::CLIENT_VANISHES:
-      return "client $a vanishes";
-    case What::CLIENT_CLOSES:
-      return "client $a closes with $b tasks pending";
-    case What::CLIENT_FORGOTTEN:
-      return "client $a finds itself forgotten, $b tasks pending";
-    case What::CLIENT_DONE:
-      return "client $a is done";
-    case What::WORKER_CONNECTS:
-      return "worker process $a connects";
-    case What::WORKER_JOINED:
-      return "worker process $a joined as worker $b";
-    case What::WORKER_GETS:
-      return "worker $a gets task $t attempt $b";
-    case What::WORKER_STARTS:
-      return "worker $a starts task $t attempt $b";
-    case What::WORKER_REPORTS:
-      return "worker $a reports $b attempts";
-    case What::WORKER_CRASHES:
-      return "worker process $a crashes with $b attempts";
-    case What::WORKER_FREEZES:
-      return "worker process $a freezes for $b ms";
-    case What::WORKER_LEAVES:
-      return "worker $a leaves";
-    case What::WORKER_GONE:
-      return "core: worker $a is gone: $w";
-    case What::TASK_ACCEPTED:
-      return "core: task $t accepted";
-    case What::TASK_ASSIGNED:
-      return "core: task $t attempt $a assigned to worker $b";
-    case What::ATTEMPT_ENDED:
-      return "core: task $t attempt $a ended: $w";
-    case What::TASK_RETRIED:
-      return "core: task $t waits for its retry $a";
-    case What::TASK_ENDED:
-      return "core: task $t ended: $w";
-    case What::STALE_REPORT:
-      return "core: stale report";
-    case What::WIRE_CUT:
-      return "connection $a is cut";
-    case What::MESSAGE_LOST:
-      return "connection $a lost a message";
-    case What::WIRE_CLOSED:
-      return "connection $a: the $w learns that it is closed";
-    case What::SCHEDULER_STALLS:
-      return "the scheduler stalls for $a ms";
-    case What::SCHEDULER_DRAINS:
-      return "the scheduler is told to drain";
-    case What::SCHEDULER_TICK:
-      return "tick";
-    case What::MISCHIEF:
-      return "mischief: $w";
-    case What::FAULTS_STOP:
-      return "faults stop";
+    case What::CLIENT_CONNECTS: return "client $a connects, wants space $s";
+    case What::CLIENT_WELCOME: return "client $a is welcome in space $s";
+    case What::CLIENT_TURNED_AWAY: return "client $a is turned away: $w";
+    case What::CLIENT_SUBMITS: return "client $a submits $b tasks from $t";
+    case What::CLIENT_RECEIPT: return "client $a has a receipt for $b tasks";
+    case What::CLIENT_REFUSED: return "client $a: submission refused: $w";
+    case What::CLIENT_CANCELS: return "client $a cancels $t";
+    case What::CLIENT_RESULT: return "client $a gets the result of $t: $w";
+    case What::CLIENT_AWAY: return "client $a goes away for $b ms";
+    case What::CLIENT_VANISHES: return "client $a vanishes";
+    case What::CLIENT_CLOSES: return "client $a closes with $b tasks pending";
+    case What::CLIENT_FORGOTTEN: return "client $a finds itself forgotten, $b tasks pending";
+    case What::CLIENT_DONE: return "client $a is done";
+    case What::WORKER_CONNECTS: return "worker process $a connects";
+    case What::WORKER_JOINED: return "worker process $a joined as worker $b";
+    case What::WORKER_GETS: return "worker $a gets task $t attempt $b";
+    case What::WORKER_STARTS: return "worker $a starts task $t attempt $b";
+    case What::WORKER_REPORTS: return "worker $a reports $b attempts";
+    case What::WORKER_CRASHES: return "worker process $a crashes with $b attempts";
+    case What::WORKER_FREEZES: return "worker process $a freezes for $b ms";
+    case What::WORKER_LEAVES: return "worker $a leaves";
+    case What::WORKER_GONE: return "core: worker $a is gone: $w";
+    case What::TASK_ACCEPTED: return "core: task $t accepted";
+    case What::TASK_ASSIGNED: return "core: task $t attempt $a assigned to worker $b";
+    case What::ATTEMPT_ENDED: return "core: task $t attempt $a ended: $w";
+    case What::TASK_RETRIED: return "core: task $t waits for its retry $a";
+    case What::TASK_ENDED: return "core: task $t ended: $w";
+    case What::STALE_REPORT: return "core: stale report";
+    case What::WIRE_CUT: return "connection $a is cut";
+    case What::MESSAGE_LOST: return "connection $a lost a message";
+    case What::WIRE_CLOSED: return "connection $a: the $w learns that it is closed";
+    case What::SCHEDULER_STALLS: return "the scheduler stalls for $a ms";
+    case What::SCHEDULER_DRAINS: return "the scheduler is told to drain";
+    case What::SCHEDULER_TICK: return "tick";
+    case What::MISCHIEF: return "mischief: $w";
+    case What::FAULTS_STOP: return "faults stop";
   }
   return "?";
 }
@@ -130,20 +94,11 @@ kj::String Log::text(const Line& line) {
       continue;
     }
     switch (*++c) {
-      case 'a':
-        out += std::to_string(line.a);
-        break;
-      case 'b':
-        out += std::to_string(line.b);
-        break;
-      case 't':
-        out += spaceText(line.task) + "-" + std::to_string(line.task.seq);
-        break;
-      case 's':
-        out += spaceText(line.task);
-        break;
-      default:
-        out += line.word;
+      case 'a': out += std::to_string(line.a); break;
+      case 'b': out += std::to_string(line.b); break;
+      case 't': out += spaceText(line.task) + "-" + std::to_string(line.task.seq); break;
+      case 's': out += spaceText(line.task); break;
+      default: out += line.word;
     }
   }
   char stamp[32];

@@ -159,7 +159,7 @@ void onCrash(int signal) {
 int runMany(double wallSeconds, const Options& options) {
   // Short enough to be typed, spread enough that runs hardly ever meet the same ones.
   uint64_t first = 1'000'000ull + std::random_device()() % 4'000'000'000ull;
-  KJ_IF_MAYBE (from, options.from) {
+  KJ_IF_MAYBE(from, options.from) {
     first = *from;
   }
   auto begin = Wall::now();
@@ -187,10 +187,10 @@ int main(int argc, char** argv) {
   auto options = parse(argc, argv);
   for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGABRT}) std::signal(signal, onCrash);
   setvbuf(stdout, nullptr, _IOLBF, 1 << 16);
-  KJ_IF_MAYBE (seed, options.seed) {
+  KJ_IF_MAYBE(seed, options.seed) {
     seedAtWork = *seed;
     return runOne(*seed, options);
   }
-  KJ_IF_MAYBE (wallSeconds, options.seconds) return runMany(*wallSeconds, options);
+  KJ_IF_MAYBE(wallSeconds, options.seconds) return runMany(*wallSeconds, options);
   return runMany(30, options);
 }

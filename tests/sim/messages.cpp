@@ -92,7 +92,7 @@ events::AttemptReport Report::told() const {
 ClientResult ClientResult::copy(const core::Result& result) {
   ClientResult copied{result.id.seq, result.outcome, result.failure.code, result.attempt, Stamp()};
   auto& bytes = result.outcome == core::Outcome::SUCCEEDED ? result.value.pickle : result.failure.pickled;
-  KJ_IF_MAYBE (stamp, Stamp::read(bytes)) {
+  KJ_IF_MAYBE(stamp, Stamp::read(bytes)) {
     copied.stamp = *stamp;
   }
   return copied;

@@ -77,7 +77,7 @@ WorkerId Mischief::anyWorker() {
 }
 
 kj::Maybe<SpaceId> Mischief::anySpace() {
-  KJ_IF_MAYBE (task, anyTask()) {
+  KJ_IF_MAYBE(task, anyTask()) {
     if (scheduler.tables().clients.count(task->space) > 0) return task->space;
   }
   return nullptr;
@@ -87,17 +87,10 @@ Report Mischief::forge(TaskId task, Attempt attempt, WorkerId worker) {
   Report report;
   report.stamp = Stamp{task, attempt, worker};
   switch (rng.below(4)) {
-    case 0:
-      report.notRun = true;
-      break;
-    case 1:
-      report.failure = ErrorCode::USER_EXCEPTION;
-      break;
-    case 2:
-      report.failure = ErrorCode::CANCELLED;
-      break;
-    default:
-      break;
+    case 0: report.notRun = true; break;
+    case 1: report.failure = ErrorCode::USER_EXCEPTION; break;
+    case 2: report.failure = ErrorCode::CANCELLED; break;
+    default: break;
   }
   return report;
 }
@@ -111,7 +104,7 @@ void Mischief::expectRefused(ErrorCode expected, kj::StringPtr what, kj::Functio
 
 void Mischief::reportOfAnotherWorker() {
   auto worker = anyWorker();
-  KJ_IF_MAYBE (task, anyTask()) {
+  KJ_IF_MAYBE(task, anyTask()) {
     if (scheduler.books().holderOf(*task) == worker) return;
     auto report = forge(*task, scheduler.books().attemptOf(*task), worker);
     scheduler.happen([&] { scheduler.report(worker, {report}); });
@@ -119,7 +112,7 @@ void Mischief::reportOfAnotherWorker() {
 }
 
 void Mischief::reportOfAnotherAttempt() {
-  KJ_IF_MAYBE (task, anyTask()) {
+  KJ_IF_MAYBE(task, anyTask()) {
     auto worker = scheduler.books().holderOf(*task);
     auto current = scheduler.books().attemptOf(*task).value;
     uint32_t others[] = {current - 1, current + 1, 0, UINT32_MAX};
@@ -131,7 +124,7 @@ void Mischief::reportOfAnotherAttempt() {
 }
 
 void Mischief::reportOfAnUnknownWorker() {
-  KJ_IF_MAYBE (task, anyTask()) {
+  KJ_IF_MAYBE(task, anyTask()) {
     auto report = forge(*task, scheduler.books().attemptOf(*task), UNKNOWN_WORKER);
     scheduler.happen([&] { scheduler.report(UNKNOWN_WORKER, {report}); });
   }
@@ -149,17 +142,10 @@ void Mischief::unknownWorkerActs() {
   auto& events = scheduler.rawEvents();
   auto now = context.now();
   switch (rng.below(4)) {
-    case 0:
-      scheduler.happen([&] { events.onHeartbeat(UNKNOWN_WORKER, core::Load(), now); });
-      break;
-    case 1:
-      scheduler.happen([&] { events.onWorkerLeaving(UNKNOWN_WORKER, now); });
-      break;
-    case 2:
-      scheduler.happen([&] { events.onLost(UNKNOWN_WORKER, "connection lost", now); });
-      break;
-    default:
-      scheduler.happen([&] { events.onFunctionSent(UNKNOWN_WORKER, functions[0].hash); });
+    case 0: scheduler.happen([&] { events.onHeartbeat(UNKNOWN_WORKER, core::Load(), now); }); break;
+    case 1: scheduler.happen([&] { events.onWorkerLeaving(UNKNOWN_WORKER, now); }); break;
+    case 2: scheduler.happen([&] { events.onLost(UNKNOWN_WORKER, "connection lost", now); }); break;
+    default: scheduler.happen([&] { events.onFunctionSent(UNKNOWN_WORKER, functions[0].hash); });
   }
 }
 
@@ -167,17 +153,10 @@ void Mischief::unknownClientActs() {
   auto& events = scheduler.rawEvents();
   auto now = context.now();
   switch (rng.below(4)) {
-    case 0:
-      scheduler.happen([&] { events.onClientLost(UNKNOWN_SPACE, now); });
-      break;
-    case 1:
-      scheduler.happen([&] { events.onClientClosed(UNKNOWN_SPACE, now); });
-      break;
-    case 2:
-      scheduler.happen([&] { events.onAcknowledged(UNKNOWN_SPACE, 3); });
-      break;
-    default:
-      scheduler.happen([&] { events.onResultsSent(UNKNOWN_SPACE, 3); });
+    case 0: scheduler.happen([&] { events.onClientLost(UNKNOWN_SPACE, now); }); break;
+    case 1: scheduler.happen([&] { events.onClientClosed(UNKNOWN_SPACE, now); }); break;
+    case 2: scheduler.happen([&] { events.onAcknowledged(UNKNOWN_SPACE, 3); }); break;
+    default: scheduler.happen([&] { events.onResultsSent(UNKNOWN_SPACE, 3); });
   }
 }
 
@@ -187,7 +166,7 @@ void Mischief::cancelWhatIsNotThere() {
 }
 
 void Mischief::cancelWhatHasEnded() {
-  KJ_IF_MAYBE (task, anyTask()) {
+  KJ_IF_MAYBE(task, anyTask()) {
     if (!scheduler.books().hasEnded(*task)) return;
     uint64_t seqs[] = {task->seq, task->seq};
     scheduler.happen([&] { scheduler.rawEvents().onCancel(task->space, seqs, context.now()); });
@@ -197,7 +176,7 @@ void Mischief::cancelWhatHasEnded() {
 // ---- submissions ---------------------------------------------------------------------------------------------------
 
 void Mischief::acknowledgeTooMuch() {
-  KJ_IF_MAYBE (space, anySpace()) {
+  KJ_IF_MAYBE(space, anySpace()) {
     size_t count = scheduler.tables().clients.at(*space).sent + 1 + rng.below(3);
     scheduler.happen([&] {
       auto refused = kj::runCatchingExceptions([&] { scheduler.rawEvents().onAcknowledged(*space, count); });
@@ -207,7 +186,7 @@ void Mischief::acknowledgeTooMuch() {
 }
 
 void Mischief::submitUnknownFunction() {
-  KJ_IF_MAYBE (space, anySpace()) {
+  KJ_IF_MAYBE(space, anySpace()) {
     events::NewTask task;
     task.seq = 1ull << 50;
     task.function = UNKNOWN_FUNCTION;
@@ -224,7 +203,7 @@ void Mischief::submitToUnknownSpace() {
 
 // A seq that was accepted, with other content: still the same submission.
 void Mischief::submitAgain() {
-  KJ_IF_MAYBE (task, anyTask()) {
+  KJ_IF_MAYBE(task, anyTask()) {
     auto spec = scheduler.books().specOf(*task);
     auto& core = scheduler.tables();
     if (core.clients.count(task->space) == 0 || core.functions.count(functions[spec.function].hash) == 0) return;
@@ -240,7 +219,7 @@ void Mischief::nothingAtAll() {
   auto& events = scheduler.rawEvents();
   auto worker = anyWorker();
   scheduler.happen([&] { scheduler.report(worker, {}); });
-  KJ_IF_MAYBE (space, anySpace()) {
+  KJ_IF_MAYBE(space, anySpace()) {
     scheduler.happen([&] { events.onCancel(*space, nullptr, context.now()); });
     scheduler.happen([&] { events.onAcknowledged(*space, 0); });
     scheduler.happen([&] { events.onResultsSent(*space, 0); });

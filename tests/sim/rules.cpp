@@ -56,7 +56,7 @@ void History::checkLimits() const {
 // A core that waits for time to pass has asked to be woken.
 void History::checkTimer(kj::Maybe<kj::TimePoint> armed) const {
   if (core.workers.empty() && core.clients.empty() && core.tasks.empty()) return;
-  KJ_IF_MAYBE (when, armed) {
+  KJ_IF_MAYBE(when, armed) {
     SIM_RULE(*when <= context.now() + core.limits.heartbeat, "the next tick is ", inSeconds(*when - context.now()),
              " s away");
     if (core.backoff.empty()) return;

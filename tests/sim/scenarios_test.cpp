@@ -20,7 +20,7 @@ Stats run(Plan plan, uint64_t worlds = 20) {
   plan.makeViable();
   for (plan.seed = 1; plan.seed <= worlds; plan.seed++) {
     auto verdict = simulate(plan);
-    KJ_IF_MAYBE (violation, verdict.violation) {
+    KJ_IF_MAYBE(violation, verdict.violation) {
       ADD_FAILURE() << violation->cStr() << "\nreplay: ./dev sim --seed " << plan.seed << " --calm "
                     << plan.describe().cStr();
     }

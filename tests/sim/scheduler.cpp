@@ -105,7 +105,7 @@ void Scheduler::submit(SpaceId space, const std::vector<TaskSpec>& tasks, events
 }
 
 void Scheduler::onSubmit(Wire& wire, const Submission& submission) {
-  KJ_IF_MAYBE (session, clientOn(wire)) {
+  KJ_IF_MAYBE(session, clientOn(wire)) {
     context.stats[Fault::LATE_MESSAGE] += !session->present;
     auto& peer = session->peer;
     auto number = submission.number;
@@ -127,7 +127,7 @@ void Scheduler::onSubmit(Wire& wire, const Submission& submission) {
 }
 
 void Scheduler::onCancel(Wire& wire, const std::vector<uint64_t>& seqs) {
-  KJ_IF_MAYBE (session, clientOn(wire)) {
+  KJ_IF_MAYBE(session, clientOn(wire)) {
     auto space = session->space;
     history.cancelling(space, seqs);
     happen([&] { events.onCancel(space, kj::arrayPtr(seqs.data(), seqs.size()), context.now()); });
@@ -136,7 +136,7 @@ void Scheduler::onCancel(Wire& wire, const std::vector<uint64_t>& seqs) {
 }
 
 void Scheduler::onResultsReturned(Wire& wire) {
-  KJ_IF_MAYBE (session, clientOn(wire)) {
+  KJ_IF_MAYBE(session, clientOn(wire)) {
     size_t count = session->unanswered.front();
     session->unanswered.pop_front();
     if (!session->present) return;  // the newer connection sends them again
@@ -146,7 +146,7 @@ void Scheduler::onResultsReturned(Wire& wire) {
 }
 
 void Scheduler::onClose(Wire& wire) {
-  KJ_IF_MAYBE (session, clientOn(wire)) {
+  KJ_IF_MAYBE(session, clientOn(wire)) {
     if (!session->present) return;
     auto space = session->space;
     history.clientClosed(space);
@@ -198,21 +198,21 @@ void Scheduler::report(WorkerId worker, const std::vector<Report>& reports) {
 }
 
 void Scheduler::onReports(Wire& wire, const std::vector<Report>& reports) {
-  KJ_IF_MAYBE (session, workerOn(wire)) {
+  KJ_IF_MAYBE(session, workerOn(wire)) {
     if (core.workers.count(session->id) == 0) context.stats[Fault::LATE_MESSAGE]++;
     happen([&] { report(session->id, reports); });
   }
 }
 
 void Scheduler::onHeartbeat(Wire& wire, const core::Load& load) {
-  KJ_IF_MAYBE (session, workerOn(wire)) {
+  KJ_IF_MAYBE(session, workerOn(wire)) {
     history.heard(session->id);
     happen([&] { events.onHeartbeat(session->id, load, context.now()); });
   }
 }
 
 void Scheduler::onLeave(Wire& wire) {
-  KJ_IF_MAYBE (session, workerOn(wire)) {
+  KJ_IF_MAYBE(session, workerOn(wire)) {
     happen([&] { events.onWorkerLeaving(session->id, context.now()); });
   }
 }
@@ -322,7 +322,7 @@ void Scheduler::sendBatch(WorkerId id, const Batch& batch) {
   auto& peer = session.peer;
   std::vector<Assignment> runs;
   for (auto& note : batch.runs) {
-    KJ_IF_MAYBE (assignment, read(id, note)) {
+    KJ_IF_MAYBE(assignment, read(id, note)) {
       auto hash = functions[assignment->function].hash;
       if (session.functionsSent.insert(hash).second) happen([&] { events.onFunctionSent(id, hash); });
       runs.push_back(*assignment);

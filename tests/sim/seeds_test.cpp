@@ -14,7 +14,7 @@ const Stats& statsOfFixedSeeds() {
     Stats sum;
     for (uint64_t seed = 1; seed <= FIXED_SEEDS; seed++) {
       auto verdict = simulate(Plan::draw(seed));
-      KJ_IF_MAYBE (violation, verdict.violation) {
+      KJ_IF_MAYBE(violation, verdict.violation) {
         ADD_FAILURE() << violation->cStr() << "\nreplay: ./dev sim --seed " << seed << " --verbose";
       }
       sum += verdict.stats;

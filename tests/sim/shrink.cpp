@@ -63,7 +63,7 @@ class Shrinker {
     plan.makeViable();
     if (plan.*knob.value != value) return false;
     auto verdict = simulate(plan);
-    KJ_IF_MAYBE (violation, verdict.violation) {
+    KJ_IF_MAYBE(violation, verdict.violation) {
       if (ruleOf(*violation) != rule) return false;
     } else {
       return false;

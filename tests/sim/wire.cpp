@@ -28,8 +28,8 @@ void Wire::arrive(End end) {
   auto message = kj::mv(target.underWay.front());
   target.underWay.pop_front();
   if (target.closed) return;
-  KJ_IF_MAYBE (deliver, message.deliver) {
-    KJ_IF_MAYBE (from, target.lostFrom) {
+  KJ_IF_MAYBE(deliver, message.deliver) {
+    KJ_IF_MAYBE(from, target.lostFrom) {
       if (message.arrives > *from) {
         context.stats[Fault::MESSAGE_LOST]++;
         context.note(What::MESSAGE_LOST, id);
@@ -64,7 +64,7 @@ void Wire::learnClosed(End end) {
   target.closed = true;
   context.noteWord(What::WIRE_CLOSED, end == End::PEER ? "peer" : "scheduler", id);
   put(otherEnd(end), context.now() + delay(), nullptr);
-  KJ_IF_MAYBE (handler, target.handler) {
+  KJ_IF_MAYBE(handler, target.handler) {
     (*handler)();
   }
 }

@@ -101,7 +101,7 @@ struct FakeGateway final : public kj::TaskSet::ErrorHandler {
 
    protected:
     kj::Promise<void> results(ResultsContext context) override {
-      KJ_IF_MAYBE (error, gateway.resultsRefusal) return kj::cp(*error);
+      KJ_IF_MAYBE(error, gateway.resultsRefusal) return kj::cp(*error);
       gateway.resultCalls++;
       gateway.resultCallsAtOnceMax = kj::max(gateway.resultCallsAtOnceMax, ++gateway.resultCallsAtOnce);
       for (auto result : context.getParams().getBatch().getResults()) {
@@ -140,7 +140,7 @@ struct FakeGateway final : public kj::TaskSet::ErrorHandler {
       gateway.protocolMax = params.getHello().getProtocolMax();
       gateway.name = params.getInfo().getName().cStr();
       gateway.joins++;
-      KJ_IF_MAYBE (error, gateway.refusal) return kj::cp(*error);
+      KJ_IF_MAYBE(error, gateway.refusal) return kj::cp(*error);
       gateway.sink = params.getSink();
       gateway.resultCallsAtOnce = 0;
       auto results = context.getResults();
@@ -171,7 +171,7 @@ struct FakeGateway final : public kj::TaskSet::ErrorHandler {
   kj::TaskSet tasks;
 
   kj::Promise<void> acceptLoop() {
-    KJ_IF_MAYBE (r, receiver) {
+    KJ_IF_MAYBE(r, receiver) {
       return (*r)->accept().then([this](kj::Own<kj::AsyncIoStream>&& stream) {
         connections.push_back(kj::heap<Connection>(kj::mv(stream), *this));
         return acceptLoop();

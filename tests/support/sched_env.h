@@ -23,7 +23,10 @@ struct Sent {
 };
 
 // Remembers what left the core. quiet() is what a test ends with.
-class RecordingPorts final : public core::WorkerPort, public core::ClientPort, public core::StorePort, public core::TimerPort {
+class RecordingPorts final : public core::WorkerPort,
+                             public core::ClientPort,
+                             public core::StorePort,
+                             public core::TimerPort {
  public:
   std::vector<Sent> sent;
   std::vector<Sent> cancelled;
@@ -42,7 +45,7 @@ class RecordingPorts final : public core::WorkerPort, public core::ClientPort, p
   void wakeAt(kj::TimePoint when) override { wake = when; }
 
   bool wakesBy(kj::TimePoint until) const {
-    KJ_IF_MAYBE (when, wake) return *when <= until;
+    KJ_IF_MAYBE(when, wake) return *when <= until;
     return false;
   }
 };
@@ -139,9 +142,12 @@ class SchedEnv {
     return id;
   }
   void tell(uint64_t low, uint16_t python = 0, core::Hints hints = {}) {
-    events.onFunction(events::NewFunction{.hash = FunctionHash{0, low}, .name = kj::str("f", low),
-                                          .code = kj::heapArray<byte>(16), .pythonVersion = PythonVersion{python},
-                                          .module = kj::str("m"), .hints = hints});
+    events.onFunction(events::NewFunction{.hash = FunctionHash{0, low},
+                                          .name = kj::str("f", low),
+                                          .code = kj::heapArray<byte>(16),
+                                          .pythonVersion = PythonVersion{python},
+                                          .module = kj::str("m"),
+                                          .hints = hints});
   }
   events::Receipt submitAll(std::vector<events::NewTask> tasks) {
     for (auto& task : tasks) {

@@ -53,7 +53,7 @@ kj::Maybe<uint64_t> parseBytes(kj::StringPtr text) {
   };
   for (auto& unit : {Unit{"KiB", 10}, Unit{"MiB", 20}, Unit{"GiB", 30}}) {
     if (!text.endsWith(unit.name)) continue;
-    KJ_IF_MAYBE (number, parseNumber<uint64_t>(kj::str(text.slice(0, text.size() - unit.name.size())))) {
+    KJ_IF_MAYBE(number, parseNumber<uint64_t>(kj::str(text.slice(0, text.size() - unit.name.size())))) {
       if (*number <= UINT64_MAX >> unit.shift) return *number << unit.shift;
     }
     return nullptr;
@@ -63,7 +63,7 @@ kj::Maybe<uint64_t> parseBytes(kj::StringPtr text) {
 
 template <typename T, typename To>
 Validity setNumber(To& to, kj::StringPtr text, T min, T max) {
-  KJ_IF_MAYBE (value, parseNumber<T>(text)) {
+  KJ_IF_MAYBE(value, parseNumber<T>(text)) {
     if (*value >= min && *value <= max) {
       to = *value;
       return true;
@@ -73,7 +73,7 @@ Validity setNumber(To& to, kj::StringPtr text, T min, T max) {
 }
 
 Validity setScheduler(Options& options, kj::StringPtr text) {
-  KJ_IF_MAYBE (address, rt::parseAddress(text)) {
+  KJ_IF_MAYBE(address, rt::parseAddress(text)) {
     if (address->reach != rt::Reach::UNIX_SOCKET && address->port == 0) return "the port is missing";
     options.scheduler = kj::mv(*address);
     return true;
@@ -82,7 +82,7 @@ Validity setScheduler(Options& options, kj::StringPtr text) {
 }
 
 Validity setMetrics(Options& options, kj::StringPtr text) {
-  KJ_IF_MAYBE (address, rt::parseHostPort(text)) {
+  KJ_IF_MAYBE(address, rt::parseHostPort(text)) {
     options.metrics = kj::mv(*address);
     return true;
   }
@@ -90,7 +90,7 @@ Validity setMetrics(Options& options, kj::StringPtr text) {
 }
 
 Validity setMemory(Options& options, kj::StringPtr text) {
-  KJ_IF_MAYBE (bytes, parseBytes(text)) {
+  KJ_IF_MAYBE(bytes, parseBytes(text)) {
     if (*bytes >= EXECUTOR_MEMORY_MIN) {
       options.executorMemory = *bytes;
       return true;
@@ -100,7 +100,7 @@ Validity setMemory(Options& options, kj::StringPtr text) {
 }
 
 Validity setLogLevel(Options& options, kj::StringPtr text) {
-  KJ_IF_MAYBE (level, rt::parseLogLevel(text)) {
+  KJ_IF_MAYBE(level, rt::parseLogLevel(text)) {
     options.logLevel = *level;
     return true;
   }
@@ -170,14 +170,14 @@ kj::MainFunc makeMain(kj::ProcessContext& context, Options& o) {
 
 kj::Maybe<Mistake> readVariables(Options& options, Environment& environment) {
   auto read = [&](kj::StringPtr name, auto set) -> kj::Maybe<Mistake> {
-    KJ_IF_MAYBE (value, environment(name)) {
-      KJ_IF_MAYBE (wrong, set(options, *value).releaseError()) {
+    KJ_IF_MAYBE(value, environment(name)) {
+      KJ_IF_MAYBE(wrong, set(options, *value).releaseError()) {
         return Mistake{kj::str(PROGRAM, ": ", name, "=", *value, ": ", *wrong, "; see --help")};
       }
     }
     return nullptr;
   };
-  KJ_IF_MAYBE (wrong, read("EPOCHLY_ADDRESS", setScheduler)) return kj::mv(*wrong);
+  KJ_IF_MAYBE(wrong, read("EPOCHLY_ADDRESS", setScheduler)) return kj::mv(*wrong);
   return read("EPOCHLY_LOG", setLogLevel);
 }
 
@@ -186,7 +186,7 @@ kj::Maybe<Mistake> readVariables(Options& options, Environment& environment) {
 Result parse(kj::ArrayPtr<const kj::StringPtr> args, Environment& environment) {
   Options options;
   ParseContext context;
-  KJ_IF_MAYBE (wrong, readVariables(options, environment)) return kj::mv(*wrong);
+  KJ_IF_MAYBE(wrong, readVariables(options, environment)) return kj::mv(*wrong);
   auto main = makeMain(context, options);
   try {
     main(PROGRAM, args);

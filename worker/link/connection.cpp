@@ -24,7 +24,7 @@ class Connection::Sink final : public schema::WorkerSink::Server {
  public:
   explicit Sink(Connection& connection) : connection(connection) {}
   ~Sink() noexcept(false) {
-    KJ_IF_MAYBE (c, connection) c->sink = nullptr;
+    KJ_IF_MAYBE(c, connection) c->sink = nullptr;
   }
   void detach() { connection = nullptr; }
 
@@ -53,7 +53,7 @@ class Connection::Sink final : public schema::WorkerSink::Server {
   kj::Maybe<Connection&> connection;
 
   Connection& owner() {
-    KJ_IF_MAYBE (c, connection) return *c;
+    KJ_IF_MAYBE(c, connection) return *c;
     kj::throwFatalException(makeError(ErrorCode::DISCONNECTED, "this worker has left"));
   }
 };
@@ -67,7 +67,7 @@ Connection::Connection(kj::Own<kj::AsyncIoStream> streamParam, run::Supervisor& 
       tasks(*this) {}
 
 Connection::~Connection() noexcept {
-  KJ_IF_MAYBE (s, sink) s->detach();
+  KJ_IF_MAYBE(s, sink) s->detach();
   supervisor.setSink(nullptr);
 }
 
@@ -103,7 +103,7 @@ kj::Promise<kj::String> Connection::onLost() { return kj::mv(lost.promise); }
 kj::Promise<DrainCause> Connection::onDrainCause() { return kj::mv(drainCause.promise); }
 
 kj::Promise<void> Connection::leave() {
-  KJ_IF_MAYBE (s, session) return s->leaveRequest().send().ignoreResult();
+  KJ_IF_MAYBE(s, session) return s->leaveRequest().send().ignoreResult();
   return kj::READY_NOW;
 }
 
@@ -147,7 +147,7 @@ void Connection::onResultsAnswered() {
   resultsReady();
   supervisor.resultsTaken();
   if (callsInFlight > 0) return;
-  KJ_IF_MAYBE (waiter, quietWaiter) (*waiter)->fulfill();
+  KJ_IF_MAYBE(waiter, quietWaiter) (*waiter)->fulfill();
   quietWaiter = nullptr;
 }
 

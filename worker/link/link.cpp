@@ -121,7 +121,7 @@ kj::Promise<Link::End> Link::serve() {
       cause.exclusiveJoin(drainStarted.addBranch()).then([this]() { return drainAndLeave(); }).then([]() { return Why(); });
   auto lost = joined.onLost().then([](kj::String why) { return Why(kj::mv(why)); });
   return lost.exclusiveJoin(kj::mv(left)).then([this](Why why) {
-    KJ_IF_MAYBE (reason, why) return onLost(*reason);
+    KJ_IF_MAYBE(reason, why) return onLost(*reason);
     return onLeft();
   });
 }

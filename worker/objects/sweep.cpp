@@ -33,7 +33,7 @@ Swept sweep(SweepScope& scope, kj::Date now) {
   if (directory == nullptr) return swept;  // no /dev/shm: nothing can be there
   KJ_DEFER(closedir(directory));
   while (dirent* entry = readdir(directory)) {
-    KJ_IF_MAYBE (name, parseName(kj::str("/", entry->d_name))) {
+    KJ_IF_MAYBE(name, parseName(kj::str("/", entry->d_name))) {
       struct stat info;
       if (name->uid != geteuid() || fstatat(dirfd(directory), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
       if (info.st_uid != geteuid() || !S_ISREG(info.st_mode) || !isForgotten(scope, name->creator, now - modified(info)))

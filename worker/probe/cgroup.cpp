@@ -42,7 +42,7 @@ kj::Maybe<kj::String> mountOf(const Files& files, kj::StringPtr controller) {
 
 kj::Maybe<Cgroup> findCgroup(const Files& files, kj::StringPtr controller) {
   auto cgroups = files.read("/proc/self/cgroup").orDefault(kj::String());
-  KJ_IF_MAYBE (mount, mountOf(files, controller)) {  // in a hybrid system a controller is in one version only
+  KJ_IF_MAYBE(mount, mountOf(files, controller)) {  // in a hybrid system a controller is in one version only
     return Cgroup{1, kj::mv(*mount), pathOf(cgroups, controller).orDefault(kj::str("/"))};
   }
   if (!files.exists(kj::str(ROOT, "/cgroup.controllers"))) return nullptr;
@@ -54,7 +54,7 @@ void forEachLevel(const Files& files, const Cgroup& group, kj::FunctionParam<voi
   while (path.size() > 1) {
     auto directory = kj::str(group.mount, path);
     if (files.exists(directory)) look(directory);
-    KJ_IF_MAYBE (slash, path.findLast('/')) {
+    KJ_IF_MAYBE(slash, path.findLast('/')) {
       path = kj::str(path.slice(0, *slash));
     } else {
       break;

@@ -17,7 +17,7 @@ kj::Maybe<double> quotaAt(const Files& files, uint version, kj::StringPtr direct
   kj::String quota, period;
   if (version == 2) {  // "max 100000" or "150000 100000"
     auto line = trim(files.read(kj::str(directory, "/cpu.max")).orDefault(kj::String()).asArray());
-    KJ_IF_MAYBE (space, line.findFirst(' ')) {
+    KJ_IF_MAYBE(space, line.findFirst(' ')) {
       quota = kj::str(line.slice(0, *space));
       period = kj::str(line.slice(*space + 1));
     }
@@ -25,8 +25,8 @@ kj::Maybe<double> quotaAt(const Files& files, uint version, kj::StringPtr direct
     quota = files.read(kj::str(directory, "/cpu.cfs_quota_us")).orDefault(kj::String());
     period = files.read(kj::str(directory, "/cpu.cfs_period_us")).orDefault(kj::String());
   }
-  KJ_IF_MAYBE (q, parseNumber(quota)) {
-    KJ_IF_MAYBE (p, parseNumber(period)) {
+  KJ_IF_MAYBE(q, parseNumber(quota)) {
+    KJ_IF_MAYBE(p, parseNumber(period)) {
       if (*q > 0 && *p > 0) return static_cast<double>(*q) / static_cast<double>(*p);
     }
   }
@@ -35,12 +35,12 @@ kj::Maybe<double> quotaAt(const Files& files, uint version, kj::StringPtr direct
 
 kj::Maybe<double> probeQuota(const Files& files, Facts& facts) {
   kj::Maybe<double> quota;
-  KJ_IF_MAYBE (group, findCgroup(files, "cpu")) {
+  KJ_IF_MAYBE(group, findCgroup(files, "cpu")) {
     facts.known("cgroup.version", kj::str(group->version));
     forEachLevel(files, *group, [&](kj::StringPtr directory) {
-      KJ_IF_MAYBE (here, quotaAt(files, group->version, directory)) quota = kj::min(quota.orDefault(*here), *here);
+      KJ_IF_MAYBE(here, quotaAt(files, group->version, directory)) quota = kj::min(quota.orDefault(*here), *here);
     });
-    KJ_IF_MAYBE (q, quota) {
+    KJ_IF_MAYBE(q, quota) {
       facts.known("cpu.quota_cores", kj::str(*q));
     } else {
       facts.absent("cpu.quota_cores", kj::str("no control group on the way to the root sets one"));
@@ -53,8 +53,8 @@ kj::Maybe<double> probeQuota(const Files& files, Facts& facts) {
 }
 
 void probeModel(const Files& files, Facts& facts) {
-  KJ_IF_MAYBE (text, files.read("/proc/cpuinfo")) {
-    KJ_IF_MAYBE (model, valueOf(*text, "model name")) {
+  KJ_IF_MAYBE(text, files.read("/proc/cpuinfo")) {
+    KJ_IF_MAYBE(model, valueOf(*text, "model name")) {
       facts.known("cpu.model", kj::mv(*model));
     } else {
       facts.unknown("cpu.model", kj::str("/proc/cpuinfo names none on this architecture"));
@@ -80,13 +80,13 @@ kj::Maybe<uint> affinityCores() {
 uint probeCores(const Sources& sources, Facts& facts) {
   probeModel(sources.files, facts);
   uint cores = 0;
-  KJ_IF_MAYBE (count, sources.affinity) {
+  KJ_IF_MAYBE(count, sources.affinity) {
     cores = *count;
     facts.known("cpu.affinity_cores", kj::str(*count));
   } else {
     facts.unknown("cpu.affinity_cores", kj::str("sched_getaffinity failed"));
   }
-  KJ_IF_MAYBE (quota, probeQuota(sources.files, facts)) {
+  KJ_IF_MAYBE(quota, probeQuota(sources.files, facts)) {
     // Up: with half a core left idle at most, all of the quota can be used.
     uint allowed = static_cast<uint>(kj::max(1.0, kj::min(std::ceil(*quota), 65'536.0)));
     cores = cores == 0 ? allowed : kj::min(cores, allowed);

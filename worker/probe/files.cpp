@@ -71,7 +71,7 @@ kj::Maybe<uint64_t> parseNumber(kj::StringPtr text) {
 kj::Maybe<kj::String> valueOf(kj::StringPtr text, kj::StringPtr key) {
   for (auto& line : splitLines(text)) {
     if (!line.startsWith(key)) continue;
-    KJ_IF_MAYBE (colon, line.findFirst(':')) {
+    KJ_IF_MAYBE(colon, line.findFirst(':')) {
       if (trim(line.slice(0, *colon)) == key) return trim(line.slice(*colon + 1).asArray());
     }
   }

@@ -40,7 +40,7 @@ kj::Vector<kj::String> findDevices(const Files& files) {
 void probeGpu(const Files& files, Facts& facts) {
   auto devices = findDevices(files);
   auto library = findLibrary(files);
-  KJ_IF_MAYBE (path, library) {
+  KJ_IF_MAYBE(path, library) {
     if (!devices.empty()) {
       facts.known("gpu", kj::str(kj::strArray(devices, ", "), "; driver library ", *path));
     } else {

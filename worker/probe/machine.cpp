@@ -3,7 +3,7 @@
 namespace epochly::probe {
 
 kj::String probeHostName(const Files& files, Facts& facts) {
-  KJ_IF_MAYBE (text, files.read("/proc/sys/kernel/hostname")) {
+  KJ_IF_MAYBE(text, files.read("/proc/sys/kernel/hostname")) {
     auto name = trim(text->asArray());
     if (name.size() > 0) {
       facts.known("host.name", kj::str(name));

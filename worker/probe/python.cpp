@@ -28,7 +28,7 @@ Python unusable(Facts& facts, kj::String problem) {
 Python probePython(kj::StringPtr program, Facts& facts) {
   kj::StringPtr command[] = {program, "-I", "-S", "-c", QUESTION};
   auto result = runCommand(command, DEADLINE);
-  KJ_IF_MAYBE (why, result.failed) return unusable(facts, kj::mv(*why));
+  KJ_IF_MAYBE(why, result.failed) return unusable(facts, kj::mv(*why));
   auto lines = splitLines(result.output);
   if (lines.size() < 5) return unusable(facts, kj::str("did not answer as a Python does"));
   auto major = parseNumber(lines[1]).orDefault(0), minor = parseNumber(lines[2]).orDefault(0);

@@ -41,7 +41,7 @@ void Dispatcher::onFunction(schema::Function::Reader definition) { functions.add
 bool Dispatcher::onAssigned(schema::Assignment::Reader reader) {
   AttemptName name{readTaskId(reader.getTask()), Attempt(reader.getAttempt())};
   if (byName.find(name) != nullptr) return false;
-  KJ_IF_MAYBE (level, levelFromNumber(reader.getLevel())) {
+  KJ_IF_MAYBE(level, levelFromNumber(reader.getLevel())) {
     observer.onAttemptTaken(*level);
     auto function = functions.find(reader.getFunction());
     if (function == nullptr) {
@@ -67,7 +67,7 @@ bool Dispatcher::onAssigned(schema::Assignment::Reader reader) {
 }
 
 void Dispatcher::onCancel(const AttemptName& name, kj::TimePoint now) {
-  KJ_IF_MAYBE (found, byName.find(name)) {
+  KJ_IF_MAYBE(found, byName.find(name)) {
     interrupt(*found, Outcome::CANCELLED, Failure::of(ErrorCode::CANCELLED, kj::str("cancelled")), now);
   }  // else its result is on the way
 }
@@ -111,10 +111,10 @@ bool Dispatcher::onResult(ExecutorId id, const AttemptName& name, bool failed, k
   Executor& executor = executors.at(id);
   executor.progressed = now;
   starts[static_cast<uint>(executor.role)].failures = 0;  // this one works
-  KJ_IF_MAYBE (at, byName.find(name)) {
+  KJ_IF_MAYBE(at, byName.find(name)) {
     AssignmentList::iterator assignment = *at;
     if (assignment->executor == id) {
-      KJ_IF_MAYBE (sample, run) {
+      KJ_IF_MAYBE(sample, run) {
         assignment->function->learn(*sample);
         observer.onAttemptRan(assignment->level, *sample);
       }
@@ -135,7 +135,7 @@ void Dispatcher::deliver(Executor& executor, AssignmentList::iterator assignment
   if (executor.held.empty()) executor.progressed = now;
   assignment->executor = executor.id;
   assignment->index = executor.delivered++;
-  KJ_IF_MAYBE (runTime, assignment->function->runTime) {
+  KJ_IF_MAYBE(runTime, assignment->function->runTime) {
     assignment->expected = *runTime + limits.overhead;
     assignment->expectedKnown = true;
     executor.backlog += assignment->expected;
@@ -203,7 +203,7 @@ void Dispatcher::recall(Executor& executor) {
 // ---- looking -------------------------------------------------------------------------------------------------------
 
 kj::Maybe<kj::StringPtr> Dispatcher::fatal() const {
-  KJ_IF_MAYBE (reason, fatalReason) return reason->asPtr();
+  KJ_IF_MAYBE(reason, fatalReason) return reason->asPtr();
   return nullptr;
 }
 
@@ -239,7 +239,7 @@ void Dispatcher::checkInvariants() const {
       KJ_ASSERT(at->executor == owner, "in the wrong list");
       KJ_ASSERT((at->checkAt != nullptr) == (at->timeoutMs > 0 && owner != ExecutorId()),
                 "a timeout is watched from delivery");
-      KJ_IF_MAYBE (checkAt, at->checkAt) {
+      KJ_IF_MAYBE(checkAt, at->checkAt) {
         KJ_ASSERT(deadlines.count({*checkAt, at->name}) == 1);
         watched++;
       }

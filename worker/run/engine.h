@@ -35,10 +35,11 @@ struct Outcome {
   Level ran;
   kj::Array<Decline> declined;  // in the order they were asked
 
-  Outcome clone() const {
-    return {asked, ran, KJ_MAP(d, declined) { return Decline{d.level, kj::str(d.reason)}; }};
-  }
+  Outcome clone() const { return {asked, ran, KJ_MAP(d, declined){return Decline{d.level, kj::str(d.reason)}; }
 };
+}  // namespace epochly::run
+}
+;
 
 class LevelEngine {
  public:

@@ -34,7 +34,7 @@ void refuseInForkedChild() {
 }
 
 ExecutorFds parseFds(kj::StringPtr text) {
-  KJ_IF_MAYBE (fds, ExecutorFds::parse(text)) return *fds;
+  KJ_IF_MAYBE(fds, ExecutorFds::parse(text)) return *fds;
   kj::throwFatalException(
       makeError(ErrorCode::INVALID_ARGUMENT, kj::str("--fds '", text, "': expected six numbers with commas between")));
 }
@@ -95,7 +95,7 @@ void ExecutorPort::sendReady(PythonVersion python, kj::StringPtr software) {
 
 kj::Maybe<kj::Own<Frame>> ExecutorPort::take() {
   refuseInForkedChild();
-  KJ_IF_MAYBE (words, reader.next()) {
+  KJ_IF_MAYBE(words, reader.next()) {
     auto frame = kj::heap<Frame>(kj::mv(*words), assignmentsSeen);
     auto message = frame->message();
     if (message.isRun()) assignmentsSeen += message.getRun().getAssignments().size();
@@ -105,7 +105,7 @@ kj::Maybe<kj::Own<Frame>> ExecutorPort::take() {
 }
 
 ExecutorPort::Received ExecutorPort::poll() {
-  KJ_IF_MAYBE (frame, take()) return {Got::FRAME, kj::mv(*frame)};
+  KJ_IF_MAYBE(frame, take()) return {Got::FRAME, kj::mv(*frame)};
   return {Got::NOTHING, kj::Own<Frame>()};
 }
 
@@ -113,20 +113,17 @@ ExecutorPort::Received ExecutorPort::receive(int timeoutMs) {
   using Clock = std::chrono::steady_clock;
   auto deadline = Clock::now() + std::chrono::milliseconds(timeoutMs);
   while (true) {
-    KJ_IF_MAYBE (frame, take()) return {Got::FRAME, kj::mv(*frame)};
+    KJ_IF_MAYBE(frame, take()) return {Got::FRAME, kj::mv(*frame)};
     if (!reader.prepareToSleep()) continue;
     int left = -1;
     if (timeoutMs >= 0) {
       left = kj::max(0, std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count());
     }
     switch (waitFor(fds.dataWake, fds.lifeLine, left)) {
-      case Wait::SIGNALLED:
-        continue;
-      case Wait::HANGUP:
-        return {Got::HANGUP, kj::Own<Frame>()};
+      case Wait::SIGNALLED: continue;
+      case Wait::HANGUP: return {Got::HANGUP, kj::Own<Frame>()};
       case Wait::INTERRUPTED:
-      case Wait::TIMED_OUT:
-        return {Got::NOTHING, kj::Own<Frame>()};
+      case Wait::TIMED_OUT: return {Got::NOTHING, kj::Own<Frame>()};
     }
   }
 }

@@ -107,18 +107,18 @@ struct Child {
       (void)!::write(score, OUT_OF_MEMORY_SCORE, sizeof(OUT_OF_MEMORY_SCORE) - 1);
       close(score);
     }
-    KJ_IF_MAYBE (bytes, addressSpaceMax) {
+    KJ_IF_MAYBE(bytes, addressSpaceMax) {
       rlimit memory = {*bytes, *bytes};
       if (setrlimit(RLIMIT_AS, &memory) != 0) return false;
     }
-    KJ_IF_MAYBE (files, command.openFiles) {
+    KJ_IF_MAYBE(files, command.openFiles) {
       if (setrlimit(RLIMIT_NOFILE, files) != 0) return false;
     }
     return true;
   }
 
   bool becomeUser() {
-    KJ_IF_MAYBE (user, command.user) {
+    KJ_IF_MAYBE(user, command.user) {
       return setgroups(user->groups.size(), user->groups.begin()) == 0 && setgid(user->gid) == 0 && setuid(user->uid) == 0;
     }
     return true;
@@ -134,7 +134,7 @@ struct Child {
 
 // Threads' stacks are address space that is hardly used: they do not count against what the user allowed.
 kj::Maybe<uint64_t> addressSpaceMax(const ExecutorCommand& command, Role role) {
-  KJ_IF_MAYBE (bytes, command.memoryBytesMax) {
+  KJ_IF_MAYBE(bytes, command.memoryBytesMax) {
     rlimit stack{};
     bool known = getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur != RLIM_INFINITY;
     uint64_t threads = role == Role::IO ? command.ioThreads : 0;
@@ -159,7 +159,7 @@ std::pair<kj::AutoCloseFd, kj::AutoCloseFd> newSocketPair() {
 kj::String makeScratch(const ExecutorCommand& command, ExecutorId id) {
   auto path = kj::str(command.scratch, '/', id.value);
   KJ_SYSCALL(mkdir(path.cStr(), 0700), path);
-  KJ_IF_MAYBE (user, command.user) KJ_SYSCALL(chown(path.cStr(), user->uid, user->gid), path);
+  KJ_IF_MAYBE(user, command.user) KJ_SYSCALL(chown(path.cStr(), user->uid, user->gid), path);
   return path;
 }
 
@@ -341,7 +341,7 @@ kj::String ExecutorProcess::reap() {
   KJ_SYSCALL(waitid(P_PID, pid_, &info, WEXITED));
   reaped = true;
   auto how = describeExit(info);
-  KJ_IF_MAYBE (why, killedWhy) {
+  KJ_IF_MAYBE(why, killedWhy) {
     if (info.si_code != CLD_EXITED && info.si_status == SIGKILL) how = kj::str("was killed by the worker: ", *why);
   }
   if (earlyErrors == nullptr) return how;

@@ -3,7 +3,7 @@
 namespace epochly::run {
 
 void Function::learn(kj::Duration sample) {
-  KJ_IF_MAYBE (known, runTime) {
+  KJ_IF_MAYBE(known, runTime) {
     auto old = *known;
     runTime = sample > old ? old + (sample - old) / 2 : old - (old - sample) / 8;
   } else {

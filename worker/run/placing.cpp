@@ -8,7 +8,7 @@ bool Dispatcher::mayTake(const Executor& executor, const Assignment& assignment,
   if (executor.held.empty()) return true;
   if (executor.held.size() >= limits.aheadMax || executor.unknownHeld > 0) return false;
   if (now - executor.progressed >= limits.ahead) return false;  // what it runs takes longer than it used to
-  KJ_IF_MAYBE (runTime, assignment.function->runTime) return executor.backlog + *runTime + limits.overhead <= limits.ahead;
+  KJ_IF_MAYBE(runTime, assignment.function->runTime) return executor.backlog + *runTime + limits.overhead <= limits.ahead;
   return false;
 }
 

@@ -30,12 +30,12 @@ kj::Maybe<kj::Duration> runTime(schema::Timings::Reader timings) {
 }
 
 kj::TimePoint earlier(kj::Maybe<kj::TimePoint> a, kj::TimePoint b) {
-  KJ_IF_MAYBE (at, a) return kj::min(*at, b);
+  KJ_IF_MAYBE(at, a) return kj::min(*at, b);
   return b;
 }
 
 void fulfill(kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>>& waiter) {
-  KJ_IF_MAYBE (fulfiller, waiter) (*fulfiller)->fulfill();
+  KJ_IF_MAYBE(fulfiller, waiter) (*fulfiller)->fulfill();
   waiter = nullptr;
 }
 
@@ -180,7 +180,7 @@ bool Supervisor::drainRing(ExecutorId id, Entry& entry) {
   if (entry.broken) return false;
   try {
     while (true) {
-      KJ_IF_MAYBE (frame, entry.process->receive()) {
+      KJ_IF_MAYBE(frame, entry.process->receive()) {
         onFrame(id, entry, kj::mv(*frame));
       } else {
         break;
@@ -245,14 +245,14 @@ void Supervisor::turn() {
   arm(wake);
   if (resultsAdded) {
     resultsAdded = false;
-    KJ_IF_MAYBE (s, sink) s->resultsReady();
+    KJ_IF_MAYBE(s, sink) s->resultsReady();
   }
   tellWaiters();
 }
 
 void Supervisor::arm(kj::Maybe<kj::TimePoint> at) {
-  KJ_IF_MAYBE (when, at) {
-    KJ_IF_MAYBE (armed, armedAt) {
+  KJ_IF_MAYBE(when, at) {
+    KJ_IF_MAYBE(armed, armedAt) {
       if (*armed <= *when) return;  // it will come, and settle() will name the next
     }
     armedAt = *when;
@@ -268,9 +268,9 @@ void Supervisor::arm(kj::Maybe<kj::TimePoint> at) {
 }
 
 void Supervisor::tellWaiters() {
-  KJ_IF_MAYBE (reason, dispatcher.fatal()) {
+  KJ_IF_MAYBE(reason, dispatcher.fatal()) {
     for (auto waiter : {&startWaiter, &fatalWaiter}) {
-      KJ_IF_MAYBE (fulfiller, *waiter)
+      KJ_IF_MAYBE(fulfiller, *waiter)
         (*fulfiller)->reject(kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::str(*reason)));
       *waiter = nullptr;
     }
@@ -349,9 +349,9 @@ void Supervisor::notRun(const AttemptName& name, Level level) {
 
 void Supervisor::taskFailed(kj::Exception&& exception) {
   rt::log::error("supervising executors failed: ", exception.getDescription());
-  KJ_IF_MAYBE (fulfiller, fatalWaiter) (*fulfiller)->reject(kj::cp(exception));
+  KJ_IF_MAYBE(fulfiller, fatalWaiter) (*fulfiller)->reject(kj::cp(exception));
   fatalWaiter = nullptr;
-  KJ_IF_MAYBE (fulfiller, startWaiter) (*fulfiller)->reject(kj::mv(exception));
+  KJ_IF_MAYBE(fulfiller, startWaiter) (*fulfiller)->reject(kj::mv(exception));
   startWaiter = nullptr;
 }
 

@@ -11,7 +11,7 @@ constexpr kj::Duration LOOK_AGAIN = 1 * kj::MILLISECONDS;
 kj::TimePoint timeOf(uint64_t monotonicNs) { return kj::origin<kj::TimePoint>() + monotonicNs * kj::NANOSECONDS; }
 
 bool sooner(kj::Maybe<kj::TimePoint>& best, kj::TimePoint candidate) {
-  KJ_IF_MAYBE (at, best) {
+  KJ_IF_MAYBE(at, best) {
     if (*at <= candidate) return false;
   }
   best = candidate;
@@ -27,7 +27,7 @@ void Dispatcher::watch(Assignment& assignment, kj::TimePoint at) {
 }
 
 void Dispatcher::unwatch(Assignment& assignment) {
-  KJ_IF_MAYBE (at, assignment.checkAt) {
+  KJ_IF_MAYBE(at, assignment.checkAt) {
     deadlines.erase({*at, assignment.name});
     assignment.checkAt = nullptr;
   }

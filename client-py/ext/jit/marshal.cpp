@@ -28,24 +28,15 @@ T scalarValue(PyObject* object) {
 
 uint64_t scalarLeaf(PyObject* object, DType dtype) {
   switch (dtype) {
-    case DType::BOOL:
-      return scalarValue<uint8_t>(object) != 0;
-    case DType::I8:
-      return static_cast<int64_t>(scalarValue<int8_t>(object));
-    case DType::I16:
-      return static_cast<int64_t>(scalarValue<int16_t>(object));
-    case DType::I32:
-      return static_cast<int64_t>(scalarValue<int32_t>(object));
-    case DType::U8:
-      return scalarValue<uint8_t>(object);
-    case DType::U16:
-      return scalarValue<uint16_t>(object);
-    case DType::U32:
-      return scalarValue<uint32_t>(object);
-    case DType::F32:
-      return bitsOf(scalarValue<float>(object));
-    default:
-      return scalarValue<uint64_t>(object);
+    case DType::BOOL: return scalarValue<uint8_t>(object) != 0;
+    case DType::I8: return static_cast<int64_t>(scalarValue<int8_t>(object));
+    case DType::I16: return static_cast<int64_t>(scalarValue<int16_t>(object));
+    case DType::I32: return static_cast<int64_t>(scalarValue<int32_t>(object));
+    case DType::U8: return scalarValue<uint8_t>(object);
+    case DType::U16: return scalarValue<uint16_t>(object);
+    case DType::U32: return scalarValue<uint32_t>(object);
+    case DType::F32: return bitsOf(scalarValue<float>(object));
+    default: return scalarValue<uint64_t>(object);
   }
 }
 
@@ -92,14 +83,12 @@ bool Marshal::load(PyObject* object, Type type, uint64_t*& leaf) {
       if (Py_TYPE(object) != &PyFloat_Type) return false;
       *leaf++ = bitsOf(PyFloat_AS_DOUBLE(object));
       return true;
-    case Kind::INT:
-      return loadInt(object, *leaf++);
+    case Kind::INT: return loadInt(object, *leaf++);
     case Kind::BOOL:
       if (Py_TYPE(object) != &PyBool_Type) return false;
       *leaf++ = object == Py_True;
       return true;
-    case Kind::NONE:
-      return object == Py_None;
+    case Kind::NONE: return object == Py_None;
     case Kind::SCALAR:
       if (Py_TYPE(object) != NumpyTypes::get().scalar[static_cast<int>(data.dtype)]) return false;
       *leaf++ = scalarLeaf(object, data.dtype);
@@ -112,10 +101,8 @@ bool Marshal::load(PyObject* object, Type type, uint64_t*& leaf) {
       }
       return true;
     }
-    case Kind::LIST:
-      return loadList(object, type, leaf);
-    case Kind::ARRAY:
-      return loadArray(object, type, leaf);
+    case Kind::LIST: return loadList(object, type, leaf);
+    case Kind::ARRAY: return loadArray(object, type, leaf);
     case Kind::UNION: {
       auto width = types.leaves(type).size();
       auto count = types[type].parts.size();
@@ -129,8 +116,7 @@ bool Marshal::load(PyObject* object, Type type, uint64_t*& leaf) {
       }
       return false;
     }
-    default:
-      return false;
+    default: return false;
   }
 }
 
@@ -328,22 +314,14 @@ PyObject* Marshal::boxScalar(DType dtype, uint64_t leaf) {
 PyObject* Marshal::box(Type type, const uint64_t* leaves) {
   auto data = types[type];
   switch (data.kind) {
-    case Kind::NONE:
-      return Py_NewRef(Py_None);
-    case Kind::BOOL:
-      return Py_NewRef(*leaves & 1 ? Py_True : Py_False);
-    case Kind::INT:
-      return PyLong_FromLongLong(static_cast<int64_t>(*leaves));
-    case Kind::FLOAT:
-      return PyFloat_FromDouble(std::bit_cast<double>(*leaves));
-    case Kind::SCALAR:
-      return boxScalar(data.dtype, *leaves);
-    case Kind::LIST:
-      return boxList(type, reinterpret_cast<List*>(*leaves));
-    case Kind::ARRAY:
-      return boxArray(type, leaves);
-    case Kind::UNION:
-      return box(data.parts[leaves[0]], leaves + 1);
+    case Kind::NONE: return Py_NewRef(Py_None);
+    case Kind::BOOL: return Py_NewRef(*leaves & 1 ? Py_True : Py_False);
+    case Kind::INT: return PyLong_FromLongLong(static_cast<int64_t>(*leaves));
+    case Kind::FLOAT: return PyFloat_FromDouble(std::bit_cast<double>(*leaves));
+    case Kind::SCALAR: return boxScalar(data.dtype, *leaves);
+    case Kind::LIST: return boxList(type, reinterpret_cast<List*>(*leaves));
+    case Kind::ARRAY: return boxArray(type, leaves);
+    case Kind::UNION: return box(data.parts[leaves[0]], leaves + 1);
     case Kind::RANGE:
       return PyObject_CallFunction(reinterpret_cast<PyObject*>(&PyRange_Type), "LLL", static_cast<long long>(leaves[0]),
                                    static_cast<long long>(leaves[1]), static_cast<long long>(leaves[2]));
@@ -361,8 +339,7 @@ PyObject* Marshal::box(Type type, const uint64_t* leaves) {
       }
       return made;
     }
-    default:
-      return nullptr;
+    default: return nullptr;
   }
 }
 
@@ -371,8 +348,7 @@ bool canBox(Types& types, Type type) {
   switch (data.kind) {
     case Kind::REF:
     case Kind::UNBOUND:
-    case Kind::NEVER:
-      return false;
+    case Kind::NEVER: return false;
     case Kind::TUPLE:
     case Kind::UNION:
       for (auto part : data.parts) {
@@ -383,8 +359,7 @@ bool canBox(Types& types, Type type) {
       auto element = types(data.ref).element;
       return element == Types::NEVER || canBox(types, element);
     }
-    default:
-      return true;
+    default: return true;
   }
 }
 

@@ -42,7 +42,7 @@ class Marshal {
   epochly::jit::Context& context;
   std::vector<LoadedList> lists;  // that the code may write
   std::vector<KeptArray> arrays;  // likewise
-  std::vector<PyObject*> held;     // lists inside of lists: another thread may take them out meanwhile
+  std::vector<PyObject*> held;    // lists inside of lists: another thread may take them out meanwhile
   std::vector<PyObject*> views;   // every array argument: a result that is one of them is that object
 
   bool loadList(PyObject* object, program::Type type, uint64_t*& leaf);

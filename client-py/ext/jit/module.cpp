@@ -56,13 +56,9 @@ class Jit {
     nb::object names = flatten(args, kwargs, all);
     PyObject* result = nullptr;
     switch (jit.call(all.data(), args.size(), names.ptr(), result)) {
-      case Ran::RETURNED:
-        declined = "";
-        return nb::steal(result);
-      case Ran::RAISED:
-        throw nb::python_error();
-      default:
-        break;
+      case Ran::RETURNED: declined = ""; return nb::steal(result);
+      case Ran::RAISED: throw nb::python_error();
+      default: break;
     }
     declined = jit.reason();
     result = PyObject_Call(function.ptr(), args.ptr(), kwargs.ptr());

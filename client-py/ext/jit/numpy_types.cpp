@@ -64,30 +64,18 @@ std::optional<DType> elementType(const ArrayObject* array) {
       (descr->byteorder != '=' && descr->byteorder != '|' && descr->byteorder != '<'))
     return {};
   switch (descr->typeNumber) {  // NPY_TYPES; 9 and 10, long long, have scalar types of their own
-    case 0:
-      return DType::BOOL;
-    case 1:
-      return DType::I8;
-    case 2:
-      return DType::U8;
-    case 3:
-      return DType::I16;
-    case 4:
-      return DType::U16;
-    case 5:
-      return DType::I32;
-    case 6:
-      return DType::U32;
-    case 7:
-      return DType::I64;
-    case 8:
-      return DType::U64;
-    case 11:
-      return DType::F32;
-    case 12:
-      return DType::F64;
-    default:
-      return {};
+    case 0: return DType::BOOL;
+    case 1: return DType::I8;
+    case 2: return DType::U8;
+    case 3: return DType::I16;
+    case 4: return DType::U16;
+    case 5: return DType::I32;
+    case 6: return DType::U32;
+    case 7: return DType::I64;
+    case 8: return DType::U64;
+    case 11: return DType::F32;
+    case 12: return DType::F64;
+    default: return {};
   }
 }
 

@@ -10,7 +10,8 @@
 namespace epochly::ext::jit {
 
 struct ArrayDescr {
-  PyObject_HEAD PyTypeObject* typeobj;
+  PyObject_HEAD
+  PyTypeObject* typeobj;
   char kind;
   char type;
   char byteorder;
@@ -19,7 +20,8 @@ struct ArrayDescr {
 };
 
 struct ArrayObject {
-  PyObject_HEAD char* data;
+  PyObject_HEAD
+  char* data;
   int dims;
   Py_ssize_t* shape;
   Py_ssize_t* strides;

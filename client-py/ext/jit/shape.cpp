@@ -88,14 +88,10 @@ Shape join(Shape a, Shape b) {
 bool matches(PyObject* object, const Shape& shape) {
   auto* type = Py_TYPE(object);
   switch (shape.kind) {
-    case Kind::FLOAT:
-      return type == &PyFloat_Type;
-    case Kind::INT:
-      return type == &PyLong_Type && fitsInt64(object);
-    case Kind::BOOL:
-      return type == &PyBool_Type;
-    case Kind::NONE:
-      return object == Py_None;
+    case Kind::FLOAT: return type == &PyFloat_Type;
+    case Kind::INT: return type == &PyLong_Type && fitsInt64(object);
+    case Kind::BOOL: return type == &PyBool_Type;
+    case Kind::NONE: return object == Py_None;
     case Kind::TUPLE: {
       if (type != &PyTuple_Type || PyTuple_GET_SIZE(object) != static_cast<Py_ssize_t>(shape.parts.size())) return false;
       for (size_t i = 0; i < shape.parts.size(); i++) {
@@ -112,26 +108,19 @@ bool matches(PyObject* object, const Shape& shape) {
     }
     case Kind::UNION:
       return std::any_of(shape.parts.begin(), shape.parts.end(), [&](const Shape& part) { return matches(object, part); });
-    default:
-      return false;
+    default: return false;
   }
 }
 
 program::Type typeFor(const Shape& shape, program::Types& types, uint32_t& sites) {
   using program::Types;
   switch (shape.kind) {
-    case Kind::NEVER:
-      return Types::NEVER;
-    case Kind::NONE:
-      return Types::NONE;
-    case Kind::BOOL:
-      return Types::BOOL;
-    case Kind::INT:
-      return Types::INT;
-    case Kind::FLOAT:
-      return Types::FLOAT;
-    case Kind::SCALAR:
-      return types.scalar(shape.dtype);
+    case Kind::NEVER: return Types::NEVER;
+    case Kind::NONE: return Types::NONE;
+    case Kind::BOOL: return Types::BOOL;
+    case Kind::INT: return Types::INT;
+    case Kind::FLOAT: return Types::FLOAT;
+    case Kind::SCALAR: return types.scalar(shape.dtype);
     case Kind::TUPLE: {
       std::vector<program::Type> parts;
       for (auto& part : shape.parts) parts.push_back(typeFor(part, types, sites));
@@ -153,8 +142,7 @@ program::Type typeFor(const Shape& shape, program::Types& types, uint32_t& sites
       for (auto& part : shape.parts) parts.push_back(typeFor(part, types, sites));
       return types.unionOf(parts);
     }
-    default:
-      throw Declined(0, "an argument of this type is not compiled");
+    default: throw Declined(0, "an argument of this type is not compiled");
   }
 }
 

@@ -19,7 +19,6 @@ inline monitor::Nanos wallNow() { return readClock(CLOCK_MONOTONIC); }
 // CPU time of the calling thread: a system call.
 inline monitor::Nanos cpuNow() { return readClock(CLOCK_THREAD_CPUTIME_ID); }
 
-
 // What a thread has had of the CPUs so far. Two system calls.
 struct CpuReading {
   monitor::Nanos cpu = 0;

@@ -19,12 +19,11 @@ Function* asFunction(PyObject* object) { return reinterpret_cast<Function*>(obje
 
 // Attributes that are the wrapper's own; every other is the callable's, to read and to write.
 bool isOwn(PyObject* name) {
-  static PyObject* const own[] = {
-      PyUnicode_InternFromString("__wrapped__"),   PyUnicode_InternFromString("__class__"),
-      PyUnicode_InternFromString("__call__"),      PyUnicode_InternFromString("__get__"),
-      PyUnicode_InternFromString("__reduce__"),    PyUnicode_InternFromString("__reduce_ex__"),
-      PyUnicode_InternFromString("__copy__"),      PyUnicode_InternFromString("__deepcopy__"),
-      PyUnicode_InternFromString("__repr__")};
+  static PyObject* const own[] = {PyUnicode_InternFromString("__wrapped__"), PyUnicode_InternFromString("__class__"),
+                                  PyUnicode_InternFromString("__call__"),    PyUnicode_InternFromString("__get__"),
+                                  PyUnicode_InternFromString("__reduce__"),  PyUnicode_InternFromString("__reduce_ex__"),
+                                  PyUnicode_InternFromString("__copy__"),    PyUnicode_InternFromString("__deepcopy__"),
+                                  PyUnicode_InternFromString("__repr__")};
   for (PyObject* each : own) {
     if (name == each) return true;
   }
@@ -142,7 +141,8 @@ void* slot(F* function) {
   return reinterpret_cast<void*>(function);
 }
 
-PyTypeObject* addType(PyObject* module, const char* name, PyMethodDef* methods, descrgetfunc bind, unsigned long extraFlags) {
+PyTypeObject* addType(PyObject* module, const char* name, PyMethodDef* methods, descrgetfunc bind,
+                      unsigned long extraFlags) {
   PyType_Slot slots[] = {{Py_tp_call, slot(PyVectorcall_Call)},
                          {Py_tp_descr_get, slot(bind)},
                          {Py_tp_getattro, slot(getAttribute)},
@@ -155,7 +155,8 @@ PyTypeObject* addType(PyObject* module, const char* name, PyMethodDef* methods, 
                          {Py_tp_members, members},
                          {Py_tp_getset, properties},
                          {0, nullptr}};
-  unsigned long flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION;
+  unsigned long flags =
+      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION;
   PyType_Spec spec = {name, sizeof(Function), 0, static_cast<unsigned int>(flags | extraFlags), slots};
   auto* type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   if (type == nullptr || PyModule_AddType(module, type) != 0) throw nanobind::python_error();

@@ -24,7 +24,7 @@ struct Function {
   PyObject* origin;         // the Function this one was bound from, whose ledger it shares; or null
   int8_t level;             // 0..4, or LEVEL_NOT_GIVEN: the context's, else the process's
   Placement placement;
-  Makes makes;              // of callables that are not plain Python functions; those are asked at each call
+  Makes makes;  // of callables that are not plain Python functions; those are asked at each call
 };
 
 // Creates the types and adds them to `module`; raises.

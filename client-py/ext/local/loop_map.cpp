@@ -12,9 +12,9 @@ namespace {
 
 // One instruction, its EXTENDED_ARG prefixes and inline caches included.
 struct Instruction {
-  int start;   // of the first prefix: where jumps land
-  int at;      // of the instruction proper
-  int next;    // behind its caches
+  int start;  // of the first prefix: where jumps land
+  int at;     // of the instruction proper
+  int next;   // behind its caches
   int op;
   int arg;
   int target = -1;           // of a jump
@@ -180,7 +180,8 @@ bool isWhileTest(PyCodeObject* code, const std::vector<Instruction>& all, size_t
   if (exit >= test.body && exit <= all[index].at) return false;
   // A body on the test's own line gives a line trace nothing to see; it is left alone on every interpreter.
   if (after.line() == PyCode_Addr2Line(code, test.body)) return false;
-  while (before.step() && after.step() && after.index() > body && sameInBothCopies(before, after)) test.first = after.index();
+  while (before.step() && after.step() && after.index() > body && sameInBothCopies(before, after))
+    test.first = after.index();
   return true;
 }
 

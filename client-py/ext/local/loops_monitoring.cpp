@@ -117,7 +117,8 @@ PyObject* onBranch(PyObject*, PyObject* const* args, Py_ssize_t) {
   Py_RETURN_NONE;
 }
 
-PyMethodDef onJumpDef = {"on_jump", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(onJump)), METH_FASTCALL, nullptr};
+PyMethodDef onJumpDef = {"on_jump", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(onJump)), METH_FASTCALL,
+                         nullptr};
 PyMethodDef onBranchDef = {"on_branch", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(onBranch)), METH_FASTCALL,
                            nullptr};
 
@@ -159,8 +160,8 @@ long eventNumber(const char* name) {
 bool listen(const char* event, PyMethodDef& method) {
   long number = eventNumber(event);
   PyObject* callback = PyCFunction_New(&method, nullptr);
-  PyObject* old = callback == nullptr ? nullptr
-                                      : PyObject_CallMethod(tool.api, "register_callback", "ilO", tool.id, number, callback);
+  PyObject* old =
+      callback == nullptr ? nullptr : PyObject_CallMethod(tool.api, "register_callback", "ilO", tool.id, number, callback);
   Py_XDECREF(callback);
   if (old == nullptr) return false;
   Py_DECREF(old);

@@ -12,8 +12,8 @@ constexpr double NONE = -1;
 
 // Attribute names that arrays, tensors and data frames have and other classes do not.
 enum : size_t { ARRAY_INTERFACE, CUDA_ARRAY_INTERFACE, ARRAY, DATAFRAME, DLPACK, MARKER_COUNT };
-constexpr const char* MARKERS[MARKER_COUNT] = {"__array_interface__", "__cuda_array_interface__", "__array__", "__dataframe__",
-                                               "__dlpack__"};
+constexpr const char* MARKERS[MARKER_COUNT] = {"__array_interface__", "__cuda_array_interface__", "__array__",
+                                               "__dataframe__", "__dlpack__"};
 
 PyObject* interned(const char* text) { return PyUnicode_InternFromString(text); }
 

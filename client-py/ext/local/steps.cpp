@@ -25,8 +25,8 @@ struct Steps {
   PyObject* inner;     // the real one
   PyObject* function;  // the Function whose call made it
   PyObject* weakrefs;
-  Nanos wall;         // of its steps so far
-  Nanos loopsLimit;   // NEVER: its loops are not counted; else the CPU time its counted steps may take together
+  Nanos wall;        // of its steps so far
+  Nanos loopsLimit;  // NEVER: its loops are not counted; else the CPU time its counted steps may take together
   Nanos loopsSpent;
   uint64_t iterations;
   bool started;
@@ -41,7 +41,7 @@ struct Awaited {
   PyObject* inner;  // the real awaitable
   PyObject* steps;  // the Steps it moves on
   PyObject* weakrefs;
-  bool closing;     // aclose(): over when this is
+  bool closing;  // aclose(): over when this is
 };
 
 PyTypeObject* generatorType;
@@ -409,7 +409,8 @@ PyMethodDef asyncMethods[] = {{"asend", method(asyncSend), METH_FASTCALL, nullpt
                               {"athrow", method(asyncThrow), METH_FASTCALL, nullptr},
                               {"aclose", asyncClose, METH_NOARGS, nullptr},
                               {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef properties[] = {{"__class__", getClass, nullptr, nullptr, nullptr}, {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef properties[] = {{"__class__", getClass, nullptr, nullptr, nullptr},
+                            {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyMemberDef stepsMembers[] = {{"__weaklistoffset__", T_PYSSIZET, offsetof(Steps, weakrefs), READONLY, nullptr},
                               {nullptr, 0, 0, 0, nullptr}};
 PyMemberDef awaitedMembers[] = {{"__weaklistoffset__", T_PYSSIZET, offsetof(Awaited, weakrefs), READONLY, nullptr},
@@ -461,22 +462,21 @@ PyTypeObject* typeFor(Makes makes, PyObject* made) {
 }  // namespace
 
 void addStepTypes(PyObject* module) {
-  std::vector<PyType_Slot> steps = {
-      {Py_tp_traverse, slot(traverseSteps)}, {Py_tp_clear, slot(clearSteps)},   {Py_tp_dealloc, slot(deallocateSteps)},
-      {Py_tp_members, stepsMembers}};
+  std::vector<PyType_Slot> steps = {{Py_tp_traverse, slot(traverseSteps)},
+                                    {Py_tp_clear, slot(clearSteps)},
+                                    {Py_tp_dealloc, slot(deallocateSteps)},
+                                    {Py_tp_members, stepsMembers}};
   generatorType = addType(module, "epochly._native.Generator", sizeof(Steps),
                           with(steps, {{Py_tp_iter, slot(PyObject_SelfIter)},
                                        {Py_tp_iternext, slot(stepsNext)},
                                        {Py_am_send, slot(stepsAmSend)},
                                        {Py_tp_methods, stepsMethods}}));
-  coroutineType = addType(module, "epochly._native.Coroutine", sizeof(Steps),
-                          with(steps, {{Py_am_await, slot(coroutineAwait)},
-                                       {Py_am_send, slot(stepsAmSend)},
-                                       {Py_tp_methods, stepsMethods}}));
-  asyncGeneratorType = addType(module, "epochly._native.AsyncGenerator", sizeof(Steps),
-                               with(steps, {{Py_am_aiter, slot(PyObject_SelfIter)},
-                                            {Py_am_anext, slot(asyncNext)},
-                                            {Py_tp_methods, asyncMethods}}));
+  coroutineType = addType(
+      module, "epochly._native.Coroutine", sizeof(Steps),
+      with(steps, {{Py_am_await, slot(coroutineAwait)}, {Py_am_send, slot(stepsAmSend)}, {Py_tp_methods, stepsMethods}}));
+  asyncGeneratorType = addType(
+      module, "epochly._native.AsyncGenerator", sizeof(Steps),
+      with(steps, {{Py_am_aiter, slot(PyObject_SelfIter)}, {Py_am_anext, slot(asyncNext)}, {Py_tp_methods, asyncMethods}}));
   awaitedType = addType(module, "epochly._native.Awaited", sizeof(Awaited),
                         {{Py_tp_traverse, slot(traverseAwaited)},
                          {Py_tp_clear, slot(clearAwaited)},

@@ -262,7 +262,7 @@ class FakeScheduler::GatewayImpl final : public schema::Gateway::Server {
     {
       std::lock_guard lock(scheduler.mutex);
       connection = ++scheduler.opened;
-      KJ_IF_MAYBE (code, scheduler.refusal) return makeError(*code, "refused by the test");
+      KJ_IF_MAYBE(code, scheduler.refusal) return makeError(*code, "refused by the test");
       if (scheduler.spaces.count(space) == 0) space = ++scheduler.lastSpace;
       scheduler.spaces[space];
     }

@@ -24,10 +24,10 @@ TEST(Address, ReadsWhatUsersWriteAndKnowsWhoCanReachIt) {
       {"tcp://:9", Reach::LOOPBACK, "127.0.0.1:9"},
   };
   for (auto& row : rows) {
-    KJ_IF_MAYBE (address, parseAddress(row.text)) {
+    KJ_IF_MAYBE(address, parseAddress(row.text)) {
       EXPECT_EQ(address->reach, row.reach) << row.text;
       EXPECT_STREQ(address->forKj().cStr(), row.forKj);
-      KJ_IF_MAYBE (again, parseAddress(address->toString())) {
+      KJ_IF_MAYBE(again, parseAddress(address->toString())) {
         EXPECT_EQ(again->reach, row.reach);
       } else {
         FAIL() << address->toString().cStr();
@@ -39,11 +39,12 @@ TEST(Address, ReadsWhatUsersWriteAndKnowsWhoCanReachIt) {
 }
 
 TEST(Address, RefusesWhatIsNone) {
-  for (const char* text : {"", "unix:", "tcp://", "tcp://host", "tcp://host:", "tcp://host:65536", "tcp://host:x", "host:80", "tcp://::1:9",
-                           "http://host:80"}) {
+  for (const char* text : {"", "unix:", "tcp://", "tcp://host", "tcp://host:", "tcp://host:65536", "tcp://host:x", "host:80",
+                           "tcp://::1:9", "http://host:80"}) {
     EXPECT_TRUE(parseAddress(text) == nullptr) << text;
   }
-  EXPECT_TRUE(parseAddress(kj::str("unix:/", kj::strArray(kj::heapArray<char>(107), ""))) == nullptr) << "108 bytes do not fit sun_path";
+  EXPECT_TRUE(parseAddress(kj::str("unix:/", kj::strArray(kj::heapArray<char>(107), ""))) == nullptr)
+      << "108 bytes do not fit sun_path";
 }
 
 }  // namespace

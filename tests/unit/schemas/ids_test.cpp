@@ -7,7 +7,7 @@ namespace {
 
 TEST(Ids, ATaskIdReadsBackFromItsText) {
   TaskId id{SpaceId(0xfedcba9876543210ull), 18446744073709551615ull};
-  KJ_IF_MAYBE (read, parseTaskId(toString(id))) {
+  KJ_IF_MAYBE(read, parseTaskId(toString(id))) {
     EXPECT_EQ(*read, id);
   } else {
     FAIL() << toString(id).cStr();
@@ -15,15 +15,15 @@ TEST(Ids, ATaskIdReadsBackFromItsText) {
 }
 
 TEST(Ids, TextThatIsNoTaskIdIsRefused) {
-  for (const char* text : {"", "-", "12-3", "fedcba9876543210-", "fedcba9876543210-x", "fedcba987654321g-1", "fedcba9876543210-1 ",
-                           "fedcba9876543210-99999999999999999999"}) {
+  for (const char* text : {"", "-", "12-3", "fedcba9876543210-", "fedcba9876543210-x", "fedcba987654321g-1",
+                           "fedcba9876543210-1 ", "fedcba9876543210-99999999999999999999"}) {
     EXPECT_TRUE(parseTaskId(text) == nullptr) << text;
   }
 }
 
 TEST(Ids, AFunctionHashReadsBackFromItsText) {
   FunctionHash hash{1, 0xffffffffffffffffull};
-  KJ_IF_MAYBE (read, parseFunctionHash(toString(hash))) {
+  KJ_IF_MAYBE(read, parseFunctionHash(toString(hash))) {
     EXPECT_EQ(*read, hash);
   } else {
     FAIL();

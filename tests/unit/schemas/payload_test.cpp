@@ -39,7 +39,7 @@ TEST(Payload, CountsInlineBytesAlikeBeforeAndAfterReading) {
 }
 
 TEST(Payload, NamesTheHostItsSharedMemoryIsOn) {
-  KJ_IF_MAYBE (host, sample().sharedHost()) {
+  KJ_IF_MAYBE(host, sample().sharedHost()) {
     EXPECT_EQ(*host, HostId(7));
   } else {
     FAIL();

@@ -27,7 +27,7 @@ struct TokenFile {
 
 std::string refusal(const char* path) {
   std::string message;
-  KJ_IF_MAYBE (e, kj::runCatchingExceptions([&] { Token::load(path); })) {
+  KJ_IF_MAYBE(e, kj::runCatchingExceptions([&] { Token::load(path); })) {
     EXPECT_EQ(codeOf(*e), ErrorCode::INVALID_ARGUMENT);
     message = messageOf(*e).cStr();
   }

@@ -95,14 +95,10 @@ class FunctionLowering {
 
   llvm::Type* typeOf(Prim prim) {
     switch (prim) {
-      case Prim::B:
-        return ir.getInt1Ty();
-      case Prim::I:
-        return i64;
-      case Prim::F:
-        return f64;
-      default:
-        return ptr;
+      case Prim::B: return ir.getInt1Ty();
+      case Prim::I: return i64;
+      case Prim::F: return f64;
+      default: return ptr;
     }
   }
   llvm::Value* contextArg() { return function.getArg(0); }
@@ -345,21 +341,15 @@ class FunctionLowering {
   llvm::Value* loadArray(llvm::Value* where, DType dtype) {
     auto load = [&](llvm::Type* type) { return tagged(ir.CreateLoad(type, where), Memory::ARRAY); };
     switch (dtype) {
-      case DType::F64:
-        return load(f64);
-      case DType::F32:
-        return ir.CreateFPExt(load(ir.getFloatTy()), f64);
-      case DType::BOOL:
-        return ir.CreateICmpNE(load(ir.getInt8Ty()), ir.getInt8(0));
+      case DType::F64: return load(f64);
+      case DType::F32: return ir.CreateFPExt(load(ir.getFloatTy()), f64);
+      case DType::BOOL: return ir.CreateICmpNE(load(ir.getInt8Ty()), ir.getInt8(0));
       case DType::I64:
-      case DType::U64:
-        return load(i64);
+      case DType::U64: return load(i64);
       case DType::I8:
       case DType::I16:
-      case DType::I32:
-        return ir.CreateSExt(load(ir.getIntNTy(8 * program::bytesOf(dtype))), i64);
-      default:
-        return ir.CreateZExt(load(ir.getIntNTy(8 * program::bytesOf(dtype))), i64);
+      case DType::I32: return ir.CreateSExt(load(ir.getIntNTy(8 * program::bytesOf(dtype))), i64);
+      default: return ir.CreateZExt(load(ir.getIntNTy(8 * program::bytesOf(dtype))), i64);
     }
   }
   void storeArray(llvm::Value* value, llvm::Value* where, DType dtype) {
@@ -438,115 +428,66 @@ class FunctionLowering {
     auto arg = [&](size_t i) { return values[one.args[i]]; };
     using namespace llvm;
     switch (one.op) {
-      case Op::CONST_B:
-        return ir.getInt1(one.imm != 0);
-      case Op::CONST_I:
-        return intConst(one.imm);
-      case Op::CONST_F:
-        return realConst(one.fimm);
-      case Op::NULL_P:
-        return ConstantPointerNull::get(ir.getPtrTy());
-      case Op::ARG:
-        return function.getArg(1 + one.imm);
-      case Op::LOAD:
-        return ir.CreateLoad(typeOf(one.prim), slots[one.imm]);
-      case Op::STORE:
-        ir.CreateStore(arg(0), slots[one.imm]);
-        return nullptr;
+      case Op::CONST_B: return ir.getInt1(one.imm != 0);
+      case Op::CONST_I: return intConst(one.imm);
+      case Op::CONST_F: return realConst(one.fimm);
+      case Op::NULL_P: return ConstantPointerNull::get(ir.getPtrTy());
+      case Op::ARG: return function.getArg(1 + one.imm);
+      case Op::LOAD: return ir.CreateLoad(typeOf(one.prim), slots[one.imm]);
+      case Op::STORE: ir.CreateStore(arg(0), slots[one.imm]); return nullptr;
 
-      case Op::ADD_CHECKED:
-        return checked(Intrinsic::sadd_with_overflow, arg(0), arg(1), one.guard);
-      case Op::SUB_CHECKED:
-        return checked(Intrinsic::ssub_with_overflow, arg(0), arg(1), one.guard);
-      case Op::MUL_CHECKED:
-        return checked(Intrinsic::smul_with_overflow, arg(0), arg(1), one.guard);
-      case Op::NEG_CHECKED:
-        return checked(Intrinsic::ssub_with_overflow, intConst(0), arg(0), one.guard);
+      case Op::ADD_CHECKED: return checked(Intrinsic::sadd_with_overflow, arg(0), arg(1), one.guard);
+      case Op::SUB_CHECKED: return checked(Intrinsic::ssub_with_overflow, arg(0), arg(1), one.guard);
+      case Op::MUL_CHECKED: return checked(Intrinsic::smul_with_overflow, arg(0), arg(1), one.guard);
+      case Op::NEG_CHECKED: return checked(Intrinsic::ssub_with_overflow, intConst(0), arg(0), one.guard);
       case Op::ABS_CHECKED:
         guard(ir.CreateICmpNE(arg(0), intConst(INT64_MIN)), one.guard);
         return ir.CreateBinaryIntrinsic(Intrinsic::abs, arg(0), ir.getTrue());
-      case Op::SHL_CHECKED:
-        return shiftLeft(arg(0), arg(1), one.guard);
-      case Op::ADD:
-        return ir.CreateAdd(arg(0), arg(1));
-      case Op::SUB:
-        return ir.CreateSub(arg(0), arg(1));
-      case Op::MUL:
-        return ir.CreateMul(arg(0), arg(1));
-      case Op::FLOOR_DIV:
-        return floorDivide(arg(0), arg(1), one.guard);
-      case Op::FLOOR_MOD:
-        return floorModulo(arg(0), arg(1), one.guard);
-      case Op::SHR:
-        return ir.CreateAShr(arg(0), ir.CreateBinaryIntrinsic(Intrinsic::smin, arg(1), intConst(63)));
-      case Op::AND:
-        return ir.CreateAnd(arg(0), arg(1));
-      case Op::OR:
-        return ir.CreateOr(arg(0), arg(1));
-      case Op::XOR:
-        return ir.CreateXor(arg(0), arg(1));
-      case Op::INVERT:
-        return ir.CreateNot(arg(0));
+      case Op::SHL_CHECKED: return shiftLeft(arg(0), arg(1), one.guard);
+      case Op::ADD: return ir.CreateAdd(arg(0), arg(1));
+      case Op::SUB: return ir.CreateSub(arg(0), arg(1));
+      case Op::MUL: return ir.CreateMul(arg(0), arg(1));
+      case Op::FLOOR_DIV: return floorDivide(arg(0), arg(1), one.guard);
+      case Op::FLOOR_MOD: return floorModulo(arg(0), arg(1), one.guard);
+      case Op::SHR: return ir.CreateAShr(arg(0), ir.CreateBinaryIntrinsic(Intrinsic::smin, arg(1), intConst(63)));
+      case Op::AND: return ir.CreateAnd(arg(0), arg(1));
+      case Op::OR: return ir.CreateOr(arg(0), arg(1));
+      case Op::XOR: return ir.CreateXor(arg(0), arg(1));
+      case Op::INVERT: return ir.CreateNot(arg(0));
       case Op::POW_INT: {
         auto* out = slot(i64);
         guard(ir.CreateICmpEQ(call("epochly_pow_int", i32, {arg(0), arg(1), out}), ir.getInt32(0)), one.guard);
         return ir.CreateLoad(i64, out);
       }
 
-      case Op::FADD:
-        return ir.CreateFAdd(arg(0), arg(1));
-      case Op::FSUB:
-        return ir.CreateFSub(arg(0), arg(1));
-      case Op::FMUL:
-        return ir.CreateFMul(arg(0), arg(1));
-      case Op::FDIV:
-        return ir.CreateFDiv(arg(0), arg(1));
-      case Op::FNEG:
-        return ir.CreateFNeg(arg(0));
-      case Op::FABS:
-        return fabs(arg(0));
-      case Op::FSQRT:
-        return ir.CreateUnaryIntrinsic(Intrinsic::sqrt, arg(0));
-      case Op::FFLOOR:
-        return ir.CreateUnaryIntrinsic(Intrinsic::floor, arg(0));
-      case Op::FCEIL:
-        return ir.CreateUnaryIntrinsic(Intrinsic::ceil, arg(0));
-      case Op::FTRUNC:
-        return ir.CreateUnaryIntrinsic(Intrinsic::trunc, arg(0));
-      case Op::FROUND_EVEN:
-        return ir.CreateUnaryIntrinsic(Intrinsic::roundeven, arg(0));
-      case Op::FMOD_PY:
-        return floatDivmod(arg(0), arg(1)).second;
-      case Op::FFLOOR_DIV_PY:
-        return floatDivmod(arg(0), arg(1)).first;
-      case Op::FPOW_PY:
-        return power(arg(0), arg(1), one.guard);
-      case Op::MATH1:
-        return callPure("epochly_math_" + one.text, {arg(0)});
-      case Op::MATH2:
-        return callPure("epochly_math_" + one.text, {arg(0), arg(1)});
+      case Op::FADD: return ir.CreateFAdd(arg(0), arg(1));
+      case Op::FSUB: return ir.CreateFSub(arg(0), arg(1));
+      case Op::FMUL: return ir.CreateFMul(arg(0), arg(1));
+      case Op::FDIV: return ir.CreateFDiv(arg(0), arg(1));
+      case Op::FNEG: return ir.CreateFNeg(arg(0));
+      case Op::FABS: return fabs(arg(0));
+      case Op::FSQRT: return ir.CreateUnaryIntrinsic(Intrinsic::sqrt, arg(0));
+      case Op::FFLOOR: return ir.CreateUnaryIntrinsic(Intrinsic::floor, arg(0));
+      case Op::FCEIL: return ir.CreateUnaryIntrinsic(Intrinsic::ceil, arg(0));
+      case Op::FTRUNC: return ir.CreateUnaryIntrinsic(Intrinsic::trunc, arg(0));
+      case Op::FROUND_EVEN: return ir.CreateUnaryIntrinsic(Intrinsic::roundeven, arg(0));
+      case Op::FMOD_PY: return floatDivmod(arg(0), arg(1)).second;
+      case Op::FFLOOR_DIV_PY: return floatDivmod(arg(0), arg(1)).first;
+      case Op::FPOW_PY: return power(arg(0), arg(1), one.guard);
+      case Op::MATH1: return callPure("epochly_math_" + one.text, {arg(0)});
+      case Op::MATH2: return callPure("epochly_math_" + one.text, {arg(0), arg(1)});
 
-      case Op::ICMP:
-        return ir.CreateICmp(intPredicate(one.imm), arg(0), arg(1));
-      case Op::FCMP:
-        return ir.CreateFCmp(realPredicate(one.imm), arg(0), arg(1));
-      case Op::BAND:
-        return ir.CreateAnd(arg(0), arg(1));
-      case Op::BOR:
-        return ir.CreateOr(arg(0), arg(1));
-      case Op::BXOR:
-        return ir.CreateXor(arg(0), arg(1));
-      case Op::BNOT:
-        return ir.CreateNot(arg(0));
-      case Op::SELECT:
-        return ir.CreateSelect(arg(0), arg(1), arg(2));
+      case Op::ICMP: return ir.CreateICmp(intPredicate(one.imm), arg(0), arg(1));
+      case Op::FCMP: return ir.CreateFCmp(realPredicate(one.imm), arg(0), arg(1));
+      case Op::BAND: return ir.CreateAnd(arg(0), arg(1));
+      case Op::BOR: return ir.CreateOr(arg(0), arg(1));
+      case Op::BXOR: return ir.CreateXor(arg(0), arg(1));
+      case Op::BNOT: return ir.CreateNot(arg(0));
+      case Op::SELECT: return ir.CreateSelect(arg(0), arg(1), arg(2));
 
-      case Op::B_TO_I:
-        return ir.CreateZExt(arg(0), i64);
-      case Op::I_TO_F:
-        return ir.CreateSIToFP(arg(0), f64);
-      case Op::F_TO_I:
-        return toInteger(arg(0), one.guard);
+      case Op::B_TO_I: return ir.CreateZExt(arg(0), i64);
+      case Op::I_TO_F: return ir.CreateSIToFP(arg(0), f64);
+      case Op::F_TO_I: return toInteger(arg(0), one.guard);
       case Op::TO_BITS: {
         auto* value = arg(0);
         if (value->getType()->isIntegerTy(1)) return ir.CreateZExt(value, i64);
@@ -558,18 +499,14 @@ class FunctionLowering {
         if (one.prim == Prim::P) return ir.CreateIntToPtr(arg(0), ptr);
         return ir.CreateBitCast(arg(0), typeOf(one.prim));
 
-      case Op::GUARD:
-        guard(arg(0), one.guard);
-        return nullptr;
+      case Op::GUARD: guard(arg(0), one.guard); return nullptr;
       case Op::GUARD_WARNING: {
         std::vector<Value*> operations;
         for (size_t i = 1; i < one.args.size(); i++) operations.push_back(arg(i));
         guardWarnings(arg(0), operations, one.guard);
         return nullptr;
       }
-      case Op::FAIL:
-        giveBack(one.guard);
-        return nullptr;
+      case Op::FAIL: giveBack(one.guard); return nullptr;
       case Op::IF: {
         auto *then = newBlock("then"), *otherwise = newBlock("else");
         ir.CreateCondBr(arg(0), then, otherwise);
@@ -602,12 +539,8 @@ class FunctionLowering {
         lower(*one.bodies[0]);
         ir.CreateBr(labels.at(one.imm));
         return nullptr;
-      case Op::POLL:
-        poll(one.guard);
-        return nullptr;
-      case Op::CALL:
-        callInstance(one);
-        return nullptr;
+      case Op::POLL: poll(one.guard); return nullptr;
+      case Op::CALL: callInstance(one); return nullptr;
       case Op::RETURN:
         for (size_t i = 0; i < one.args.size(); i++) storeLeaf(arg(i), at(resultsArg(), intConst(8 * i)), Memory::CALL);
         storeTicks();
@@ -619,26 +552,16 @@ class FunctionLowering {
         guard(ir.CreateIsNotNull(list), one.guard);
         return list;
       }
-      case Op::LIST_LENGTH:
-        return header(arg(0), 0, i64);
-      case Op::LIST_LOAD:
-        return loadLeaf(elementAddress(arg(0), arg(1), one.imm), one.prim, Memory::ELEMENTS);
-      case Op::LIST_STORE:
-        storeLeaf(arg(2), elementAddress(arg(0), arg(1), one.imm), Memory::ELEMENTS);
-        return nullptr;
-      case Op::LIST_PUSH:
-        push(one);
-        return nullptr;
+      case Op::LIST_LENGTH: return header(arg(0), 0, i64);
+      case Op::LIST_LOAD: return loadLeaf(elementAddress(arg(0), arg(1), one.imm), one.prim, Memory::ELEMENTS);
+      case Op::LIST_STORE: storeLeaf(arg(2), elementAddress(arg(0), arg(1), one.imm), Memory::ELEMENTS); return nullptr;
+      case Op::LIST_PUSH: push(one); return nullptr;
       case Op::LIST_POP:
         tagged(ir.CreateStore(ir.CreateSub(header(arg(0), 0, i64), intConst(1)), arg(0)), Memory::HEADER);
         return nullptr;
-      case Op::POINTER_ADD:
-        return at(arg(0), arg(1));
-      case Op::ARRAY_LOAD:
-        return loadArray(arg(0), static_cast<DType>(one.imm));
-      case Op::ARRAY_STORE:
-        storeArray(arg(1), arg(0), static_cast<DType>(one.imm));
-        return nullptr;
+      case Op::POINTER_ADD: return at(arg(0), arg(1));
+      case Op::ARRAY_LOAD: return loadArray(arg(0), static_cast<DType>(one.imm));
+      case Op::ARRAY_STORE: storeArray(arg(1), arg(0), static_cast<DType>(one.imm)); return nullptr;
     }
     return nullptr;
   }

@@ -163,7 +163,8 @@ kj::Maybe<run::Outcome> Ledger::lastOutcome() const {
   const Block* latest = nullptr;
   for (auto& block : blocks) {
     if (block->last.load(std::memory_order_acquire) == nullptr) continue;
-    if (latest == nullptr || block->lastAt.load(std::memory_order_relaxed) > latest->lastAt.load(std::memory_order_relaxed)) {
+    if (latest == nullptr ||
+        block->lastAt.load(std::memory_order_relaxed) > latest->lastAt.load(std::memory_order_relaxed)) {
       latest = block.get();
     }
   }

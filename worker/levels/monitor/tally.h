@@ -91,7 +91,7 @@ struct Figures {
   double maxTimeMs = UNKNOWN;
   double avgTimeMs = UNKNOWN;
   double ioWaitRatio = UNKNOWN;
-  double cpuTimeMs = UNKNOWN;   // totalTimeMs, split as the CPU samples were
+  double cpuTimeMs = UNKNOWN;  // totalTimeMs, split as the CPU samples were
   double waitTimeMs = UNKNOWN;
   double avgLoopIterations = UNKNOWN;  // of the calls counted to the end; if there are none, at least so many
   double avgDataSize = UNKNOWN;
@@ -107,7 +107,7 @@ class Blend {
 
  private:
   Totals sums;
-  double waitMs = 0, waitOfMs = 0;        // waiting, and the time of the functions whose waiting is known
+  double waitMs = 0, waitOfMs = 0;          // waiting, and the time of the functions whose waiting is known
   double iterations = 0, iterationsOf = 0;  // loop iterations of all calls, and the calls of functions whose loops are known
 };
 

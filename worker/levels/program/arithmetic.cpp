@@ -88,29 +88,18 @@ Value FunctionElaborator::intBinary(BinaryOp op, const Value& left, const Value&
   }
   auto a = asInt(left), b = asInt(right);
   switch (op) {
-    case BinaryOp::ADD:
-      return integer(iop(Op::ADD_CHECKED, a, b, OVERFLOW_REASON));
-    case BinaryOp::SUB:
-      return integer(iop(Op::SUB_CHECKED, a, b, OVERFLOW_REASON));
-    case BinaryOp::MUL:
-      return integer(iop(Op::MUL_CHECKED, a, b, OVERFLOW_REASON));
-    case BinaryOp::DIV:
-      return real(trueDivide(a, b));
+    case BinaryOp::ADD: return integer(iop(Op::ADD_CHECKED, a, b, OVERFLOW_REASON));
+    case BinaryOp::SUB: return integer(iop(Op::SUB_CHECKED, a, b, OVERFLOW_REASON));
+    case BinaryOp::MUL: return integer(iop(Op::MUL_CHECKED, a, b, OVERFLOW_REASON));
+    case BinaryOp::DIV: return real(trueDivide(a, b));
     case BinaryOp::FLOOR_DIV:
       return integer(iop(Op::FLOOR_DIV, a, b, "integer division by zero, or a quotient beyond 64 bits"));
-    case BinaryOp::MOD:
-      return integer(iop(Op::FLOOR_MOD, a, b, "integer modulo by zero"));
-    case BinaryOp::BIT_AND:
-      return integer(iop(Op::AND, a, b));
-    case BinaryOp::BIT_OR:
-      return integer(iop(Op::OR, a, b));
-    case BinaryOp::BIT_XOR:
-      return integer(iop(Op::XOR, a, b));
-    case BinaryOp::LSHIFT:
-      return integer(iop(Op::SHL_CHECKED, a, b, "a shift that is negative or leaves 64 bits"));
-    case BinaryOp::RSHIFT:
-      guard(icmp(Compare::GE, b, constI(0)), "a negative shift");
-      return integer(iop(Op::SHR, a, b));
+    case BinaryOp::MOD: return integer(iop(Op::FLOOR_MOD, a, b, "integer modulo by zero"));
+    case BinaryOp::BIT_AND: return integer(iop(Op::AND, a, b));
+    case BinaryOp::BIT_OR: return integer(iop(Op::OR, a, b));
+    case BinaryOp::BIT_XOR: return integer(iop(Op::XOR, a, b));
+    case BinaryOp::LSHIFT: return integer(iop(Op::SHL_CHECKED, a, b, "a shift that is negative or leaves 64 bits"));
+    case BinaryOp::RSHIFT: guard(icmp(Compare::GE, b, constI(0)), "a negative shift"); return integer(iop(Op::SHR, a, b));
     case BinaryOp::POW:
       if (right.constInt && *right.constInt < 0) {
         return real(emit(Op::FPOW_PY, {asFloat(left), asFloat(right)},
@@ -127,8 +116,7 @@ Value FunctionElaborator::intBinary(BinaryOp op, const Value& left, const Value&
         return integer(result ? *result : constI(1));
       }
       return integer(iop(Op::POW_INT, a, b, "an integer power that is beyond 64 bits or has a negative exponent"));
-    default:
-      decline("this operator is not compiled yet");
+    default: decline("this operator is not compiled yet");
   }
 }
 
@@ -136,27 +124,19 @@ Value FunctionElaborator::floatBinary(BinaryOp op, const Value& left, const Valu
   if (isBitwise(op) || isShift(op)) typeError("bitwise operator on floats");
   auto a = asFloat(left), b = asFloat(right);
   switch (op) {
-    case BinaryOp::ADD:
-      return real(fop(Op::FADD, a, b));
-    case BinaryOp::SUB:
-      return real(fop(Op::FSUB, a, b));
-    case BinaryOp::MUL:
-      return real(fop(Op::FMUL, a, b));
+    case BinaryOp::ADD: return real(fop(Op::FADD, a, b));
+    case BinaryOp::SUB: return real(fop(Op::FSUB, a, b));
+    case BinaryOp::MUL: return real(fop(Op::FMUL, a, b));
     case BinaryOp::POW:
       return real(emit(Op::FPOW_PY, {a, b}, {.prim = Prim::F, .guard = "a power that raises or is complex"}));
-    default:
-      break;
+    default: break;
   }
   guard(fcmp(Compare::NE, b, constF(0)), DIVISION_REASON);
   switch (op) {
-    case BinaryOp::DIV:
-      return real(fop(Op::FDIV, a, b));
-    case BinaryOp::FLOOR_DIV:
-      return real(fop(Op::FFLOOR_DIV_PY, a, b));
-    case BinaryOp::MOD:
-      return real(fop(Op::FMOD_PY, a, b));
-    default:
-      decline("this operator is not compiled yet");
+    case BinaryOp::DIV: return real(fop(Op::FDIV, a, b));
+    case BinaryOp::FLOOR_DIV: return real(fop(Op::FFLOOR_DIV_PY, a, b));
+    case BinaryOp::MOD: return real(fop(Op::FMOD_PY, a, b));
+    default: decline("this operator is not compiled yet");
   }
 }
 
@@ -187,21 +167,11 @@ Value FunctionElaborator::scalarBinary(BinaryOp op, const Value& left, const Val
     auto a = asFloat(left), b = asFloat(right);
     ValueId result;
     switch (op) {
-      case BinaryOp::ADD:
-        result = fop(Op::FADD, a, b);
-        break;
-      case BinaryOp::SUB:
-        result = fop(Op::FSUB, a, b);
-        break;
-      case BinaryOp::MUL:
-        result = fop(Op::FMUL, a, b);
-        break;
-      case BinaryOp::DIV:
-        result = fop(Op::FDIV, a, b);
-        break;
-      case BinaryOp::POW:
-        result = emit(Op::FPOW_PY, {a, b}, {.prim = Prim::F, .guard = "numpy warns about a power"});
-        break;
+      case BinaryOp::ADD: result = fop(Op::FADD, a, b); break;
+      case BinaryOp::SUB: result = fop(Op::FSUB, a, b); break;
+      case BinaryOp::MUL: result = fop(Op::FMUL, a, b); break;
+      case BinaryOp::DIV: result = fop(Op::FDIV, a, b); break;
+      case BinaryOp::POW: result = emit(Op::FPOW_PY, {a, b}, {.prim = Prim::F, .guard = "numpy warns about a power"}); break;
       case BinaryOp::FLOOR_DIV:
       case BinaryOp::MOD: {
         guard(fcmp(Compare::NE, b, constF(0)), DIVISION_REASON);
@@ -210,8 +180,7 @@ Value FunctionElaborator::scalarBinary(BinaryOp op, const Value& left, const Val
         result = fop(op == BinaryOp::MOD ? Op::FMOD_PY : Op::FFLOOR_DIV_PY, a, b);
         break;
       }
-      default:
-        decline("this operator on numpy scalars is not compiled yet");
+      default: decline("this operator on numpy scalars is not compiled yet");
     }
     Value made{types.scalar(DType::F64), {result}};
     for (auto* side : {&left, &right})
@@ -223,35 +192,18 @@ Value FunctionElaborator::scalarBinary(BinaryOp op, const Value& left, const Val
   auto a = asInt(left), b = asInt(right);
   ValueId result;
   switch (op) {
-    case BinaryOp::ADD:
-      result = iop(Op::ADD_CHECKED, a, b, OVERFLOW_REASON);
-      break;
-    case BinaryOp::SUB:
-      result = iop(Op::SUB_CHECKED, a, b, OVERFLOW_REASON);
-      break;
-    case BinaryOp::MUL:
-      result = iop(Op::MUL_CHECKED, a, b, OVERFLOW_REASON);
-      break;
-    case BinaryOp::FLOOR_DIV:
-      result = iop(Op::FLOOR_DIV, a, b, DIVISION_REASON);
-      break;
-    case BinaryOp::MOD:
-      result = iop(Op::FLOOR_MOD, a, b, DIVISION_REASON);
-      break;
-    case BinaryOp::BIT_AND:
-      result = iop(Op::AND, a, b);
-      break;
-    case BinaryOp::BIT_OR:
-      result = iop(Op::OR, a, b);
-      break;
-    case BinaryOp::BIT_XOR:
-      result = iop(Op::XOR, a, b);
-      break;
+    case BinaryOp::ADD: result = iop(Op::ADD_CHECKED, a, b, OVERFLOW_REASON); break;
+    case BinaryOp::SUB: result = iop(Op::SUB_CHECKED, a, b, OVERFLOW_REASON); break;
+    case BinaryOp::MUL: result = iop(Op::MUL_CHECKED, a, b, OVERFLOW_REASON); break;
+    case BinaryOp::FLOOR_DIV: result = iop(Op::FLOOR_DIV, a, b, DIVISION_REASON); break;
+    case BinaryOp::MOD: result = iop(Op::FLOOR_MOD, a, b, DIVISION_REASON); break;
+    case BinaryOp::BIT_AND: result = iop(Op::AND, a, b); break;
+    case BinaryOp::BIT_OR: result = iop(Op::OR, a, b); break;
+    case BinaryOp::BIT_XOR: result = iop(Op::XOR, a, b); break;
     case BinaryOp::POW:
       result = iop(Op::POW_INT, a, b, "an integer power that is beyond 64 bits or has a negative exponent");
       break;
-    default:
-      decline("this operator on numpy scalars is not compiled yet");
+    default: decline("this operator on numpy scalars is not compiled yet");
   }
   return {types.scalar(DType::I64), {result}};
 }
@@ -283,8 +235,7 @@ Value FunctionElaborator::unary(schema::UnaryOp op, const Value& operand) {
       if (isFloat) typeError("bad operand type for ~");
       if (type == Types::BOOL && owner.dialect.python >= 0x030c) fail("~bool warns");
       return {resultType, {emit(Op::INVERT, {asInt(operand)}, {.prim = Prim::I})}};
-    default:
-      decline("this operator is not compiled yet");
+    default: decline("this operator is not compiled yet");
   }
 }
 

@@ -27,16 +27,11 @@ Value FunctionElaborator::call(Expression expression) {
   if (!isRef(target)) decline("calling " + types.show(target.type));
   auto binding = refOf(target);
   switch (binding.what) {
-    case Binding::BUILTIN:
-      return callBuiltin(binding.name, expression);
-    case Binding::MATH:
-      return callMath(binding.name, argumentsOf(expression));
-    case Binding::NUMPY:
-      return callNumpy(binding.name, expression);
-    case Binding::FUNCTION:
-      return callFunction(binding.i, expression);
-    default:
-      decline("calling the module " + binding.name);
+    case Binding::BUILTIN: return callBuiltin(binding.name, expression);
+    case Binding::MATH: return callMath(binding.name, argumentsOf(expression));
+    case Binding::NUMPY: return callNumpy(binding.name, expression);
+    case Binding::FUNCTION: return callFunction(binding.i, expression);
+    default: decline("calling the module " + binding.name);
   }
 }
 

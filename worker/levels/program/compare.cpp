@@ -9,33 +9,22 @@ namespace {
 
 Compare orderOf(CompareOp op) {
   switch (op) {
-    case CompareOp::EQ:
-      return Compare::EQ;
-    case CompareOp::NE:
-      return Compare::NE;
-    case CompareOp::LT:
-      return Compare::LT;
-    case CompareOp::LE:
-      return Compare::LE;
-    case CompareOp::GT:
-      return Compare::GT;
-    default:
-      return Compare::GE;
+    case CompareOp::EQ: return Compare::EQ;
+    case CompareOp::NE: return Compare::NE;
+    case CompareOp::LT: return Compare::LT;
+    case CompareOp::LE: return Compare::LE;
+    case CompareOp::GT: return Compare::GT;
+    default: return Compare::GE;
   }
 }
 
 CompareOp mirrored(CompareOp op) {
   switch (op) {
-    case CompareOp::LT:
-      return CompareOp::GT;
-    case CompareOp::LE:
-      return CompareOp::GE;
-    case CompareOp::GT:
-      return CompareOp::LT;
-    case CompareOp::GE:
-      return CompareOp::LE;
-    default:
-      return op;
+    case CompareOp::LT: return CompareOp::GT;
+    case CompareOp::LE: return CompareOp::GE;
+    case CompareOp::GT: return CompareOp::LT;
+    case CompareOp::GE: return CompareOp::LE;
+    default: return op;
   }
 }
 
@@ -46,31 +35,21 @@ bool isEquality(CompareOp op) { return op == CompareOp::EQ || op == CompareOp::N
 ValueId FunctionElaborator::truth(const Value& value) {
   auto& data = types[value.type];
   switch (data.kind) {
-    case Kind::BOOL:
-      return value.leaves[0];
-    case Kind::NONE:
-      return constB(false);
-    case Kind::INT:
-      return icmp(Compare::NE, value.leaves[0], constI(0));
-    case Kind::FLOAT:
-      return fcmp(Compare::NE, value.leaves[0], constF(0));
+    case Kind::BOOL: return value.leaves[0];
+    case Kind::NONE: return constB(false);
+    case Kind::INT: return icmp(Compare::NE, value.leaves[0], constI(0));
+    case Kind::FLOAT: return fcmp(Compare::NE, value.leaves[0], constF(0));
     case Kind::SCALAR:
       if (data.dtype == DType::BOOL) return value.leaves[0];
       if (data.dtype >= DType::F32) return fcmp(Compare::NE, value.leaves[0], constF(0));
       return icmp(Compare::NE, value.leaves[0], constI(0));
-    case Kind::TUPLE:
-      return constB(!data.parts.empty());
-    case Kind::REF:
-      return constB(true);
+    case Kind::TUPLE: return constB(!data.parts.empty());
+    case Kind::REF: return constB(true);
     case Kind::LIST:
-    case Kind::RANGE:
-      return icmp(Compare::NE, length(value).leaves[0], constI(0));
-    case Kind::UNION:
-      return split(value, [&](const Value& one) { return boolean(truth(one)); }).leaves[0];
-    case Kind::NEVER:
-      throw DeadCode();
-    default:
-      decline("the truth of " + types.show(value.type) + " is not compiled yet");
+    case Kind::RANGE: return icmp(Compare::NE, length(value).leaves[0], constI(0));
+    case Kind::UNION: return split(value, [&](const Value& one) { return boolean(truth(one)); }).leaves[0];
+    case Kind::NEVER: throw DeadCode();
+    default: decline("the truth of " + types.show(value.type) + " is not compiled yet");
   }
 }
 
@@ -87,15 +66,12 @@ ValueId FunctionElaborator::condition(Expression expression) {
     return from(0).leaves[0];
   };
   switch (expression.which()) {
-    case schema::Expression::AND:
-      return all(expression.getAnd(), true);
-    case schema::Expression::OR:
-      return all(expression.getOr(), false);
+    case schema::Expression::AND: return all(expression.getAnd(), true);
+    case schema::Expression::OR: return all(expression.getOr(), false);
     case schema::Expression::UNARY:
       if (expression.getUnary().getOp() == schema::UnaryOp::NOT) return bnot(condition(expression.getUnary().getOperand()));
       break;
-    default:
-      break;
+    default: break;
   }
   return truth(this->expression(expression));
 }

@@ -146,12 +146,9 @@ Value FunctionElaborator::listSlice(const Value& list, Expression slice, uint32_
 Value FunctionElaborator::length(const Value& value) {
   auto& data = types[value.type];
   switch (data.kind) {
-    case Kind::LIST:
-      return integer(listLength(value));
-    case Kind::TUPLE:
-      return integerConst(data.parts.size());
-    case Kind::ARRAY:
-      return integer(arrayDim(value, 0));
+    case Kind::LIST: return integer(listLength(value));
+    case Kind::TUPLE: return integerConst(data.parts.size());
+    case Kind::ARRAY: return integer(arrayDim(value, 0));
     case Kind::RANGE: {
       auto start = value.leaves[0], stop = value.leaves[1], step = value.leaves[2];
       auto rising = icmp(Compare::GT, step, constI(0));
@@ -162,8 +159,7 @@ Value FunctionElaborator::length(const Value& value) {
       auto count = iop(Op::ADD, iop(Op::FLOOR_DIV, iop(Op::SUB, width, constI(1)), by, "range() step is zero"), constI(1));
       return integer(emit(Op::SELECT, {icmp(Compare::GT, width, constI(0)), count, constI(0)}, {.prim = Prim::I}));
     }
-    default:
-      break;
+    default: break;
   }
   if (isNumber(value.type) || value.type == Types::NONE) typeError("an object without a length");
   decline("the length of " + types.show(value.type) + " is not compiled");
@@ -230,8 +226,7 @@ Value FunctionElaborator::subscriptValue(const Value& base, Expression index, ui
       auto at = checkedIndex(expression(index), length(base).leaves[0]);
       return integer(iop(Op::ADD, base.leaves[0], iop(Op::MUL, at, base.leaves[2])));
     }
-    default:
-      break;
+    default: break;
   }
   if (isNumber(base.type) || base.type == Types::NONE) typeError("not subscriptable: " + types.show(base.type));
   decline("an item of " + types.show(base.type) + " is not compiled");

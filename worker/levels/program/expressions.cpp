@@ -4,18 +4,12 @@ namespace epochly::program {
 
 Value FunctionElaborator::fromBinding(const Binding& binding) {
   switch (binding.what) {
-    case Binding::INT:
-      return integerConst(binding.i);
-    case Binding::FLOAT:
-      return realConst(binding.f);
-    case Binding::BOOL:
-      return {Types::BOOL, {constB(binding.i != 0)}};
-    case Binding::NONE:
-      return none();
-    case Binding::OTHER:
-      decline(binding.name);
-    default:
-      return {owner.refType(binding), {}};
+    case Binding::INT: return integerConst(binding.i);
+    case Binding::FLOAT: return realConst(binding.f);
+    case Binding::BOOL: return {Types::BOOL, {constB(binding.i != 0)}};
+    case Binding::NONE: return none();
+    case Binding::OTHER: decline(binding.name);
+    default: return {owner.refType(binding), {}};
   }
 }
 
@@ -33,18 +27,12 @@ Value FunctionElaborator::unsettled(Expression expression) {
   line = expression.getLine();
   auto made = [&]() -> Value {
     switch (expression.which()) {
-      case schema::Expression::NONE:
-        return none();
-      case schema::Expression::BOOL:
-        return boolean(constB(expression.getBool()));
-      case schema::Expression::INT:
-        return integerConst(expression.getInt());
-      case schema::Expression::BIG_INT:
-        decline("an integer constant beyond 64 bits");
-      case schema::Expression::FLOAT:
-        return realConst(expression.getFloat());
-      case schema::Expression::STR:
-        decline("strings are not compiled yet");
+      case schema::Expression::NONE: return none();
+      case schema::Expression::BOOL: return boolean(constB(expression.getBool()));
+      case schema::Expression::INT: return integerConst(expression.getInt());
+      case schema::Expression::BIG_INT: decline("an integer constant beyond 64 bits");
+      case schema::Expression::FLOAT: return realConst(expression.getFloat());
+      case schema::Expression::STR: decline("strings are not compiled yet");
       case schema::Expression::LOCAL: {
         std::string name = expression.getLocal().cStr();
         return readBound(variable(name), name);
@@ -75,22 +63,14 @@ Value FunctionElaborator::unsettled(Expression expression) {
           return listConcat(left, right, expression.getId());
         return binary(parts.getOp(), left, right);
       }
-      case schema::Expression::AND:
-        return shortCircuit(expression.getAnd(), true);
-      case schema::Expression::OR:
-        return shortCircuit(expression.getOr(), false);
-      case schema::Expression::COMPARE:
-        return comparison(expression);
-      case schema::Expression::CONDITIONAL:
-        return conditional(expression);
-      case schema::Expression::CALL:
-        return call(expression);
-      case schema::Expression::ATTRIBUTE:
-        return attribute(expression);
-      case schema::Expression::SUBSCRIPT:
-        return subscript(expression);
-      case schema::Expression::SLICE:
-        decline("a slice outside of []");
+      case schema::Expression::AND: return shortCircuit(expression.getAnd(), true);
+      case schema::Expression::OR: return shortCircuit(expression.getOr(), false);
+      case schema::Expression::COMPARE: return comparison(expression);
+      case schema::Expression::CONDITIONAL: return conditional(expression);
+      case schema::Expression::CALL: return call(expression);
+      case schema::Expression::ATTRIBUTE: return attribute(expression);
+      case schema::Expression::SUBSCRIPT: return subscript(expression);
+      case schema::Expression::SLICE: decline("a slice outside of []");
       case schema::Expression::TUPLE: {
         std::vector<Value> items;
         for (auto item : expression.getTuple()) items.push_back(this->expression(item));
@@ -103,10 +83,8 @@ Value FunctionElaborator::unsettled(Expression expression) {
         for (auto& item : items) push(list, item);
         return list;
       }
-      case schema::Expression::COMPREHENSION:
-        return comprehension(expression);
-      case schema::Expression::UNSUPPORTED:
-        decline(expression.getUnsupported().cStr());
+      case schema::Expression::COMPREHENSION: return comprehension(expression);
+      case schema::Expression::UNSUPPORTED: decline(expression.getUnsupported().cStr());
     }
     decline("this expression is not compiled yet");
   }();

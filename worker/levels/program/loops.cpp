@@ -237,11 +237,9 @@ FunctionElaborator::Iterator FunctionElaborator::iterate(Expression iterable) {
 FunctionElaborator::Iterator FunctionElaborator::iterateValue(const Value& iterable) {
   auto& data = types[iterable.type];
   switch (data.kind) {
-    case Kind::RANGE:
-      return iterateRange(iterable, false);
+    case Kind::RANGE: return iterateRange(iterable, false);
     case Kind::LIST:
-    case Kind::ARRAY:
-      return iterateIndexed(iterable, false);
+    case Kind::ARRAY: return iterateIndexed(iterable, false);
     case Kind::TUPLE: {
       if (data.parts.size() > UNROLL_MAX) decline("a loop over a tuple of more than 8 items is not compiled");
       Iterator result{.unrolled = true};
@@ -249,8 +247,7 @@ FunctionElaborator::Iterator FunctionElaborator::iterateValue(const Value& itera
       for (size_t i = 0; i < count; i++) result.items.push_back(tupleItem(iterable, i));
       return result;
     }
-    default:
-      decline("a loop over " + types.show(iterable.type) + " is not compiled");
+    default: decline("a loop over " + types.show(iterable.type) + " is not compiled");
   }
 }
 

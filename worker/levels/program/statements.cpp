@@ -15,59 +15,40 @@ void FunctionElaborator::statement(Statement statement) {
       for (auto target : parts.getTargets()) assignTo(target, value);
       return;
     }
-    case schema::Statement::AUGMENT:
-      return augment(statement);
+    case schema::Statement::AUGMENT: return augment(statement);
     case schema::Statement::EXPRESSION: {
       auto only = statement.getExpression();
       if (only.isStr()) return;  // a docstring
       expression(only);
       return;
     }
-    case schema::Statement::IF:
-      return ifStatement(statement);
-    case schema::Statement::WHILE:
-      return whileStatement(statement);
-    case schema::Statement::FOR:
-      return forStatement(statement);
-    case schema::Statement::RETURN:
-      return returnStatement(statement);
-    case schema::Statement::BREAK:
-      jump(*loops.back().onBreak);
-      throw DeadCode();
-    case schema::Statement::CONTINUE:
-      jump(*loops.back().onContinue);
-      throw DeadCode();
-    case schema::Statement::PASS:
-      return;
-    case schema::Statement::RAISE:
-      fail("an exception is raised");
+    case schema::Statement::IF: return ifStatement(statement);
+    case schema::Statement::WHILE: return whileStatement(statement);
+    case schema::Statement::FOR: return forStatement(statement);
+    case schema::Statement::RETURN: return returnStatement(statement);
+    case schema::Statement::BREAK: jump(*loops.back().onBreak); throw DeadCode();
+    case schema::Statement::CONTINUE: jump(*loops.back().onContinue); throw DeadCode();
+    case schema::Statement::PASS: return;
+    case schema::Statement::RAISE: fail("an exception is raised");
     case schema::Statement::ASSERT: {
       auto holds = condition(statement.getAssert());
       line = statement.getLine();
       return guard(holds, "an assertion fails");
     }
-    case schema::Statement::UNSUPPORTED:
-      decline(statement.getUnsupported().cStr());
+    case schema::Statement::UNSUPPORTED: decline(statement.getUnsupported().cStr());
   }
 }
 
 void FunctionElaborator::assignTo(Expression target, const Value& value) {
   switch (target.which()) {
-    case schema::Expression::LOCAL:
-      return assign(variable(target.getLocal().cStr()), value);
-    case schema::Expression::TUPLE:
-      return unpack(target.getTuple(), value);
-    case schema::Expression::LIST:
-      return unpack(target.getList(), value);
-    case schema::Expression::SUBSCRIPT:
-      return assignSubscript(target, value);
+    case schema::Expression::LOCAL: return assign(variable(target.getLocal().cStr()), value);
+    case schema::Expression::TUPLE: return unpack(target.getTuple(), value);
+    case schema::Expression::LIST: return unpack(target.getList(), value);
+    case schema::Expression::SUBSCRIPT: return assignSubscript(target, value);
     case schema::Expression::CLOSURE:
-    case schema::Expression::GLOBAL:
-      decline("assigning a name of an outer scope is not compiled");
-    case schema::Expression::UNSUPPORTED:
-      decline(target.getUnsupported().cStr());
-    default:
-      decline("assigning to this is not compiled");
+    case schema::Expression::GLOBAL: decline("assigning a name of an outer scope is not compiled");
+    case schema::Expression::UNSUPPORTED: decline(target.getUnsupported().cStr());
+    default: decline("assigning to this is not compiled");
   }
 }
 
@@ -88,8 +69,7 @@ void FunctionElaborator::unpack(Expressions targets, const Value& value) {
       guard(icmp(Compare::EQ, arrayDim(value, 0), constI(count)), "ValueError: the number of values to unpack");
       for (size_t i = 0; i < count; i++) items.push_back(arrayItem(value, {integerConst(i)}));
       break;
-    default:
-      decline("unpacking " + types.show(value.type) + " is not compiled");
+    default: decline("unpacking " + types.show(value.type) + " is not compiled");
   }
   for (size_t i = 0; i < count; i++) assignTo(targets[i], items[i]);
 }

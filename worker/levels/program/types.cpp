@@ -10,17 +10,13 @@ uint32_t bytesOf(DType dtype) {
   switch (dtype) {
     case DType::BOOL:
     case DType::I8:
-    case DType::U8:
-      return 1;
+    case DType::U8: return 1;
     case DType::I16:
-    case DType::U16:
-      return 2;
+    case DType::U16: return 2;
     case DType::I32:
     case DType::U32:
-    case DType::F32:
-      return 4;
-    default:
-      return 8;
+    case DType::F32: return 4;
+    default: return 8;
   }
 }
 
@@ -106,24 +102,12 @@ const std::vector<Prim>& Types::leaves(Type type) {
   std::vector<Prim> result;
   auto data = table[type];
   switch (data.kind) {
-    case Kind::BOOL:
-      result = {Prim::B};
-      break;
-    case Kind::INT:
-      result = {Prim::I};
-      break;
-    case Kind::FLOAT:
-      result = {Prim::F};
-      break;
-    case Kind::SCALAR:
-      result = {data.dtype == DType::BOOL ? Prim::B : data.dtype >= DType::F32 ? Prim::F : Prim::I};
-      break;
-    case Kind::RANGE:
-      result = {Prim::I, Prim::I, Prim::I};
-      break;
-    case Kind::LIST:
-      result = {Prim::P};
-      break;
+    case Kind::BOOL: result = {Prim::B}; break;
+    case Kind::INT: result = {Prim::I}; break;
+    case Kind::FLOAT: result = {Prim::F}; break;
+    case Kind::SCALAR: result = {data.dtype == DType::BOOL ? Prim::B : data.dtype >= DType::F32 ? Prim::F : Prim::I}; break;
+    case Kind::RANGE: result = {Prim::I, Prim::I, Prim::I}; break;
+    case Kind::LIST: result = {Prim::P}; break;
     case Kind::ARRAY:
       result = {Prim::P};
       result.insert(result.end(), 2 * data.dims, Prim::I);
@@ -140,8 +124,7 @@ const std::vector<Prim>& Types::leaves(Type type) {
       result.assign(1 + widest, Prim::I);
       break;
     }
-    default:
-      break;
+    default: break;
   }
   return leafTable[type] = std::move(result);
 }
@@ -205,34 +188,22 @@ std::string Types::show(Type type) {
     return text;
   };
   switch (data.kind) {
-    case Kind::NEVER:
-      return "never";
-    case Kind::UNBOUND:
-      return "unbound";
-    case Kind::NONE:
-      return "None";
-    case Kind::BOOL:
-      return "bool";
-    case Kind::INT:
-      return "int";
-    case Kind::FLOAT:
-      return "float";
-    case Kind::SCALAR:
-      return std::string("numpy.") + nameOf(data.dtype);
-    case Kind::RANGE:
-      return "range";
-    case Kind::TUPLE:
-      return "tuple[" + joinParts(", ") + "]";
+    case Kind::NEVER: return "never";
+    case Kind::UNBOUND: return "unbound";
+    case Kind::NONE: return "None";
+    case Kind::BOOL: return "bool";
+    case Kind::INT: return "int";
+    case Kind::FLOAT: return "float";
+    case Kind::SCALAR: return std::string("numpy.") + nameOf(data.dtype);
+    case Kind::RANGE: return "range";
+    case Kind::TUPLE: return "tuple[" + joinParts(", ") + "]";
     case Kind::LIST: {
       auto element = (*this)(data.ref).element;
       return "list[" + (is(element, Kind::LIST) && table[element].ref == data.ref ? "..." : show(element)) + "]";
     }
-    case Kind::ARRAY:
-      return std::string("array[") + nameOf(data.dtype) + ", " + std::to_string(data.dims) + "d]";
-    case Kind::REF:
-      return "ref";
-    case Kind::UNION:
-      return joinParts(" | ");
+    case Kind::ARRAY: return std::string("array[") + nameOf(data.dtype) + ", " + std::to_string(data.dims) + "d]";
+    case Kind::REF: return "ref";
+    case Kind::UNION: return joinParts(" | ");
   }
   return "?";
 }

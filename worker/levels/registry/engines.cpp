@@ -25,7 +25,8 @@ kj::StringPtr engineName(Level level) {
 }
 
 kj::String notBuilt(Level level) {
-  return kj::str("no ", engineName(level), " engine is built into this version of epochly; upgrade to one that has it, or ask "
+  return kj::str("no ", engineName(level),
+                 " engine is built into this version of epochly; upgrade to one that has it, or ask "
                  "for level 0");
 }
 

@@ -94,7 +94,7 @@ TEST(Admission, NamesWhatIsWrongWithATask) {
       {0, 0, 0, PAYLOAD_BYTES_MAX + 1, ErrorCode::PAYLOAD_TOO_LARGE},
   };
   for (auto& row : rows) {
-    KJ_IF_MAYBE (failure, admission::invalid(row.level, row.retries, row.timeoutMs, row.bytes)) {
+    KJ_IF_MAYBE(failure, admission::invalid(row.level, row.retries, row.timeoutMs, row.bytes)) {
       EXPECT_EQ(failure->code, row.code);
     } else {
       ADD_FAILURE() << row.level << " " << row.retries << " " << row.timeoutMs << " " << row.bytes;

@@ -25,7 +25,8 @@ TEST(Classify, AgreesWithTheGuideOnBothSidesOfEveryThreshold) {
       for (double size : {0.0, 100'000.0, 100'001.0, 1e6, 10'000'000.0, 10'000'001.0, 1e12}) {
         for (bool gpu : {false, true}) {
           auto choice = classify({io, loops, size, 1}, {}, gpu, {});
-          EXPECT_EQ(static_cast<int>(choice.level), guide(io, loops, size, gpu)) << io << " " << loops << " " << size << " " << gpu;
+          EXPECT_EQ(static_cast<int>(choice.level), guide(io, loops, size, gpu))
+              << io << " " << loops << " " << size << " " << gpu;
         }
       }
     }

@@ -39,7 +39,7 @@ std::string mistake(std::vector<const char*> args, Variables variables = {}) {
 }
 
 std::string http(const Options& options) {
-  KJ_IF_MAYBE (address, options.http) {
+  KJ_IF_MAYBE(address, options.http) {
     return address->forKj().cStr();
   }
   return "off";

@@ -13,7 +13,7 @@ using testing::HasSubstr;
 
 template <typename Act>
 ErrorCode codeThrown(Act&& act) {
-  KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { act(); })) {
+  KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { act(); })) {
     return codeOf(*error);
   }
   return ErrorCode::NONE;
@@ -86,7 +86,7 @@ struct Results {
 };
 
 std::string failureOf(const events::AttemptReport& report, ErrorCode code) {
-  KJ_IF_MAYBE (failure, report.failure) {
+  KJ_IF_MAYBE(failure, report.failure) {
     EXPECT_EQ(failure->code, code);
     return failure->message.cStr();
   }

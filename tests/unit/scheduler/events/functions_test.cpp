@@ -44,8 +44,8 @@ TEST(Functions, BytesAreBoundedToo) {
 TEST(Functions, OneOverTheSizeLimitIsRefused) {
   SchedEnv env;
   try {
-    env.events.onFunction(events::NewFunction{.hash = hash(1), .name = kj::str("f"),
-                                              .code = kj::heapArray<byte>(FUNCTION_BYTES_MAX + 1)});
+    env.events.onFunction(
+        events::NewFunction{.hash = hash(1), .name = kj::str("f"), .code = kj::heapArray<byte>(FUNCTION_BYTES_MAX + 1)});
     FAIL();
   } catch (const kj::Exception& e) {
     EXPECT_EQ(codeOf(e), ErrorCode::PAYLOAD_TOO_LARGE);
@@ -55,8 +55,9 @@ TEST(Functions, OneOverTheSizeLimitIsRefused) {
 TEST(Functions, AnotherCodeUnderAKnownHashIsRefused) {
   SchedEnv env;
   env.tell(1);
-  EXPECT_THROW(env.events.onFunction(events::NewFunction{.hash = hash(1), .name = kj::str("g"), .code = kj::heapArray<byte>(17)}),
-               kj::Exception);
+  EXPECT_THROW(
+      env.events.onFunction(events::NewFunction{.hash = hash(1), .name = kj::str("g"), .code = kj::heapArray<byte>(17)}),
+      kj::Exception);
 }
 
 TEST(Functions, ReportedWorkloadsClassifyTheFirstCall) {

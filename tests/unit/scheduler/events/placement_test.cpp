@@ -185,7 +185,8 @@ TEST(Placement, IoTasksDoNotWaitForCpuSlots) {
   env.takeSent();
   std::vector<TaskId> io;
   for (int i = 0; i < 3; i++) io.push_back(env.submit(TaskBuilder().level(Level::THREADS)));
-  EXPECT_THAT(env.takeSent(), ElementsAre(Sent{worker, io[0], Attempt(1)}, Sent{worker, io[1], Attempt(1)}, Sent{worker, io[2], Attempt(1)}));
+  EXPECT_THAT(env.takeSent(), ElementsAre(Sent{worker, io[0], Attempt(1)}, Sent{worker, io[1], Attempt(1)},
+                                          Sent{worker, io[2], Attempt(1)}));
 }
 
 TEST(Placement, ExplainNamesEachWorkersReason) {

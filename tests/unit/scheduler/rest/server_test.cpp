@@ -275,10 +275,10 @@ TEST_F(Served, AnAddressThatIsTakenIsNamed) {
   rt::Mailbox mailbox(1);
   ServerOptions options;
   options.listen = KJ_ASSERT_NONNULL(rt::parseHostPort(kj::str("127.0.0.1:", port.load())));
-  KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() {
-                 Server(
-                     std::move(options), mailbox, []() -> Moment { KJ_UNREACHABLE; }, FigureSource{});
-               })) {
+  KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() {
+                Server(
+                    std::move(options), mailbox, []() -> Moment { KJ_UNREACHABLE; }, FigureSource{});
+              })) {
     EXPECT_EQ(codeOf(*error), ErrorCode::INVALID_ARGUMENT);
     EXPECT_THAT(messageOf(*error).cStr(), HasSubstr("Address already in use"));
   } else {

@@ -25,14 +25,14 @@ struct Env {
   auto receive() { return framed.MessageStream::tryReadMessage().wait(io.waitScope); }
   // The text of the next message, "" at the end of the stream.
   std::string receiveText() {
-    KJ_IF_MAYBE (message, receive()) {
+    KJ_IF_MAYBE(message, receive()) {
       return (*message)->getRoot<capnp::AnyPointer>().getAs<capnp::Text>().cStr();
     }
     return "";
   }
   std::string refusal() {
     std::string why;
-    KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { receive(); })) {
+    KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { receive(); })) {
       why = messageOf(*error).cStr();
     }
     return why;

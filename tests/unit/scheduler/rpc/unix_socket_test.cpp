@@ -29,7 +29,7 @@ struct Directory {
 };
 
 std::string refusal(const std::string& path) {
-  KJ_IF_MAYBE (error, kj::runCatchingExceptions([&]() { UnixSocket::listen(path.c_str()); })) {
+  KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { UnixSocket::listen(path.c_str()); })) {
     EXPECT_EQ(codeOf(*error), ErrorCode::INVALID_ARGUMENT);
     return messageOf(*error).cStr();
   }

@@ -203,9 +203,7 @@ TEST(CpuAnchor, StandsForAStartShortlyAfterIt) {
   EXPECT_EQ(anchor.waits(), 3);
 }
 
-TEST(CpuAnchor, StandsForNothingBeforeTheFirstReading) {
-  EXPECT_FALSE(CpuAnchor().standsFor(SECOND, SECOND));
-}
+TEST(CpuAnchor, StandsForNothingBeforeTheFirstReading) { EXPECT_FALSE(CpuAnchor().standsFor(SECOND, SECOND)); }
 
 }  // namespace
 }  // namespace epochly::monitor

@@ -67,7 +67,7 @@ struct LinkEnv final : public LinkObserver {
   }
   std::string refusal() {
     until([&] { return end != nullptr; });
-    KJ_IF_MAYBE (refused, KJ_ASSERT_NONNULL(end)) return refused->why.cStr();
+    KJ_IF_MAYBE(refused, KJ_ASSERT_NONNULL(end)) return refused->why.cStr();
     return "not refused";
   }
   bool drained() { return end != nullptr && KJ_ASSERT_NONNULL(end) == nullptr; }

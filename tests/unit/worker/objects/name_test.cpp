@@ -8,7 +8,7 @@ namespace {
 TEST(ObjectName, ReadsBackAsItWasWritten) {
   Name name{1000, 0x12ab, 0xdeadbeef};
   EXPECT_STREQ(name.toString().cStr(), "/epochly-1000-000012abdeadbeef");
-  KJ_IF_MAYBE (read, parseName(name.toString())) {
+  KJ_IF_MAYBE(read, parseName(name.toString())) {
     EXPECT_EQ(read->uid, 1000u);
     EXPECT_EQ(read->creator, 0x12ab);
     EXPECT_EQ(read->random, 0xdeadbeef);

@@ -47,7 +47,7 @@ TEST(Object, CarriesBytesFromItsCreatorToAnotherProcess) {
 
 TEST(Object, IsPrivateToItsUserAndNamedAfterItsCreator) {
   Unlinked made(1);
-  KJ_IF_MAYBE (name, parseName(made.object.name())) {
+  KJ_IF_MAYBE(name, parseName(made.object.name())) {
     EXPECT_EQ(name->uid, geteuid());
     EXPECT_EQ(name->creator, getpid());
   } else {

@@ -14,7 +14,7 @@ CommandResult run(std::initializer_list<kj::StringPtr> arguments, kj::Duration d
   return runCommand(kj::arrayPtr(arguments.begin(), arguments.size()), deadline);
 }
 std::string failure(const CommandResult& result) {
-  KJ_IF_MAYBE (why, result.failed) return why->cStr();
+  KJ_IF_MAYBE(why, result.failed) return why->cStr();
   return "";
 }
 

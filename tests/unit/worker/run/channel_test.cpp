@@ -33,7 +33,7 @@ TEST(Channel, CostsOnlyThePagesThatAreUsed) {
 TEST(ExecutorFds, ReadBackAsTheyWereWritten) {
   ExecutorFds fds{3, 4, 5, 6, 17, 123};
   EXPECT_STREQ(fds.toString().cStr(), "3,4,5,6,17,123");
-  KJ_IF_MAYBE (read, ExecutorFds::parse(fds.toString())) {
+  KJ_IF_MAYBE(read, ExecutorFds::parse(fds.toString())) {
     EXPECT_EQ(read->channel, 3);
     EXPECT_EQ(read->stderrLater, 123);
   } else {

@@ -64,7 +64,7 @@ struct Daemon {
   // The next frame from the executor.
   kj::Array<capnp::word> read() {
     while (true) {
-      KJ_IF_MAYBE (frame, reader.next()) return kj::mv(*frame);
+      KJ_IF_MAYBE(frame, reader.next()) return kj::mv(*frame);
       if (!reader.prepareToSleep()) continue;
       pollfd polled{wake, POLLIN, 0};
       KJ_REQUIRE(poll(&polled, 1, 30'000) == 1, "the executor sent nothing");

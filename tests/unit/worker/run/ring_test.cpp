@@ -72,7 +72,7 @@ void writeAll(Ring& ring, const std::vector<kj::byte>& bytes) {
 
 kj::Array<word> readOne(Ring& ring) {
   while (true) {
-    KJ_IF_MAYBE (frame, ring.reader.next()) return kj::mv(*frame);
+    KJ_IF_MAYBE(frame, ring.reader.next()) return kj::mv(*frame);
     if (ring.reader.prepareToSleep()) await(ring.readerFd);
   }
 }
@@ -84,7 +84,7 @@ TEST(Ring, HasNothingBeforeAFrameIsPublishedWhole) {
   EXPECT_EQ(ring.writer.write(ptr(frame)), frame.size());
   EXPECT_TRUE(ring.reader.next() == nullptr) << "written but not published";
   ring.writer.publish();
-  KJ_IF_MAYBE (words, ring.reader.next()) {
+  KJ_IF_MAYBE(words, ring.reader.next()) {
     expectFrame(*words, 3, 7);
   } else {
     FAIL() << "published";
@@ -99,7 +99,7 @@ TEST(Ring, KeepsFramesWholeAcrossEveryWrapPosition) {
     auto frame = frameOf(words, i);
     ASSERT_EQ(ring.writer.write(ptr(frame)), frame.size());
     ring.writer.publish();
-    KJ_IF_MAYBE (read, ring.reader.next()) {
+    KJ_IF_MAYBE(read, ring.reader.next()) {
       expectFrame(*read, words, i);
     } else {
       FAIL() << "frame " << i;
