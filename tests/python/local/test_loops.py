@@ -6,16 +6,7 @@ import threading
 import pytest
 
 import epochly
-
-
-def counted(function, *arguments):
-    """Iterations of one call, as counted."""
-    measured = epochly.optimize(function)
-    for _ in range(2):  # the second call is a counted one
-        measured(*arguments)
-    metrics = epochly.get_metrics(measured)
-    assert (metrics["loop_samples"], metrics["loop_samples_cut"]) == (1, 0), "nothing was counted"
-    return metrics["avg_loop_iterations"]
+from tests.python.local.counting import counted
 
 
 def for_loop(n):

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-import epochly
+from tests.python.local.counting import counted
 
 STATEMENTS_MAX = 4
 DEPTH_MAX = 4
@@ -139,12 +139,7 @@ def counted_by_itself(source):
 def counted_by_us(source):
     names = {}
     exec(compile(source, "<program>", "exec"), names)
-    measured = epochly.optimize(names["program"])
-    for _ in range(2):
-        measured(1)
-    metrics = epochly.get_metrics(measured)
-    assert (metrics["loop_samples"], metrics["loop_samples_cut"]) == (1, 0)
-    return metrics["avg_loop_iterations"]
+    return counted(names["program"], 1)
 
 
 @pytest.mark.parametrize("seed", range(0, PROGRAMS, 50))
