@@ -6,6 +6,7 @@ from scripts.dev.paths import ROOT
 PEERS_VENV = ROOT / ".bench-venv"
 # What pip calls them. One that cannot be installed is left out of the tables, and said so.
 PACKAGES = ("ray", "distributed")
+NUMBA_VENV = ROOT / ".bench-numba"
 
 
 def ensure_peers(base):
@@ -21,5 +22,24 @@ def ensure_peers(base):
         if code != 0:
             say(f"        {package} could not be installed (build/logs): its rows will be missing")
     if not any(codes):
+        stamp.write()
+    return python
+
+
+def ensure_numba(environment):
+    """Path of an interpreter that has Numba, where it can be installed, and everything that ``environment`` has."""
+    python = NUMBA_VENV / "bin" / "python"
+    stamp = Stamp(NUMBA_VENV / ".epochly-made", content_hash([], environment.base, "numba"))
+    if stamp.fresh():
+        return python
+    run_step("make .bench-numba", [environment.base, "-m", "venv", "--clear", NUMBA_VENV])
+    code = run_step("install numba for the bench", [python, "-m", "pip", "install", "-q", "--no-input", "numba", "numpy"],
+                    may_fail=True)
+    for packages in NUMBA_VENV.glob("lib/python*/site-packages"):
+        ours = next(environment.path.glob("lib/python*/site-packages"))
+        (packages / "epochly-environment.pth").write_text(f"import site; site.addsitedir({str(ours)!r})\n")
+    if code != 0:
+        say("        numba could not be installed (build/logs): its columns will be missing")
+    else:
         stamp.write()
     return python

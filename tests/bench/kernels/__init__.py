@@ -1,6 +1,6 @@
 """Well-known numeric kernels, written as a Python programmer would write them, with their arguments.
 
-Each is exact against CPython in tests/python/jit/test_kernels.py and timed in tests/bench/jit_bench.py.
+Each is exact against CPython in tests/python/jit/test_kernels.py and timed by ./dev bench jit.
 """
 
 from collections.abc import Callable
