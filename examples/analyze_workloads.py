@@ -20,10 +20,11 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import epochly
-from epochly import levels
 from slow_server import SlowServer
 from terminal import Terminal
+
+import epochly
+from epochly import levels
 
 try:
     import numpy

@@ -198,6 +198,10 @@ void bindFuture(nb::module_& m) {
       .def("_failed", [](const PyFuture& future) { return future.ending() == Ending::FAILURE; })
       .def("_observe", [](const PyFuture& future) { return future.session->thread().ledger.observe(future.entry); })
       .def("_await_ended", awaitEnded)
+      .def("_anchor",
+           [](const PyFuture& future) {
+             return PyFuture{future.session, std::make_shared<client::Entry>()};
+           })
       .def("_report", [](const PyFuture& future) { return reportOf(future); });
 }
 

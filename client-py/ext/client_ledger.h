@@ -13,7 +13,7 @@ namespace epochly::client {
 struct WindowBounds {
   // Tasks that the scheduler has not accepted yet: 16 full batches keep the loop busy while a submission is under way, and
   // are gone in a tenth of a second. Past it submit() waits.
-  uint64_t tasksMax = 16 * 1024;
+  uint64_t tasksMax = 16u << 10;
   // Their payloads: two of the largest, so that one is being built while one is sent.
   size_t bytesMax = 64u << 20;
 };

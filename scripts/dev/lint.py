@@ -4,9 +4,10 @@ import subprocess
 import sys
 
 from scripts.dev import cpp
-from scripts.dev.console import Failures, run_step, say
+from scripts.dev.console import Failures, StepFailed, run_step, say
 from scripts.dev.inputs import Stamp, content_hash, files_under
 from scripts.dev.paths import BUILD, ROOT
+from scripts.dev.tally import Tally
 
 LINT_VENV = ROOT / ".venv-lint"
 RUFF = "ruff==0.14.*"
@@ -16,16 +17,26 @@ SHELL_SCRIPTS = ("dev", ".ci/run")
 def lint():
     """Runs every linter; returns an exit code."""
     failures = Failures()
-    with failures.collect():
-        run_step("clang-format", ["clang-format", "--dry-run", "--Werror", *_cpp_files()])
-    with failures.collect():
-        _clang_tidy()
-    with failures.collect():
-        run_step("ruff", [_ruff(), "check", "--no-cache", "."])
-    with failures.collect():
-        _shellcheck()
+    for check in (_clang_format, _clang_tidy, _ruff_check, _shellcheck):
+        with failures.collect():
+            check()
     say("clean" if not failures.names else f"not clean: {', '.join(failures.names)}")
     return 1 if failures.names else 0
+
+
+def quick():
+    """The linters that need no build and take seconds, each counted as one test."""
+    return sum((_counted(name, check) for name, check in QUICK.items()), Tally())
+
+
+def _counted(name, check):
+    if name != "ruff" and shutil.which(name) is None:  # ruff is installed when it is asked for
+        return Tally.skip(f"lint: {name}", "not installed")
+    try:
+        check()
+    except StepFailed:
+        return Tally.failure(f"lint: {name}")
+    return Tally(passed=1)
 
 
 def format_sources():
@@ -36,6 +47,10 @@ def format_sources():
 
 def _cpp_files():
     return [name for name in files_under(".") if name.endswith((".h", ".cpp"))]
+
+
+def _clang_format():
+    run_step("clang-format", ["clang-format", "--dry-run", "--Werror", *_cpp_files()])
 
 
 def _clang_tidy():
@@ -69,8 +84,15 @@ def _ruff():
     return LINT_VENV / "bin" / "ruff"
 
 
+def _ruff_check():
+    run_step("ruff", [_ruff(), "check", "--no-cache", "."])
+
+
 def _shellcheck():
     if shutil.which("shellcheck") is None:
         say("  --      shellcheck: not installed")
         return
     run_step("shellcheck", ["shellcheck", *SHELL_SCRIPTS])
+
+
+QUICK = {"clang-format": _clang_format, "ruff": _ruff_check, "shellcheck": _shellcheck}

@@ -3,7 +3,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from scripts.dev import cpp, venv
+from scripts.dev import cpp, lint, system, venv
 from scripts.dev.console import StepFailed, log_of, run_step, say, show_tail
 from scripts.dev.paths import BUILD, RESULTS, ROOT
 from scripts.dev.tally import Tally, read_junit, read_passed_failed
@@ -33,6 +33,15 @@ class Context:
         bin_folder = (environment or self.environment).path / "bin"
         path = [str(folder) for folder in (bin_folder, *self.tools)] + [os.environ.get("PATH", "")]
         return {"PATH": ":".join(path), "EPOCHLY_PROGRAMS": str(BUILD / "release")}
+
+
+def quick_lint(_):
+    """Formatting, ruff and shellcheck; clang-tidy is `./dev lint`'s."""
+    try:
+        system.ensure_packages(system.QUICK_LINT_PACKAGES)
+    except StepFailed as error:
+        return Tally.failure(f"lint: {error}")
+    return lint.quick()
 
 
 def unit(context):
@@ -84,11 +93,12 @@ def pythons(context):
 
 def core(context):
     """What continuous integration waits for: everything but the sanitizers and the other CPythons."""
-    return sum((suite(context) for suite in (unit, sim, python, acceptance)), Tally())
+    return sum((suite(context) for suite in (quick_lint, unit, sim, python, acceptance)), Tally())
 
 
 # In the order of a full run: what fails soonest and most often first.
-ALL = {"unit": unit, "sim": sim, "python": python, "acceptance": acceptance, "pythons": pythons, "asan": asan, "tsan": tsan}
+ALL = {"lint": quick_lint, "unit": unit, "sim": sim, "python": python, "acceptance": acceptance, "pythons": pythons, "asan": asan,
+       "tsan": tsan}
 NAMED = {**ALL, "sanitizers": sanitizers, "docs": docs, "core": core}
 
 

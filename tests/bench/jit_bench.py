@@ -160,7 +160,6 @@ def sum_of_products(pairs):
 def list_table(repeat):
     """Loops over Python lists, conversion included."""
     from epochly._jit import Jit
-
     from tests.bench.kernels.guide import compute_heavy, floats, pairs
 
     rows = []

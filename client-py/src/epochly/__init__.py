@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 __version__: str = _native.__version__
 
-__all__ = ["Client", "Future", "Inspection", "Report", "TaskReport", "benchmark_levels", "check_feature", "connect", "errors", "get_level",
-           "get_metrics", "inspect", "monitoring_context", "optimize", "optimize_context", "report", "reset_metrics", "select_optimal_level",
-           "set_level", "testing"]
+__all__ = ["Client", "Future", "Inspection", "Report", "TaskReport", "benchmark_levels", "check_feature", "connect", "errors",
+           "get_level", "get_metrics", "inspect", "monitoring_context", "optimize", "optimize_context", "report", "reset_metrics",
+           "select_optimal_level", "set_level", "testing"]
 
 # What is imported when it is first asked for, and from where: `import epochly` alone takes a few milliseconds.
 _LATER = {

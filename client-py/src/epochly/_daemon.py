@@ -36,8 +36,8 @@ def program(name):
             return str(path)
     found = shutil.which(name)
     if found is None:
-        raise DaemonFailed(f"{name} is neither in {' nor in '.join(folders)} nor on PATH: reinstall the package, or name its folder "
-                           f"in {BIN_VARIABLE}")
+        raise DaemonFailed(f"{name} is neither in {' nor in '.join(folders)} nor on PATH: reinstall the package, or name its "
+                           f"folder in {BIN_VARIABLE}")
     return found
 
 

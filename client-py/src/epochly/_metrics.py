@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 def get_metrics(function: Callable[..., Any] | None = None) -> dict[str, Any]:
     """What was measured of ``function``; of all decorated functions of this process together, those gone included, without one.
 
-    total_calls, error_count: calls begun, calls ended by an exception. A function's calls to itself are counted, and are part of the
-    outermost call in everything else.
-    total_time_ms, avg_time_ms, min_time_ms, max_time_ms: wall time of ``timed_calls`` calls, all but those whose loops were counted.
+    total_calls, error_count: calls begun, calls ended by an exception. A function's calls to itself are counted, and are part of
+    the outermost call in everything else.
+    total_time_ms, avg_time_ms, min_time_ms, max_time_ms: wall time of ``timed_calls`` calls, all whose loops were not counted.
     io_wait_ratio: share of the time, 0 to 1, that the calling thread was not on a CPU; cpu_time_ms and wait_time_ms are
     total_time_ms divided so. It rests on ``cpu_samples`` calls.
     avg_loop_iterations: iterations of Python loops per call, callees included, counted on ``loop_samples`` calls. If that is 0,

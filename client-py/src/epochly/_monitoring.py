@@ -18,9 +18,9 @@ _NS_PER_MS = 1e6
 class Metrics(dict):
     """What monitoring_context() measures, as a dict. While the block runs, every look at it shows how far it has got.
 
-    cpu_time_ms: CPU time of the block's thread; wait_time_ms: time in which it waited for something; total_time_ms: the two together
-    wall_time_ms: what a clock on the wall shows. On a busy machine it is more than total_time_ms, by the time in which the thread could
-    have run and other programs had the CPUs; where the system does not tell that time, it is part of wait_time_ms.
+    cpu_time_ms: CPU time of the block's thread; wait_time_ms: time in which it waited for something; total_time_ms: both together
+    wall_time_ms: what a clock on the wall shows. On a busy machine it is more than total_time_ms, by the time in which the thread
+    could have run and other programs had the CPUs; where the system does not tell that time, it is part of wait_time_ms.
     memory_peak_mb: the highest resident memory of the process while the block ran, in 1e6 bytes
     memory_peak_source: "kernel", or "sampled" where the system cannot say it exactly
     A figure that the system does not tell is absent.

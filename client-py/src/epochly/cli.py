@@ -37,7 +37,7 @@ def _parser():
     commands.add_parser("worker", add_help=False, help="run a worker (epochly worker --help lists its flags)")
     status = commands.add_parser("status", help="show a cluster's workers, tasks and functions")
     status.add_argument("--address", default=os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS,
-                        help="unix:PATH or tcp://HOST:PORT (default: $%s or %s)" % (ADDRESS_VARIABLE, DEFAULT_ADDRESS))
+                        help=f"unix:PATH or tcp://HOST:PORT (default: ${ADDRESS_VARIABLE} or {DEFAULT_ADDRESS})")
     status.add_argument("--token-file", default=os.environ.get(TOKEN_FILE_VARIABLE), help="file with the scheduler's secret")
     status.set_defaults(handler=_status)
     run = commands.add_parser("run", help="run a script with a cluster of its own")

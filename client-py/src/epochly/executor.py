@@ -1,9 +1,11 @@
 """The process that runs user code on a worker: ``python -m epochly.executor``, started by the worker daemon."""
 import argparse
+import atexit
 import importlib
 import os
 import platform
 import sys
+import traceback
 
 from epochly import _native
 
@@ -25,10 +27,7 @@ def main(arguments=None):
     _write_lines_at_once()
     software = f"epochly/{_native.__version__} {platform.python_implementation()}/{platform.python_version()}"
     told_to_stop = _native.run_executor(options.fds, options.mode, options.threads, software)
-    if not told_to_stop:
-        _flush()
-        os._exit(0)  # the daemon is gone, and with it who would want what still runs here
-    return 0
+    _end(told_to_stop)
 
 
 def _mark():
@@ -47,20 +46,33 @@ def _write_lines_at_once():
         stream.reconfigure(line_buffering=True)
 
 
+def _end(told_to_stop):
+    """Ends the process under whatever threads user code and our pool have left. The interpreter is not taken down: it would
+    wait
+    for the user's threads, and unwind the stacks of those that are in native code, which C++ does not survive."""
+    if told_to_stop:  # else the daemon is gone, and with it who would want anything from here
+        try:
+            atexit._run_exitfuncs()
+        except BaseException:  # CPython 3.10 and later print what the handlers raise; none may keep us here
+            traceback.print_exc()
+    _flush()
+    os._exit(0)
+
+
 def _flush():
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:
-            pass
+        except (AttributeError, ValueError, OSError):
+            pass  # no such stream, it is closed, or nobody reads it
 
 
 def explain_load_failure(name, module, error):
     """What to say of a function that does not load here; called by native code."""
     here = f"Python {platform.python_version()} of {sys.executable}"
     if isinstance(error, ModuleNotFoundError):
-        return (f"{name} cannot be loaded on the worker: there is no module {error.name!r} for its {here}. Install it there, or start "
-                f"the worker with the folder of {error.name!r} on PYTHONPATH (its sys.path is {sys.path})")
+        return (f"{name} cannot be loaded on the worker: there is no module {error.name!r} for its {here}. Install it there, or "
+                f"start the worker with the folder of {error.name!r} on PYTHONPATH (its sys.path is {sys.path})")
     if isinstance(error, AttributeError) and module:
         return (f"{name} cannot be loaded on the worker: its module {module!r} there is another version without that name "
                 f"({error}; {here})")
@@ -68,4 +80,4 @@ def explain_load_failure(name, module, error):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,5 +1,6 @@
 """Futures of cluster tasks: ``concurrent.futures.Future`` to everyone who asks, but cheap to make and to end."""
 import asyncio
+import collections
 import concurrent.futures
 import dataclasses
 import logging
@@ -63,7 +64,7 @@ class _Notifier(threading.Thread):
 
     def __init__(self, future):
         super().__init__(name="epochly-notifier", daemon=True)
-        self.anchor = future   # by which the native session is reached
+        self.anchor = future._anchor()  # of the same session, without a task: no result is kept for our sake
         self.observed = {}     # by seq: kept alive until they have been told
 
     @staticmethod
@@ -82,15 +83,19 @@ class _Notifier(threading.Thread):
         while True:
             ended = self.anchor._await_ended(NOTIFIER_LINGER)
             with _lock:
-                futures = [self.observed.pop(seq) for seq in ended]
+                futures = collections.deque(self.observed.pop(seq) for seq in ended)
                 if not ended and not self.observed:
                     del _notifiers[self.anchor._session]
                     return
-            for future in futures:
-                try:
-                    future._deliver()
-                except Exception:  # of a waiter that is not concurrent.futures' own
-                    log.exception("telling those who wait for %r", future)
+            while futures:  # none is kept while we wait for the next
+                _tell(futures.popleft())
+
+
+def _tell(future):
+    try:
+        future._deliver()
+    except Exception:  # of a waiter that is not concurrent.futures' own
+        log.exception("telling those who wait for %r", future)
 
 
 # A forked child has neither the parent's threads nor its sessions.

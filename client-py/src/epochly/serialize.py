@@ -153,8 +153,8 @@ def _pickled(function, by_reference):
             f"{_culprits(function)}: make that inside the function, or pass what it needs as arguments") from error
     if len(code) > FUNCTION_BYTES_MAX:
         raise FunctionNotPicklable(
-            f"{name_of(function)} is {len(code)} bytes with all that it refers to, over the limit of {FUNCTION_BYTES_MAX}: pass large "
-            f"data as arguments instead of referring to it")
+            f"{name_of(function)} is {len(code)} bytes with all that it refers to, over the limit of {FUNCTION_BYTES_MAX}: pass "
+            f"large data as arguments instead of referring to it")
     return code
 
 

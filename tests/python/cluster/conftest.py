@@ -55,8 +55,8 @@ def script(tmp_path):
     def run(text, *arguments, check=True, environment=None, timeout=PATIENCE):
         path = tmp_path / "script.py"
         path.write_text(textwrap.dedent(text))
-        done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, timeout=timeout, cwd=tmp_path,
-                              env={**os.environ, **(environment or {})})
+        done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, timeout=timeout,
+                              cwd=tmp_path, env={**os.environ, **(environment or {})})
         if check:
             assert done.returncode == 0, done.stderr
         return done

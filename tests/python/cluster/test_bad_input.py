@@ -35,7 +35,8 @@ def test_an_unpicklable_function_names_what_it_refers_to(client):
     def holds_lock():
         return lock
 
-    with pytest.raises(epochly.FunctionNotPicklable, match="holds_lock cannot be sent .*'lock'.*pass what it needs as arguments") as caught:
+    what_to_do = "holds_lock cannot be sent .*'lock'.*pass what it needs as arguments"
+    with pytest.raises(epochly.FunctionNotPicklable, match=what_to_do) as caught:
         client.submit(holds_lock)
     assert isinstance(caught.value, TypeError) and caught.value.__cause__ is not None
 
@@ -47,7 +48,8 @@ def test_a_function_that_is_too_large_says_so(client):
 
 
 @pytest.mark.parametrize(("args", "kwargs", "named"), [
-    ((1, threading.Lock()), {}, r"argument 1 \(a _thread.lock\)"), ((), {"b": threading.Lock()}, r"argument 'b' \(a _thread.lock\)")])
+    ((1, threading.Lock()), {}, r"argument 1 \(a _thread.lock\)"),
+    ((), {"b": threading.Lock()}, r"argument 'b' \(a _thread.lock\)")])
 def test_an_unpicklable_argument_is_named(client, args, kwargs, named):
     with pytest.raises(epochly.ArgumentsNotPicklable, match=named):
         client.submit(tasks.identity, *args, **kwargs)

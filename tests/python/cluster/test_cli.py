@@ -12,7 +12,8 @@ import epochly
 
 
 def epochly_command(*arguments, timeout=60, **options):
-    return subprocess.run([sys.executable, "-m", "epochly.cli", *arguments], capture_output=True, text=True, timeout=timeout, **options)
+    return subprocess.run([sys.executable, "-m", "epochly.cli", *arguments], capture_output=True, text=True, timeout=timeout,
+                          **options)
 
 
 def test_version_and_help():
@@ -46,7 +47,8 @@ def test_run_gives_a_script_a_cluster_its_arguments_and_its_folder(tmp_path):
     (tmp_path / "helper.py").write_text("def double(x):\n    return 2 * x\n")
     (tmp_path / "job.py").write_text("import sys, epochly, helper\n"
                                      "if __name__ == '__main__':\n"
-                                     "    print(epochly.connect().submit(helper.double, int(sys.argv[1])).result(), sys.argv[2:])\n")
+                                     "    doubled = epochly.connect().submit(helper.double, int(sys.argv[1]))\n"
+                                     "    print(doubled.result(), sys.argv[2:])\n")
     done = epochly_command("run", str(tmp_path / "job.py"), "21", "--flag", cwd="/")
     assert (done.returncode, done.stdout) == (0, "42 ['--flag']\n"), done.stderr
 

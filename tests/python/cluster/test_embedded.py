@@ -6,7 +6,6 @@ import pytest
 import tasks
 from conftest import gone, until
 
-import epochly
 from epochly import _daemon
 from epochly.testing import LocalCluster
 
@@ -139,7 +138,7 @@ def test_workers_and_metrics_tell_what_the_cluster_does(client):
     client.gather([client.submit(tasks.add, i) for i in range(10)])
     worker = client.workers()[0]
     assert {"id", "host", "pid", "capabilities", "slots", "load"} <= set(worker)
-    assert "cpu" in worker["capabilities"] and worker["python"] == "%d.%d" % sys.version_info[:2]
+    assert "cpu" in worker["capabilities"] and worker["python"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
     metrics = client.metrics()
     assert metrics["succeeded"] >= 10 and metrics["workers"] == 2
     row = next(function for function in metrics["functions"] if function["name"] == "tasks.add")

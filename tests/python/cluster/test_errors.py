@@ -40,7 +40,8 @@ def test_remote_errors_pickle():
 
 @pytest.mark.parametrize(("name", "builtin"), [
     ("TaskTimeout", TimeoutError), ("ConnectionLost", ConnectionError), ("ConnectionFailed", errors.ConnectionLost),
-    ("InvalidTask", ValueError), ("PayloadTooLarge", ValueError), ("NotFound", LookupError), ("AuthenticationError", PermissionError),
+    ("InvalidTask", ValueError), ("PayloadTooLarge", ValueError), ("NotFound", LookupError),
+    ("AuthenticationError", PermissionError),
     ("FunctionNotPicklable", TypeError), ("ArgumentsNotPicklable", pickle.PicklingError), ("ResultNotPicklable", TypeError),
     ("TaskCancelled", concurrent.futures.CancelledError), ("ClientClosed", RuntimeError)])
 def test_errors_are_caught_by_the_builtin_that_they_are_a_kind_of(name, builtin):

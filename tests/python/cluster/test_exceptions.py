@@ -30,7 +30,7 @@ def raise_with_context():
     try:
         {}["missing"]
     except KeyError:
-        raise ValueError("outer")
+        raise ValueError("outer")  # noqa: B904  # the context is what is tested
 
 
 def raise_from_none():

@@ -134,8 +134,8 @@ def test_an_iterable_that_raises_ends_it(client):
 
 
 @pytest.mark.parametrize(("arguments", "options", "error"), [
-    ((), {}, TypeError), (([1],), {"level": 9}, ValueError), (([],), {"level": 9}, ValueError), (([1],), {"chunksize": 0}, ValueError),
-    (([1],), {"chunksize": "big"}, ValueError), ((5,), {}, TypeError)])
+    ((), {}, TypeError), (([1],), {"level": 9}, ValueError), (([],), {"level": 9}, ValueError),
+    (([1],), {"chunksize": 0}, ValueError), (([1],), {"chunksize": "big"}, ValueError), ((5,), {}, TypeError)])
 def test_wrong_arguments_are_refused_at_once(client, arguments, options, error):
     with pytest.raises(error):
         client.map(tasks.add, *arguments, **options)

@@ -62,7 +62,8 @@ def test_naming_a_module_that_waits_is_a_hint():
     assert serialize.describe(function)[WAITS]
 
 
-@pytest.mark.parametrize("value", [1, "text", (1, (2, "x")), None, time, tasks.add, os.path, len, frozenset({1}), tasks.Counter, 1.5])
+@pytest.mark.parametrize("value", [1, "text", (1, (2, "x")), None, time, tasks.add, os.path, len, frozenset({1}), tasks.Counter,
+                                   1.5])
 def test_what_cannot_change_is_compared_by_identity(value):
     function, space = by_value("def f(): return g", g=value)
     checks = serialize.describe(function)[CHECKS]
@@ -96,7 +97,8 @@ def test_a_mutable_default_is_pickled_every_time():
 
 CHANGES = {
     "a global is bound anew": ("def f(): return N", "N = 2"),
-    "a global is deleted and a builtin shows": ("len = str\ndef f(): return len(3)", "del len; f.__code__ = (lambda: len([3])).__code__"),
+    "a global is deleted and a builtin shows": (
+        "len = str\ndef f(): return len(3)", "del len; f.__code__ = (lambda: len([3])).__code__"),
     "a builtin is shadowed": ("def f(): return len([])", "len = lambda x: 2"),
     "a helper is defined anew": ("def h(): return 1\ndef f(): return h()", "def h(): return 2"),
     "a helper's global is bound anew": ("def h(): return N\ndef f(): return h()", "N = 2"),

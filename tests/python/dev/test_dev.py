@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
-from scripts.dev import commands, console, inputs, suites, system, venv  # noqa: E402
+from scripts.dev import commands, console, inputs, lint, suites, system, venv  # noqa: E402
 from scripts.dev.tally import Tally, read_junit, read_passed_failed  # noqa: E402
 
 # A child process that did not do its part by then never will.
@@ -105,6 +105,18 @@ def test_the_last_line_is_the_total_and_red_is_red(capsys):
 
 def test_nothing_run_is_not_green():
     assert commands.conclude(Tally.skip("everything", "no reason")) == 1
+
+
+def test_each_quick_linter_is_a_test_and_one_that_is_missing_is_skipped(monkeypatch):
+    def red():
+        raise console.StepFailed("ruff")
+
+    monkeypatch.setattr(lint, "QUICK", {"sh": lambda: None, "ruff": red, "no-such-linter": red})
+    assert lint.quick() == Tally(passed=1) + Tally.failure("lint: ruff") + Tally.skip("lint: no-such-linter", "not installed")
+
+
+def test_the_quick_linters_are_part_of_a_whole_run():
+    assert suites.ALL["lint"] is suites.quick_lint and set(lint.QUICK) == {"clang-format", "ruff", "shellcheck"}
 
 
 # ---- doing nothing twice ----------------------------------------------------------------------------------------------

@@ -67,7 +67,8 @@ def test_a_block_that_is_not_run_says_why(page):
 
 
 def test_blocks_keep_their_lines_and_marked_ones_are_left_out():
-    page = "# Page\n\n```python\na = 1\n```\ntext\n<!-- not run: for show -->\n```python\nb = 2\n```\n```sh\nls\n```\n```python\nc = 3\n```\n"
+    page = ("# Page\n\n```python\na = 1\n```\ntext\n<!-- not run: for show -->\n```python\nb = 2\n```\n"
+            "```sh\nls\n```\n```python\nc = 3\n```\n")
     lines = script_of(page).splitlines()
     assert (lines[3], lines[14]) == ("a = 1", "c = 3")
     assert [line for line in lines if line] == ["a = 1", "c = 3"]

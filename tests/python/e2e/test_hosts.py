@@ -5,8 +5,9 @@ import subprocess
 import sys
 import time
 
-import epochly
 import pytest
+
+import epochly
 from epochly._daemon import program
 
 TOKEN = "the-token-of-this-test-0123456789"
@@ -52,7 +53,8 @@ def run():
 @pytest.fixture
 def scheduler(run, token_file):
     """A scheduler that every host can reach; its port."""
-    started = run([program("epochly-scheduler"), "--listen", "tcp://0.0.0.0:0", "--http", "off", "--token-file", token_file], "ready")
+    started = run([program("epochly-scheduler"), "--listen", "tcp://0.0.0.0:0", "--http", "off", "--token-file", token_file],
+                  "ready")
     return int(started.said["address"].rsplit(":", 1)[1])
 
 
@@ -115,8 +117,8 @@ def test_a_pulled_cable_moves_the_work_and_plugged_in_again_the_worker_comes_bac
 
 
 def test_a_wide_address_without_a_token_is_refused_at_the_start():
-    refused = subprocess.run([program("epochly-scheduler"), "--listen", "tcp://0.0.0.0:0"], capture_output=True, text=True, timeout=30,
-                             env={**os.environ})
+    refused = subprocess.run([program("epochly-scheduler"), "--listen", "tcp://0.0.0.0:0"], capture_output=True, text=True,
+                             timeout=30, env={**os.environ})
     assert refused.returncode == 2
     assert "--token-file" in refused.stderr
     assert refused.stdout == ""

@@ -8,8 +8,9 @@ import sys
 import threading
 import time
 
-import epochly
 import pytest
+
+import epochly
 
 from .exact import same
 

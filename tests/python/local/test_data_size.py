@@ -52,7 +52,8 @@ class Frame:
     ([1, 2, 3], 3), ((1, 2), 2), ({1, 2}, 2), (frozenset([1]), 1), ({"a": 1}, 1), (range(7), 7), (b"four", 4), (bytearray(5), 5),
     (array.array("d", [0] * 6), 6), (memoryview(bytes(9)), 9), (memoryview(array.array("i", [0] * 4)), 4),
     (collections.deque(range(8)), 8), (collections.OrderedDict(a=1, b=2), 2), (collections.Counter("aab"), 2),
-    ({1: 2}.keys(), 1), ({1: 2}.values(), 1), ({1: 2, 3: 4}.items(), 2), ((ctypes.c_double * 12)(), 12), ([], 0), (range(10**30), None),
+    ({1: 2}.keys(), 1), ({1: 2}.values(), 1), ({1: 2, 3: 4}.items(), 2), ((ctypes.c_double * 12)(), 12), ([], 0),
+    (range(10**30), None),
 ])
 def test_containers_and_buffers_have_their_length(argument, elements):
     assert size_of(argument) == elements

@@ -17,7 +17,7 @@ def for_loop(n):
 
 
 def for_on_one_line(n):
-    for i in range(n): pass
+    for _ in range(n): pass  # noqa: E701  # the line is what is tested
 
 
 def for_with_continue(n):
@@ -126,7 +126,7 @@ def generator_expression(n):
 
 def generator_function(n):
     def numbers():
-        for i in range(n):
+        for i in range(n):  # noqa: UP028  # a loop is wanted
             yield i
     return sum(1 for _ in ()) + len(list(numbers()))
 
@@ -300,7 +300,7 @@ def test_loops_in_c_are_not_python_loops():
 
 def test_a_generator_that_is_resumed_inside_counts_what_it_does_there():
     def numbers(n):
-        for i in range(n):
+        for i in range(n):  # noqa: UP028  # a loop is wanted
             yield i
 
     def takes(n):
@@ -359,7 +359,7 @@ def test_threads_count_at_the_same_time_each_its_own():
 def test_generators_coroutines_and_async_generators_count_over_all_their_steps():
     @epochly.optimize
     def numbers(n):
-        for i in range(n):
+        for i in range(n):  # noqa: UP028  # a loop is wanted
             yield i
 
     @epochly.optimize

@@ -61,7 +61,8 @@ class Writer:
 
     def comprehension(self, depth, in_loop):
         rounds = self.random.randint(0, ROUNDS_MAX)
-        form = self.random.choice(["len([x for x in range({})])", "sum(x for x in range({}))", "len({{x for x in range({}) if x % 2}})"])
+        form = self.random.choice(["len([x for x in range({})])", "sum(x for x in range({}))",
+                                   "len({{x for x in range({}) if x % 2}})"])
         return self.indented(depth, "a += " + form.format(rounds))
 
     def loop(self, depth, head):
@@ -77,7 +78,8 @@ class Writer:
         left = self.name()
         test = self.random.choice([f"{left} < {{}}", f"{left} < {{}} and n >= 0", f"{left} < {{}} or {left} < 0",
                                    f"{left} is not None and {left} < {{}}", f"not {left} >= {{}}"])
-        head = self.indented(depth, f"{left} = 0") + self.indented(depth, f"while {test.format(self.random.randint(0, ROUNDS_MAX))}:")
+        condition = test.format(self.random.randint(0, ROUNDS_MAX))
+        head = self.indented(depth, f"{left} = 0") + self.indented(depth, f"while {condition}:")
         return head + self.indented(depth + 1, f"{left} += 1") + self.block(depth + 1, True)
 
     def while_true(self, depth, in_loop):

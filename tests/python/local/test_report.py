@@ -155,7 +155,8 @@ def test_benchmark_levels_runs_a_decorated_function_at_each_level_whatever_its_o
 
 
 @pytest.mark.parametrize("options, error", [({"levels": [0, 7]}, ValueError), ({"levels": ["1"]}, TypeError),
-                                            ({"repeat": 0}, ValueError), ({"repeat": 1.5}, TypeError), ({"repeat": True}, TypeError)])
+                                            ({"repeat": 0}, ValueError), ({"repeat": 1.5}, TypeError),
+                                            ({"repeat": True}, TypeError)])
 def test_benchmark_levels_refuses_nonsense_before_it_calls_anything(options, error):
     calls = []
     with pytest.raises(error):

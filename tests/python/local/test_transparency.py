@@ -114,7 +114,7 @@ def test_its_code_can_be_replaced():
 
 def test_an_unknown_attribute_is_missed_as_on_a_function():
     with pytest.raises(AttributeError, match="'function' object has no attribute 'nothing'"):
-        decorated.nothing
+        decorated.nothing  # noqa: B018  # it raises
 
 
 def test_it_is_hashed_and_compared_by_identity():
@@ -234,7 +234,7 @@ class Some(Base):
     def hello(self):
         return "some " + super().hello()
 
-    @functools.lru_cache
+    @functools.lru_cache  # noqa: B019  # under @optimize is what is tested
     @epochly.optimize
     def cached(self):
         return object()
