@@ -74,5 +74,5 @@ struct Welcome {
   heartbeatMs @3 :UInt32;   # how often the peer must beat (workers)
   payloadBytesMax @4 :UInt32;
   batchBytesMax @5 :UInt32;
-  sharedMemory @6 :Bool;    # peer is on the scheduler's host and a worker there can open its shared memory
+  sharedMemory @6 :Bool;    # a worker that gets work can open the peer's shared memory
 }

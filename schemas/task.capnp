@@ -44,6 +44,7 @@ struct Assignment {
   level @3 :UInt8;          # what to run it at, 0..4
   timeoutMs @4 :UInt32;
   arguments @5 :Common.Payload;
+  inlineResult @6 :Bool;    # the client cannot open the worker's shared memory: large buffers of the result travel inline
 }
 
 struct Timings {            # nanoseconds; 0xffff_ffff_ffff_ffff = not measured

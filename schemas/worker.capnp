@@ -56,6 +56,8 @@ interface WorkerSink {
   cancel @1 (attempts :List(AttemptName)) -> ();
   # Gives back what has not started (notRun results), finishes what has, then leaves.
   drain @2 () -> ();
+  # Gives back those of the attempts that have not begun (notRun results); the others run on.
+  recall @3 (attempts :List(AttemptName)) -> ();
 }
 
 struct Load {

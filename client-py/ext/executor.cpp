@@ -17,8 +17,8 @@ enum class Ended : uint8_t { STOPPED, HANGUP };
 
 Attempt attemptOf(uint32_t index, schema::Assignment::Reader assignment) {
   KJ_IF_MAYBE(level, levelFromNumber(assignment.getLevel())) {
-    return {index, readTaskId(assignment.getTask()), epochly::Attempt(assignment.getAttempt()), assignment.getFunction(),
-            *level};
+    return {index,  readTaskId(assignment.getTask()), epochly::Attempt(assignment.getAttempt()), assignment.getFunction(),
+            *level, assignment.getInlineResult()};
   }
   kj::throwFatalException(makeError(ErrorCode::INTERNAL, kj::str("assignment at level ", assignment.getLevel())));
 }

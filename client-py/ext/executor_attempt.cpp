@@ -117,7 +117,7 @@ void AttemptRunner::call(const Attempt& attempt, kj::Function<nb::object()>& loa
   }
   arguments.reset();
   try {
-    report.value = encode(value, Reader::CLIENT, true);
+    report.value = encode(value, Reader::CLIENT, !attempt.inlineResult);
   } catch (nb::python_error& error) {
     report.failure = Failure::of(ErrorCode::RESULT_UNPICKLABLE,
                                  kj::str(function->name, " returned a ", Py_TYPE(value.ptr())->tp_name,

@@ -18,7 +18,8 @@ struct Attempt {
   TaskId task;
   epochly::Attempt number;
   uint32_t function;
-  Level level;  // what it is to run at
+  Level level;        // what it is to run at
+  bool inlineResult;  // the client cannot open this host's shared memory
 };
 
 // Runs attempts and sends their results. One per process; run() is called under the GIL, by any thread.

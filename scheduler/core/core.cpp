@@ -104,6 +104,11 @@ bool Core::offered(Level level) const {
   return false;
 }
 
+bool Core::sharesMemory(SpaceId client, const Worker& worker) const {
+  auto found = clients.find(client);
+  return found != clients.end() && worker.spec.host.value != 0 && found->second.host == worker.spec.host;
+}
+
 void Core::checkInvariants() const {
   for (auto& [key, queue] : queues) checkQueue(key, queue, *this);
   for (auto& [id, worker] : workers) checkWorker(worker, *this);

@@ -74,6 +74,8 @@ struct Core {
   uint64_t queuedCount() const;
   uint64_t runningCount() const;
   bool offered(Level level) const;  // by any READY worker
+  // Whether `client` can open what `worker`'s executors put into shared memory.
+  bool sharesMemory(SpaceId client, const Worker& worker) const;
 
   // Throws, naming what is wrong, if the tables contradict each other. O(everything): for tests and the auditor.
   void checkInvariants() const;

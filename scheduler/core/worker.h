@@ -80,6 +80,7 @@ struct Worker {
 
 struct Client {
   SpaceId space;
+  HostId host;          // whose shared memory it can open, 0 = unknown; told anew with each connection
   uint64_t seqMax = 0;  // highest accepted; a seq up to here is a repeat
   uint64_t queued = 0;  // its tasks that have not ended
   // Ended and not acknowledged, oldest first. The first `sent` of them are on their way on the present connection.

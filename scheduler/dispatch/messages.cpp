@@ -168,13 +168,14 @@ void writeFunction(const core::Function& function, uint32_t id, schema::Function
   hints.setWaits(function.hints.waits);
 }
 
-void writeAssignment(const core::Task& task, uint32_t function, schema::Assignment::Builder builder) {
+void writeAssignment(const core::Task& task, uint32_t function, bool inlineResult, schema::Assignment::Builder builder) {
   writeTaskId(task.id, builder.initTask());
   builder.setAttempt(task.attempt.value);
   builder.setFunction(function);
   builder.setLevel(static_cast<uint8_t>(task.level));
   builder.setTimeoutMs(task.timeoutMs);
   task.arguments.write(builder.initArguments());
+  builder.setInlineResult(inlineResult);
 }
 
 size_t wordsOf(const core::Function& function) {

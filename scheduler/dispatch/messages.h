@@ -19,7 +19,7 @@ kj::Array<events::AttemptReport> readAttemptResults(schema::AttemptResults::Read
 core::Load readLoad(schema::Load::Reader load);
 
 void writeFunction(const core::Function& function, uint32_t id, schema::Function::Builder builder);
-void writeAssignment(const core::Task& task, uint32_t function, schema::Assignment::Builder builder);
+void writeAssignment(const core::Task& task, uint32_t function, bool inlineResult, schema::Assignment::Builder builder);
 
 // Words that writeFunction and writeAssignment take, an upper bound: a message built in one piece is never copied to grow.
 size_t wordsOf(const core::Function& function);

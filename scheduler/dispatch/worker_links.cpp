@@ -154,13 +154,19 @@ void WorkerLinks::sendBatch(WorkerId worker, Link& link, schema::WorkerSink::Cli
     }
   }
   auto assignments = message.initAssignments(batch.tasks.size());
-  const core::Function* function = nullptr;  // neighbours mostly share theirs
+  auto& joined = core.workers.at(worker);
+  // Neighbours mostly share theirs.
+  const core::Function* function = nullptr;
   uint32_t id = 0;
+  SpaceId client;
+  bool inlineResult = !core.sharesMemory(client, joined);
   for (auto i : kj::indices(batch.tasks)) {
     auto& task = *batch.tasks[i];
     if (task.function != function) id = link.functionIds.at(task.function->hash);
     function = task.function;
-    writeAssignment(task, id, assignments[i]);
+    if (task.id.space != client) inlineResult = !core.sharesMemory(task.id.space, joined);
+    client = task.id.space;
+    writeAssignment(task, id, inlineResult, assignments[i]);
   }
   size_t bytes = batch.words * sizeof(capnp::word);
   link.bytesInFlight += bytes;

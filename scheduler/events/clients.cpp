@@ -27,9 +27,10 @@ Client& Events::clientOf(SpaceId space) {
   return found->second;
 }
 
-SpaceId Events::onClientOpen(SpaceId wanted, kj::TimePoint now) {
+SpaceId Events::onClientOpen(SpaceId wanted, HostId host, kj::TimePoint now) {
   auto found = core.clients.find(wanted);
   if (found != core.clients.end()) {
+    found->second.host = host;
     found->second.connected = true;
     found->second.sent = 0;  // on the old connection they may have been lost
     if (!found->second.results.empty()) ports.clients.resultsReady(wanted);
@@ -45,6 +46,7 @@ SpaceId Events::onClientOpen(SpaceId wanted, kj::TimePoint now) {
   while (space.value == 0 || core.clients.count(space) > 0) space = SpaceId(ports.random.next());
   auto& client = core.clients[space];
   client.space = space;
+  client.host = host;
   client.connected = true;
   settle(now);
   return space;

@@ -57,7 +57,7 @@ class Events {
 
   // ---- clients ----
   // Opens or resumes `wanted`; a fresh random one if it is 0. Throws OVERLOADED or SHUTTING_DOWN.
-  SpaceId onClientOpen(SpaceId wanted, kj::TimePoint now);
+  SpaceId onClientOpen(SpaceId wanted, HostId host, kj::TimePoint now);
   // Connection lost: results and tasks are kept for Limits::clientGrace.
   void onClientLost(SpaceId space, kj::TimePoint now);
   // Closed on purpose: its tasks are cancelled, its results dropped.

@@ -9,14 +9,14 @@ ClientLinks::ClientLinks(const core::Core& core, const kj::MonotonicClock& clock
 
 // ---- connections ---------------------------------------------------------------------------------------------------
 
-ClientLinks::Attachment ClientLinks::attach(SpaceId wanted, schema::ClientSink::Client sink, Close close) {
+ClientLinks::Attachment ClientLinks::attach(SpaceId wanted, HostId host, schema::ClientSink::Client sink, Close close) {
   auto previous = links.find(wanted);
   if (previous != links.end()) {
     previous->second->close("another connection has resumed its namespace");
     links.erase(previous);
     events->onClientLost(wanted, clock.now());
   }
-  auto space = events->onClientOpen(wanted, clock.now());
+  auto space = events->onClientOpen(wanted, host, clock.now());
   auto number = ++lastNumber;
   links[space] = kj::heap<Link>(Link{number, kj::mv(sink), kj::mv(close)});
   resultsReady(space);  // what waited for the client to return

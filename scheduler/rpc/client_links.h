@@ -30,7 +30,7 @@ class ClientLinks final : public core::ClientPort, private kj::TaskSet::ErrorHan
   void bind(events::Events& target) { events = &target; }
 
   // Opens a namespace, or resumes one: then its previous connection is closed. Throws what Events::onClientOpen throws.
-  Attachment attach(SpaceId wanted, schema::ClientSink::Client sink, Close close);
+  Attachment attach(SpaceId wanted, HostId host, schema::ClientSink::Client sink, Close close);
   // The connection is gone; the namespace waits for the client to return. Nothing happens if the attachment is void.
   void detach(const Attachment& attachment);
   // The client wants its namespace forgotten.

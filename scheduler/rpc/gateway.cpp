@@ -10,7 +10,7 @@
 namespace epochly::rpc {
 
 bool sharesMemory(const core::Core& core, HostId peer) {
-  if (peer.value == 0 || peer != thisHost()) return false;
+  if (peer.value == 0) return false;
   return std::any_of(core.workers.begin(), core.workers.end(), [&](auto& entry) {
     return entry.second.state == core::WorkerState::READY && entry.second.spec.host == peer;
   });
@@ -66,7 +66,8 @@ void Gateway::greet(schema::Hello::Reader hello) { peer->greet(HostId(hello.getH
 kj::Promise<void> Gateway::openClient(OpenClientContext context) {
   auto params = context.getParams();
   auto protocol = check(params.getHello());
-  auto attachment = services.clients.attach(SpaceId(params.getSpace()), params.getSink(), closer());
+  auto attachment =
+      services.clients.attach(SpaceId(params.getSpace()), HostId(params.getHello().getHost()), params.getSink(), closer());
   greet(params.getHello());
   auto results = context.getResults();
   writeWelcome(protocol, results.initWelcome());

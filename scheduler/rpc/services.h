@@ -46,7 +46,7 @@ struct Services {
   Figures figures;
 };
 
-// A peer on this host can hand buffers over in shared memory if a worker that gets work is here too.
+// A peer can hand buffers over in shared memory if a worker that gets work can open it.
 bool sharesMemory(const core::Core& core, HostId peer);
 
 }  // namespace epochly::rpc

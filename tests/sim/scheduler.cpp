@@ -43,7 +43,7 @@ ErrorCode Scheduler::happen(kj::Function<void()> event) {
 void Scheduler::onOpen(Wire& wire, ClientPeer& peer, SpaceId wanted) {
   SpaceId space;
   auto refused = happen([&] {
-    space = events.onClientOpen(wanted, context.now());
+    space = events.onClientOpen(wanted, HostId(), context.now());
     history.clientOpened(space);
   });
   if (refused != ErrorCode::NONE) {

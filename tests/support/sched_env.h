@@ -130,7 +130,7 @@ class SchedEnv {
   classify::Thresholds thresholds;
   kj::TimePoint now = kj::origin<kj::TimePoint>() + 1 * kj::HOURS;
   events::Events events{core, core::Ports{outbox, outbox, outbox, outbox, random}, observer, thresholds};
-  SpaceId space = events.onClientOpen(SpaceId(), now);
+  SpaceId space = events.onClientOpen(SpaceId(), HostId(), now);
 
   ~SchedEnv() { check(); }
 

@@ -29,8 +29,9 @@ class Host:
         ip("-n", self.namespace, *arguments)
 
     def command(self, *arguments):
-        """The command line that runs ``arguments`` there."""
-        return ["ip", "netns", "exec", self.namespace, *arguments]
+        """The command line that runs ``arguments`` there, with shared memory of its own as on any other machine."""
+        own_memory = 'mount -t tmpfs epochly /dev/shm && exec "$@"'  # in the mount namespace that ip netns exec makes
+        return ["ip", "netns", "exec", self.namespace, "sh", "-c", own_memory, "sh", *arguments]
 
     def unplug(self):
         ip("link", "set", self.cable, "down")

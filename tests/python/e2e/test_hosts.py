@@ -11,6 +11,7 @@ import epochly
 from epochly._daemon import program
 
 TOKEN = "the-token-of-this-test-0123456789"
+SHARED_FROM = 64 << 10  # bytes from which a buffer travels through shared memory on one host
 
 
 class Program:
@@ -64,6 +65,13 @@ def join(run, host, port, token_file, *options):
                      "--python", sys.executable, "--name", host.ip, "--cpu-slots", "1", *options), "joined")
 
 
+def can_run_this_python(user):
+    try:
+        return subprocess.run([sys.executable, "-c", "import epochly.executor"], capture_output=True, user=user, cwd="/").returncode == 0
+    except PermissionError:
+        return False
+
+
 def until(condition, seconds=30):
     """Polls: the other side is another process."""
     deadline = time.monotonic() + seconds
@@ -80,6 +88,41 @@ def test_workers_on_two_other_hosts_share_the_work(hosts, scheduler, run, token_
         futures = [client.submit(time.sleep, 0.2, level=0) for _ in range(6)]
         client.gather(futures)
         assert {future.placement.worker for future in futures} == {"10.77.1.2", "10.77.2.2"}
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_large_values_travel_both_ways_between_hosts(hosts, scheduler, run, token_file, level):
+    [host] = hosts(1)
+    join(run, host, scheduler, token_file)
+    with epochly.connect(f"tcp://127.0.0.1:{scheduler}", token=TOKEN) as client:
+        until(lambda: len(client.workers()) == 1)
+        for size in (SHARED_FROM - 1, SHARED_FROM, 20 << 20):
+            assert client.submit(bytearray, size, level=level).result(60) == bytes(size)
+            assert client.submit(len, bytes(size), level=level).result(60) == size
+        buffers = client.submit(lambda buffer: [bytes(bytearray(buffer)) for _ in range(3)], os.urandom(SHARED_FROM), level=level).result(60)
+        assert len(set(buffers)) == 1 and len(buffers) == 3
+
+
+def test_what_is_too_large_for_a_message_between_hosts_is_a_clear_error(hosts, scheduler, run, token_file):
+    [host] = hosts(1)
+    join(run, host, scheduler, token_file)
+    with epochly.connect(f"tcp://127.0.0.1:{scheduler}", token=TOKEN) as client:
+        with pytest.raises(epochly.errors.PayloadTooLarge, match="over the limit"):
+            client.submit(bytes, 33 << 20, level=0).result(60)
+        assert client.submit(pow, 2, 5).result(60) == 32
+
+
+def test_large_values_reach_executors_of_another_user_and_come_back(scheduler, run, token_file):
+    if os.geteuid() != 0:
+        pytest.skip("only root can run executors as another user")
+    if not can_run_this_python("nobody"):
+        pytest.skip("the user nobody cannot run this Python: it is in a private directory")
+    run([program("epochly-worker"), "--scheduler", f"tcp://127.0.0.1:{scheduler}", "--token-file", token_file, "--python",
+         sys.executable, "--cpu-slots", "1", "--executor-user", "nobody"], "joined")
+    with epochly.connect(f"tcp://127.0.0.1:{scheduler}", token=TOKEN) as client:
+        assert client.submit(os.geteuid).result(60) != os.geteuid()
+        assert client.submit(bytes, 1 << 20).result(60) == bytes(1 << 20)
+        assert client.submit(len, bytes(1 << 20)).result(60) == 1 << 20
 
 
 def test_without_the_token_a_worker_is_refused_and_says_so(hosts, scheduler, run, token_file, tmp_path):

@@ -74,7 +74,7 @@ TEST(Admission, BoundsWorkersAndClients) {
   env.core.limits.clientsMax = 1;
   env.join();
   EXPECT_THROW(env.events.onJoin(WorkerBuilder().build(), env.now), kj::Exception);
-  EXPECT_THROW(env.events.onClientOpen(SpaceId(), env.now), kj::Exception);
+  EXPECT_THROW(env.events.onClientOpen(SpaceId(), HostId(), env.now), kj::Exception);
 }
 
 struct Invalid {

@@ -191,7 +191,7 @@ TEST(Assignments, TakeNoMoreWordsThanReckoned) {
   EXPECT_LE(functions.totalSize().wordCount, wordsOf(function) + 4);
   capnp::MallocMessageBuilder other;
   auto assignments = other.initRoot<schema::Assignments>();
-  writeAssignment(task, 0, assignments.initAssignments(1)[0]);
+  writeAssignment(task, 0, true, assignments.initAssignments(1)[0]);
   EXPECT_LE(assignments.totalSize().wordCount, wordsOf(task) + 4);
 }
 

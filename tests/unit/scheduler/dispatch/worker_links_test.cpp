@@ -25,7 +25,8 @@ class FakeClock final : public kj::MonotonicClock {
 struct Received {
   std::vector<size_t> runs;  // assignments of each `run`
   std::vector<uint64_t> seqs;
-  std::vector<size_t> functions;  // of each `run`
+  std::vector<bool> inlineResults;  // of each assignment
+  std::vector<size_t> functions;    // of each `run`
   std::vector<uint64_t> cancelled;
   kj::Vector<kj::Own<kj::PromiseFulfiller<void>>> unanswered;
   bool answers = true;
@@ -40,7 +41,10 @@ class Sink final : public schema::WorkerSink::Server {
     auto batch = context.getParams().getBatch();
     received.runs.push_back(batch.getAssignments().size());
     received.functions.push_back(batch.getFunctions().size());
-    for (auto assignment : batch.getAssignments()) received.seqs.push_back(assignment.getTask().getSeq());
+    for (auto assignment : batch.getAssignments()) {
+      received.seqs.push_back(assignment.getTask().getSeq());
+      received.inlineResults.push_back(assignment.getInlineResult());
+    }
     if (received.answers) return kj::READY_NOW;
     auto paf = kj::newPromiseAndFulfiller<void>();
     received.unanswered.add(kj::mv(paf.fulfiller));
@@ -67,13 +71,13 @@ struct Env {
   classify::Thresholds thresholds;
   WorkerLinks links{core, clock};
   events::Events events{core, core::Ports{links, others, others, others, random}, observer, thresholds};
-  SpaceId space;
+  SpaceId space;  // of a client on WorkerBuilder's host
   uint64_t lastSeq = 0;
   std::vector<std::string> closed;
 
   Env() {
     links.bind(events);
-    space = events.onClientOpen(SpaceId(), clock.now());
+    space = events.onClientOpen(SpaceId(), HostId(1), clock.now());
     tell(1);
   }
 
@@ -85,7 +89,8 @@ struct Env {
     return links.join(test::WorkerBuilder().cpus(slots).build(), kj::heap<Sink>(received),
                       [this](kj::StringPtr why) { closed.push_back(why.cStr()); });
   }
-  void submit(uint count, size_t bytes = 8, uint64_t hash = 1) {
+  void submit(uint count, size_t bytes = 8, uint64_t hash = 1) { submitFrom(space, count, bytes, hash); }
+  void submitFrom(SpaceId client, uint count, size_t bytes = 8, uint64_t hash = 1) {
     std::vector<events::NewTask> tasks(count);
     for (auto& task : tasks) {
       task.seq = ++lastSeq;
@@ -93,7 +98,7 @@ struct Env {
       task.level = 0;
       task.arguments.pickle = kj::heapArray<byte>(bytes);
     }
-    events.onSubmit(space, kj::arrayPtr(tasks.data(), tasks.size()), clock.now());
+    events.onSubmit(client, kj::arrayPtr(tasks.data(), tasks.size()), clock.now());
   }
   void turn() { scope.poll(); }
 };
@@ -108,6 +113,31 @@ TEST(WorkerLinks, AllAssignmentsOfATurnAreOneCall) {
   env.turn();
   EXPECT_THAT(received.runs, testing::ElementsAre(50u));
   EXPECT_THAT(received.functions, testing::ElementsAre(1u));
+}
+
+TEST(WorkerLinks, ResultsMayUseSharedMemoryOnlyOnTheWayToAClientOfTheWorkersHost) {
+  Env env;
+  auto elsewhere = env.events.onClientOpen(SpaceId(), HostId(2), env.clock.now());
+  auto unknown = env.events.onClientOpen(SpaceId(), HostId(), env.clock.now());
+  Received received;
+  env.join(received, 100);
+  env.submit(2);
+  env.submitFrom(elsewhere, 2);
+  env.submitFrom(unknown, 1);
+  env.submit(1);
+  env.turn();
+  EXPECT_THAT(received.inlineResults, testing::ElementsAre(false, false, true, true, true, false));
+}
+
+TEST(WorkerLinks, AWorkerWhoseExecutorsShareMemoryWithNobodyAnswersInline) {
+  Env env;
+  auto unknown = env.events.onClientOpen(SpaceId(), HostId(), env.clock.now());
+  Received received;
+  env.links.join(test::WorkerBuilder().cpus(100).host(0).build(), kj::heap<Sink>(received), [](kj::StringPtr) {});
+  env.submit(1);
+  env.submitFrom(unknown, 1);
+  env.turn();
+  EXPECT_THAT(received.inlineResults, testing::ElementsAre(true, true));
 }
 
 TEST(WorkerLinks, AFunctionTravelsOnce) {

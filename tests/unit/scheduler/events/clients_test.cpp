@@ -8,14 +8,14 @@ using testing::ElementsAre;
 
 TEST(Clients, GetNamespacesOfTheirOwn) {
   SchedEnv env;
-  auto other = env.events.onClientOpen(SpaceId(), env.now);
+  auto other = env.events.onClientOpen(SpaceId(), HostId(), env.now);
   EXPECT_NE(other, env.space);
   EXPECT_NE(other.value, 0u);
 }
 
 TEST(Clients, AnUnknownNamespaceIsNotResumedButReplaced) {
   SchedEnv env;
-  EXPECT_NE(env.events.onClientOpen(SpaceId(42), env.now), SpaceId(42));
+  EXPECT_NE(env.events.onClientOpen(SpaceId(42), HostId(), env.now), SpaceId(42));
 }
 
 TEST(Clients, AResumedClientGetsItsUnacknowledgedResultsAgain) {
@@ -26,10 +26,20 @@ TEST(Clients, AResumedClientGetsItsUnacknowledgedResultsAgain) {
   env.events.onResultsSent(env.space, 1);
   env.events.onClientLost(env.space, env.now);
   env.outbox.ready.clear();
-  EXPECT_EQ(env.events.onClientOpen(env.space, env.now), env.space);
+  EXPECT_EQ(env.events.onClientOpen(env.space, HostId(), env.now), env.space);
   EXPECT_THAT(env.outbox.ready, ElementsAre(env.space));
   EXPECT_EQ(env.client().sent, 0u);
   EXPECT_EQ(env.client().results.size(), 1u);
+}
+
+TEST(Clients, AreOnTheHostThatTheirPresentConnectionTells) {
+  SchedEnv env;
+  auto& worker = env.core.workers.at(env.join(WorkerBuilder().host(7)));
+  EXPECT_FALSE(env.core.sharesMemory(env.space, worker)) << "it did not say";
+  env.events.onClientOpen(env.space, HostId(7), env.now);
+  EXPECT_TRUE(env.core.sharesMemory(env.space, worker));
+  env.events.onClientOpen(env.space, HostId(8), env.now);
+  EXPECT_FALSE(env.core.sharesMemory(env.space, worker));
 }
 
 TEST(Clients, ALostClientsTasksRunOnWithinItsGraceAndAreCancelledAfter) {
@@ -48,7 +58,7 @@ TEST(Clients, TimeInWhichTheSchedulerItselfWasStoppedDoesNotUseUpAGrace) {
   SchedEnv env;
   env.events.onClientLost(env.space, env.now);
   env.sleep(60 * kj::SECONDS);
-  EXPECT_EQ(env.events.onClientOpen(env.space, env.now), env.space);
+  EXPECT_EQ(env.events.onClientOpen(env.space, HostId(), env.now), env.space);
 }
 
 TEST(Clients, ClosingCancelsWhatRunsToo) {

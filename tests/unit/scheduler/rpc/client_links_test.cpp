@@ -67,7 +67,8 @@ struct Env {
   }
 
   ClientLinks::Attachment attach(Received& received, SpaceId space = SpaceId()) {
-    return links.attach(space, kj::heap<Sink>(received), [this](kj::StringPtr why) { closed.push_back(why.cStr()); });
+    return links.attach(space, HostId(), kj::heap<Sink>(received),
+                        [this](kj::StringPtr why) { closed.push_back(why.cStr()); });
   }
   // `count` tasks that end at once with a result of `bytes`.
   void run(SpaceId space, uint count, size_t bytes = 8) {

@@ -17,6 +17,7 @@ struct Written {
   std::vector<std::vector<uint32_t>> functionIds;  // by frame
   std::vector<std::vector<uint64_t>> seqs;
   std::vector<uint32_t> functionOf;  // of each assignment
+  std::vector<bool> inlineResults;   // of each assignment
   size_t bytesMax = 0;
 };
 
@@ -25,7 +26,8 @@ struct Deliveries {
   std::list<Assignment> assignments;
   std::vector<Delivery> list;
 
-  void add(uint64_t seq, uint32_t function, size_t bytes, bool withFunction, size_t codeBytes = 10) {
+  void add(uint64_t seq, uint32_t function, size_t bytes, bool withFunction, size_t codeBytes = 10,
+           bool inlineResult = false) {
     if (functions.find(function) == nullptr) {
       capnp::MallocMessageBuilder message;
       auto definition = message.initRoot<schema::Function>();
@@ -39,6 +41,7 @@ struct Deliveries {
     assignment.initTask().setSeq(seq);
     assignment.setFunction(function);
     assignment.initArguments().initPickle(bytes);
+    assignment.setInlineResult(inlineResult);
     assignments.push_back(Assignment{
         {}, Level::MONITOR, 0, functions.find(function), Owned<schema::Assignment>(assignment.asReader()), Role::CPU});
     list.push_back({&assignments.back(), withFunction});
@@ -57,6 +60,7 @@ struct Deliveries {
       for (auto assignment : run.getAssignments()) {
         written.seqs.back().push_back(assignment.getTask().getSeq());
         written.functionOf.push_back(assignment.getFunction());
+        written.inlineResults.push_back(assignment.getInlineResult());
       }
     });
     return written;
@@ -74,6 +78,13 @@ TEST(Frames, CarryFunctionsBeforeTheAssignmentsThatNeedThem) {
   EXPECT_EQ(written.functionIds[0], std::vector<uint32_t>{id}) << "by the worker's own number";
   EXPECT_EQ(written.seqs[1], (std::vector<uint64_t>{1, 2, 3}));
   EXPECT_EQ(written.functionOf, (std::vector<uint32_t>{id, deliveries.functions.find(12)->id, id}));
+}
+
+TEST(Frames, SayWhichResultsMustTravelInline) {
+  Deliveries deliveries;
+  deliveries.add(1, 11, 10, false, 10, true);
+  deliveries.add(2, 11, 10, false, 10, false);
+  EXPECT_EQ(deliveries.write().inlineResults, (std::vector<bool>{true, false}));
 }
 
 TEST(Frames, AreOneForAllThatIsSmall) {
