@@ -300,6 +300,8 @@ def main():
                      else "\nEvery answer is plain Python's, to the last bit.")
         if options.stay:
             stay(terminal)
+        elif client.http_url is not None and "EPOCHLY_ADDRESS" not in os.environ:
+            terminal.say("The cluster ends with this program; --stay keeps it, for a look with curl.")
     return 1 if wrong else 0
 
 

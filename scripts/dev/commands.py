@@ -8,7 +8,9 @@ from scripts.dev.tally import Tally
 
 HELP = """./dev <command>
 
-  demo [--quick]         set up everything and run the main job: examples/analyze_workloads.py
+  demo [--quick] [--stay]
+                         set up everything and run the main job, examples/analyze_workloads.py; --stay keeps its cluster
+                         until Ctrl-C
   test [suite] [args]    set up everything and run every test, or one suite; args go to ctest or pytest
                          suites: {suites}
   sim [--seed N]         run the simulation for 30 s, or replay one history; ./dev sim --help has more

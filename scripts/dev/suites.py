@@ -17,8 +17,8 @@ PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 # Beside the checkout on the project's machines: every example of the guide, checked.
 ACCEPTANCE = ROOT.parent / "shared" / "acceptance" / "seed_examples.py"
 ACCEPTANCE_LEVELS = "0,2"
-# What of tests/python is about the SDK, so that it is run on every CPython; the rest is about the checkout.
-SDK_TESTS = ("tests/python/local", "tests/python/cluster", "tests/python/jit")
+# What is run on every CPython: all of tests/python but ./dev itself and what needs several hosts.
+SDK_TESTS = tuple(f"tests/python/{folder}" for folder in ("local", "cluster", "jit", "structure", "examples", "docs"))
 
 
 @dataclass
@@ -148,7 +148,7 @@ def _other_python(context, version):
     environment = venv.Environment(ROOT / f".venv-py{version}", base)
     try:
         environment.make()
-        environment.install_sdk(["test"], venv.extension_only_settings(environment))
+        environment.install_sdk(["demo", "test"], venv.extension_only_settings(environment))
     except StepFailed as error:
         return Tally.failure(str(error))
     return _pytest(context, environment, SDK_TESTS, name=f"Python tests on {version}")

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import tasks
+from conftest import gone, until
 
 import epochly
 
@@ -72,22 +73,89 @@ def test_the_programs_have_their_own_help(program):
     assert done.returncode == 0 and f"epochly-{program}" in done.stdout
 
 
-def test_a_scheduler_and_a_worker_started_by_hand_make_a_cluster(tmp_path):
-    socket = tmp_path / "s.sock"
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["nonsense"], "invalid choice: 'nonsense'"), (["status", "--nope"], "--nope"), (["run"], "script"),
+    (["run", "--nope", "script.py"], "--nope"), (["scheduler", "--nope"], "--nope"),
+    (["scheduler", "--listen", "nonsense"], "nonsense"),
+    (["scheduler", "--tasks-max", "many"], "many"), (["scheduler", "--store", "disk"], "disk"), (["worker"], "--scheduler"),
+    (["worker", "--scheduler", "nonsense"], "nonsense"), (["worker", "--cpu-slots", "-1"], "--cpu-slots")],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_a_wrong_flag_is_named_and_exits_with_2(arguments, said):
+    done = epochly_command(*arguments)
+    assert (done.returncode, done.stdout) == (2, "") and said in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def start():
+    """Starts a command whose first line is an event; returns the event and the process, which is ended with the test."""
     started = []
 
     def start(*arguments):
-        started.append(subprocess.Popen([sys.executable, "-m", "epochly.cli", *arguments], stdout=subprocess.PIPE, text=True))
-        return json.loads(started[-1].stdout.readline())
+        process = subprocess.Popen([sys.executable, "-m", "epochly.cli", *arguments], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, start_new_session=True)
+        started.append(process)
+        return json.loads(process.stdout.readline()), process
 
-    try:
-        ready = start("scheduler", "--listen", f"unix:{socket}", "--http", "127.0.0.1:0", "--log-level", "warning")
-        assert ready["event"] == "ready" and oct(os.stat(socket).st_mode & 0o777) == "0o600"
-        assert start("worker", "--scheduler", ready["address"], "--cpu-slots", "1", "--log-level", "warning")["event"] == "joined"
+    yield start
+    for process in reversed(started):
+        process.kill()
+        process.communicate()
+
+
+def start_cluster(start, socket):
+    """(the scheduler's ready event, [scheduler, worker])"""
+    ready, scheduler = start("scheduler", "--listen", f"unix:{socket}", "--http", "127.0.0.1:0", "--log-level", "warning")
+    assert ready["event"] == "ready"
+    joined, worker = start("worker", "--scheduler", ready["address"], "--cpu-slots", "1", "--log-level", "warning")
+    assert joined["event"] == "joined"
+    return ready, [scheduler, worker]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_cluster_started_by_hand_works_ends_cleanly_and_may_be_started_again(start, tmp_path, number):
+    socket = tmp_path / "s.sock"
+    for _ in range(2):
+        ready, processes = start_cluster(start, socket)
+        assert oct(os.stat(socket).st_mode & 0o777) == "0o600"
         with epochly.connect(ready["address"]) as client:
             assert client.submit(pow, 2, 5).result() == 32
-    finally:
-        for process in reversed(started):
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
-            process.stdout.close()
+        for process in reversed(processes):
+            os.killpg(process.pid, number)
+            _, errors = process.communicate(timeout=30)
+            assert (process.returncode, errors) == (0, "")
+        assert not socket.exists()
+
+
+def test_a_second_scheduler_on_the_same_address_says_so_and_leaves_the_first_alone(start, tmp_path):
+    ready, _ = start_cluster(start, tmp_path / "s.sock")
+    done = epochly_command("scheduler", "--listen", ready["address"], "--http", "off")
+    assert done.returncode != 0 and "s.sock" in done.stderr and done.stdout == ""
+    with epochly.connect(ready["address"]) as client:
+        assert client.submit(pow, 2, 5).result() == 32
+
+
+def test_after_a_kill_the_next_run_takes_the_socket_over(start, tmp_path):
+    _, processes = start_cluster(start, tmp_path / "s.sock")
+    for process in processes:
+        process.kill()
+        process.wait()
+    ready, _ = start_cluster(start, tmp_path / "s.sock")
+    with epochly.connect(ready["address"]) as client:
+        assert client.submit(pow, 2, 5).result() == 32
+
+
+def test_ctrl_c_ends_a_script_and_its_cluster_and_the_next_run_begins_anew(tmp_path, no_leak):
+    (tmp_path / "job.py").write_text("import time, epochly\n"
+                                     "client = epochly.connect()\n"
+                                     "future = client.submit(time.sleep, 600)\n"
+                                     "print(client.address, *(row['pid'] for row in client.workers()), flush=True)\n"
+                                     "future.result()\n")
+    for _ in range(2):
+        process = subprocess.Popen([sys.executable, "-m", "epochly.cli", "run", tmp_path / "job.py"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, start_new_session=True)
+        address, worker = process.stdout.readline().split()
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == -signal.SIGINT and errors.rstrip().endswith("KeyboardInterrupt")
+        assert until(lambda worker=worker: gone(worker))
+        assert until(lambda address=address: not os.path.exists(os.path.dirname(address.removeprefix("unix:"))))

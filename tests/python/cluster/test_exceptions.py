@@ -148,6 +148,21 @@ def test_an_exception_whose_arguments_do_not_make_it_again_comes_as_remote_error
     assert str(error) == "tasks.Awkward: 7: detail"
 
 
+def raise_of_a_module_of_its_own():
+    import sys
+    import types
+
+    module = sys.modules["only_there"] = types.ModuleType("only_there")
+    exec("class OnlyThere(Exception):\n    pass", module.__dict__)
+    raise module.OnlyThere("seen only there") from ValueError("its cause")
+
+
+def test_an_exception_of_a_module_that_this_process_lacks_comes_as_remote_error_with_its_cause(client):
+    error = exception_of(client, raise_of_a_module_of_its_own)
+    assert type(error) is epochly.RemoteError and (error.type, error.message) == ("only_there.OnlyThere", "seen only there")
+    assert type(error.__cause__) is ValueError and error.__cause__.args == ("its cause",)
+
+
 def test_an_exception_that_does_not_pickle_comes_as_remote_error(client):
     error = exception_of(client, raise_with_lock)
     assert type(error) is epochly.RemoteError and error.type == "ValueError" and "holds a lock" in error.message

@@ -206,7 +206,33 @@ print(client.address, flush=True)
 """
 
 
+SUBMIT_FOR_EVER = """
+import epochly, sys, time
+client = epochly.connect(sys.argv[1])
+def work(data):
+    time.sleep(0.001)
+print("submitting", flush=True)
+while True:
+    client.submit(work, bytes(1000))
+"""
+
+
+def test_a_client_that_is_killed_while_it_submits_has_its_tasks_cancelled_and_disturbs_nobody(own_cluster):
+    cluster = own_cluster(scheduler_options=["--client-grace-seconds", "0"])
+    client = cluster.client
+    process = subprocess.Popen([sys.executable, "-c", SUBMIT_FOR_EVER, cluster.address], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "submitting\n"
+    assert until(lambda: client.metrics()["queued"] > 1000)
+    futures = [client.submit(tasks.add, i) for i in range(100)]
+    process.kill()
+    process.communicate()
+    assert client.gather(futures) == list(range(100))
+    assert until(lambda: client.metrics()["queued"] == client.metrics()["running"] == 0), "each accepted task has ended"
+    assert client.metrics()["cancelled"] > 1000
+
+
 @pytest.mark.parametrize("end", ["time.sleep(600)", "import os; os._exit(3)", "sys.exit(0)", "raise RuntimeError",
+                                 "import os; os.abort()", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
                                  "client.submit(time.sleep, 600)"])
 def test_the_embedded_cluster_goes_when_its_process_does_however_it_does(end, no_leak):
     process = subprocess.Popen([sys.executable, "-c", SPAWN.format(end=end)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -215,6 +215,14 @@ TEST_F(LinkTest, ASchedulerThatWillNotHaveUsIsNotAskedAgain) {
   EXPECT_EQ(scheduler.connectionsSeen(), 1u);
 }
 
+TEST_F(LinkTest, ASchedulerOfAnotherProtocolIsNotAskedAgain) {
+  scheduler.refuseClients(ErrorCode::PROTOCOL_MISMATCH);
+  auto facts = connect().status.facts();
+  EXPECT_TRUE(facts.failed);
+  EXPECT_EQ(facts.failure.code, ErrorCode::PROTOCOL_MISMATCH);
+  EXPECT_EQ(scheduler.connectionsSeen(), 1u);
+}
+
 TEST_F(LinkTest, AWrongAddressFailsAfterPatience) {
   patience.connect = 0 * kj::SECONDS;
   scheduler.stop();
