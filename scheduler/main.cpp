@@ -243,7 +243,7 @@ void Scheduler::start(kj::WaitScope& scope) {
     startRest(*address);
   }
   auto& listening =
-      *listener.emplace(kj::heap<rpc::Listener>(*io.lowLevelProvider, io.provider->getNetwork(), timer, services));
+      *listener.emplace(kj::heap<rpc::Listener>(io, services));
   kj::Vector<kj::String> addresses;
   for (auto& address : options.listen) addresses.add(quoted(listening.listen(address).wait(scope).toString()));
   background = mailbox.run().exclusiveJoin(probeLag()).eagerlyEvaluate([](kj::Exception&& error) {

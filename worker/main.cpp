@@ -204,7 +204,7 @@ kj::Promise<int> Worker::serve() {
   auto python = probe::probePython(options.python, facts);
   if (python.problem.size() > 0) refuse(kj::str("--python ", options.python, " ", python.problem));
   metrics.setPython(toString(python.version));
-  auto& made = *link.emplace(kj::heap<link::Link>(io.provider->getNetwork(), timer, KJ_ASSERT_NONNULL(options.scheduler),
+  auto& made = *link.emplace(kj::heap<link::Link>(io, timer, KJ_ASSERT_NONNULL(options.scheduler),
                                                   introduce(python, facts.release()), supervisor, *this));
   return ready.exclusiveJoin(made.onDrain())
       .then([&made]() { return made.run(); })

@@ -7,6 +7,8 @@
 #include <capnp/serialize.h>
 #include <kj/debug.h>
 
+#include "transport/framed_stream.h"
+#include "transport/socket_stream.h"
 #include "wire/task_spec.h"
 
 namespace epochly::client {
@@ -59,9 +61,10 @@ class Link::Sink final : public schema::ClientSink::Server {
 
 // One TCP or unix connection and what is known on it.
 struct Link::Connection {
-  explicit Connection(kj::Own<kj::AsyncIoStream> from)
+  Connection(kj::Own<kj::AsyncIoStream> from, kj::Timer& timer)
       : stream(kj::mv(from)),
-        network(*stream, capnp::rpc::twoparty::Side::CLIENT, readerOptions()),
+        messages(*stream, timer, owner),
+        network(messages, capnp::rpc::twoparty::Side::CLIENT, readerOptions()),
         rpc(capnp::makeRpcClient(network)),
         gateway(bootstrap(rpc)) {}
 
@@ -73,6 +76,8 @@ struct Link::Connection {
   }
 
   kj::Own<kj::AsyncIoStream> stream;
+  transport::TrustingOwner owner;
+  transport::FramedStream messages;
   capnp::TwoPartyVatNetwork network;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
   schema::Gateway::Client gateway;
@@ -117,7 +122,8 @@ kj::Promise<void> Link::connectOnce() {
                      })
                      .then([this](kj::Own<kj::AsyncIoStream>&& stream) {
                        if (options.address.reach != rt::Reach::UNIX_SOCKET) keepAlive(*stream);
-                       auto& opening = *connection.emplace(kj::heap<Connection>(kj::mv(stream)));
+                       auto& opening = *connection.emplace(
+                           kj::heap<Connection>(transport::SocketStream::takeOver(io.unixEventPort, kj::mv(stream)), timer));
                        auto request = opening.gateway.openClientRequest();
                        auto hello = request.initHello();
                        hello.setProtocolMin(PROTOCOL_MIN);

@@ -7,9 +7,9 @@
 
 #include <capnp/rpc-twoparty.h>
 
-#include "rpc/framed_stream.h"
 #include "rpc/gateway.h"
 #include "rt/log.h"
+#include "transport/socket_stream.h"
 #include "wire/task_spec.h"
 
 namespace epochly::rpc {
@@ -78,16 +78,16 @@ struct Listener::Connection {
   kj::Own<kj::AsyncIoStream> stream;
   kj::Own<Peer> peer;
   kj::Promise<void> closed;
-  FramedStream messages;
+  transport::FramedStream messages;
   capnp::TwoPartyVatNetwork network;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
 
-  Connection(kj::Own<kj::AsyncIoStream> connected, Services& services, kj::PromiseFulfillerPair<void> closing,
-             kj::Function<void()> onGreeted)
+  Connection(kj::Own<kj::AsyncIoStream> connected, Services& services, kj::Timer& timer,
+             kj::PromiseFulfillerPair<void> closing, kj::Function<void()> onGreeted)
       : stream(kj::mv(connected)),
         peer(kj::refcounted<Peer>(nameOf(*stream), kj::mv(closing.fulfiller), kj::mv(onGreeted))),
         closed(kj::mv(closing.promise)),
-        messages(*stream, *peer),
+        messages(*stream, timer, *peer),
         network(messages, capnp::rpc::twoparty::Side::SERVER, readerOptions()),
         rpc(capnp::makeRpcServer(network, kj::heap<Gateway>(services, kj::addRef(*peer)))) {
     rpc.setFlowLimit(FLOW_WORDS_MAX);
@@ -96,9 +96,14 @@ struct Listener::Connection {
 
 Listener::Bounds::Bounds() : handshake(HANDSHAKE_MS * kj::MILLISECONDS) {}
 
-Listener::Listener(kj::LowLevelAsyncIoProvider& lowLevel, kj::Network& network, kj::Timer& timer, Services& services,
-                   Bounds bounds)
-    : lowLevel(lowLevel), network(network), timer(timer), services(services), bounds(bounds), tasks(*this) {}
+Listener::Listener(kj::AsyncIoContext& io, Services& services, Bounds bounds)
+    : lowLevel(*io.lowLevelProvider),
+      network(io.provider->getNetwork()),
+      timer(io.provider->getTimer()),
+      port(io.unixEventPort),
+      services(services),
+      bounds(bounds),
+      tasks(*this) {}
 
 // ---- listening -----------------------------------------------------------------------------------------------------
 
@@ -131,7 +136,7 @@ kj::Promise<void> Listener::acceptLoop(kj::ConnectionReceiver& receiver) {
   return receiver.accept()
       .then(
           [this](kj::Own<kj::AsyncIoStream> stream) -> kj::Promise<void> {
-            serve(kj::mv(stream));
+            serve(transport::SocketStream::takeOver(port, kj::mv(stream)));
             return kj::READY_NOW;
           },
           [this](kj::Exception&& error) -> kj::Promise<void> {
@@ -160,7 +165,7 @@ void Listener::serve(kj::Own<kj::AsyncIoStream> stream) {
   }
   if (isTcp(*stream)) tuneTcp(*stream);
   auto connection =
-      kj::heap<Connection>(kj::mv(stream), services, kj::newPromiseAndFulfiller<void>(), [this]() { handshakes--; });
+      kj::heap<Connection>(kj::mv(stream), services, timer, kj::newPromiseAndFulfiller<void>(), [this]() { handshakes--; });
   services.figures.connections++;
   handshakes++;
   auto& that = *connection;

@@ -27,8 +27,7 @@ class Listener final : private kj::TaskSet::ErrorHandler {
     Bounds();
   };
 
-  Listener(kj::LowLevelAsyncIoProvider& lowLevel, kj::Network& network, kj::Timer& timer, Services& services,
-           Bounds bounds = Bounds());
+  Listener(kj::AsyncIoContext& io, Services& services, Bounds bounds = Bounds());
   KJ_DISALLOW_COPY(Listener);
 
   // Starts to listen; the address with its real port. Throws INVALID_ARGUMENT if it cannot be had.
@@ -42,6 +41,7 @@ class Listener final : private kj::TaskSet::ErrorHandler {
   kj::LowLevelAsyncIoProvider& lowLevel;
   kj::Network& network;
   kj::Timer& timer;
+  kj::UnixEventPort& port;
   Services& services;
   const Bounds bounds;
   size_t handshakes = 0;

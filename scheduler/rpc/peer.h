@@ -6,12 +6,14 @@
 #include <kj/refcount.h>
 #include <kj/string.h>
 
+#include "transport/framed_stream.h"
 #include "wire/ids.h"
+#include "wire/task_spec.h"
 
 namespace epochly::rpc {
 
 // Shared by a connection, its gateway and its session; any of them may end it. Lives on the scheduler's kj loop.
-class Peer final : public kj::Refcounted {
+class Peer final : public kj::Refcounted, public transport::StreamOwner {
  public:
   Peer(kj::String name, kj::Own<kj::PromiseFulfiller<void>> closer, kj::Function<void()> onGreeted)
       : name(kj::mv(name)), closer(kj::mv(closer)), onGreeted(kj::mv(onGreeted)) {}
@@ -36,11 +38,15 @@ class Peer final : public kj::Refcounted {
   void noteEnd(kj::StringPtr why) {
     if (endedWhy == nullptr) endedWhy = kj::str(why);
   }
-  // The same for bytes that make no sense.
-  void noteMalformed(kj::StringPtr why) {
+  // A stranger may not make us take much memory.
+  Bound messageBound() override {
+    return greeted ? Bound{MESSAGE_BYTES_MAX, ""} : Bound{HANDSHAKE_BYTES_MAX, " before a Hello is accepted"};
+  }
+  void onMalformed(kj::StringPtr why) override {
     if (endedWhy == nullptr) malformed = true;
     noteEnd(why);
   }
+  void onAbort(kj::StringPtr why) override { onMalformed(why); }
   bool wasMalformed() const { return malformed; }
   kj::Maybe<kj::StringPtr> end() const {
     return endedWhy.map([](auto& why) { return kj::StringPtr(why); });

@@ -79,12 +79,21 @@ void writeTaskId(TaskId id, schema::TaskId::Builder builder) {
   builder.setSeq(id.seq);
 }
 
-HostId thisHost() {
+namespace {
+
+HostId readHost() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   std::string boot;
   struct stat shm;
   if (!std::getline(file, boot) || stat("/dev/shm", &shm) != 0) return HostId(0);
   return HostId(fnv(fnv(0xcbf29ce484222325ull, boot), std::to_string(shm.st_dev)));
+}
+
+}  // namespace
+
+HostId thisHost() {
+  static const HostId host = readHost();  // a process stays where it is
+  return host;
 }
 
 kj::String toString(PythonVersion version) {

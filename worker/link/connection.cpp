@@ -62,7 +62,8 @@ Connection::Connection(kj::Own<kj::AsyncIoStream> streamParam, run::Supervisor& 
     : supervisor(supervisor),
       timer(timer),
       stream(kj::mv(streamParam)),
-      network(*stream, capnp::rpc::twoparty::Side::CLIENT, capnp::ReaderOptions{TRAVERSAL_WORDS_MAX, 64}),
+      messages(*stream, timer, owner),
+      network(messages, capnp::rpc::twoparty::Side::CLIENT, capnp::ReaderOptions{TRAVERSAL_WORDS_MAX, 64}),
       rpc(capnp::makeRpcClient(network)),
       tasks(*this) {}
 

@@ -7,6 +7,7 @@
 
 #include "run/supervisor.h"
 #include "scheduler.capnp.h"
+#include "transport/framed_stream.h"
 
 namespace epochly::link {
 
@@ -57,6 +58,8 @@ class Connection final : private run::ResultSink, private kj::TaskSet::ErrorHand
   run::Supervisor& supervisor;
   kj::Timer& timer;
   kj::Own<kj::AsyncIoStream> stream;
+  transport::TrustingOwner owner;
+  transport::FramedStream messages;
   capnp::TwoPartyVatNetwork network;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
   kj::Maybe<Sink&> sink;  // the scheduler holds it; detached when this ends

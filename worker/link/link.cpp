@@ -8,6 +8,7 @@
 #include <kj/debug.h>
 
 #include "rt/log.h"
+#include "transport/socket_stream.h"
 #include "wire/errors.h"
 #include "wire/task_spec.h"
 
@@ -33,9 +34,9 @@ void sendAtOnce(kj::AsyncIoStream& stream) {
 
 }  // namespace
 
-Link::Link(kj::Network& network, kj::Timer& timer, const rt::Address& scheduler, kj::Own<Introduction> introduction,
+Link::Link(kj::AsyncIoContext& io, kj::Timer& timer, const rt::Address& scheduler, kj::Own<Introduction> introduction,
            run::Supervisor& supervisor, LinkObserver& observer)
-    : network(network),
+    : io(io),
       timer(timer),
       address(scheduler.forKj()),
       addressText(scheduler.toString()),
@@ -67,14 +68,16 @@ kj::Promise<Link::End> Link::attempt() {
 }
 
 kj::Promise<void> Link::connectAndJoin() {
-  return network.parseAddress(address)
+  return io.provider->getNetwork()
+      .parseAddress(address)
       .then([](kj::Own<kj::NetworkAddress>&& parsed) {
         auto connecting = parsed->connect();
         return connecting.attach(kj::mv(parsed));
       })
       .then([this](kj::Own<kj::AsyncIoStream>&& stream) {
         if (isTcp) sendAtOnce(*stream);
-        auto& made = connection.emplace(kj::heap<Connection>(kj::mv(stream), supervisor, timer));
+        auto& made = connection.emplace(
+            kj::heap<Connection>(transport::SocketStream::takeOver(io.unixEventPort, kj::mv(stream)), supervisor, timer));
         return made->join(*introduction);
       })
       .then([this](Joined joined) {

@@ -23,7 +23,7 @@ class LinkObserver {
 // Lives on the daemon's loop.
 class Link {
  public:
-  Link(kj::Network& network, kj::Timer& timer, const rt::Address& scheduler, kj::Own<Introduction> introduction,
+  Link(kj::AsyncIoContext& io, kj::Timer& timer, const rt::Address& scheduler, kj::Own<Introduction> introduction,
        run::Supervisor& supervisor, LinkObserver& observer);
   ~Link() noexcept;
   KJ_DISALLOW_COPY(Link);
@@ -40,7 +40,7 @@ class Link {
   // What becomes of the worker when it has drained.
   enum class After : uint8_t { SERVE, REJOIN, EXIT };
 
-  kj::Network& network;
+  kj::AsyncIoContext& io;
   kj::Timer& timer;
   const kj::String address;      // as kj takes it
   const kj::String addressText;  // as users write it

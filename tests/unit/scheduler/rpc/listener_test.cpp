@@ -43,7 +43,7 @@ struct Env {
     return kj::mv(paf.promise);
   }
   Listener listener(Listener::Bounds bounds) {
-    return Listener(*io.lowLevelProvider, io.provider->getNetwork(), io.provider->getTimer(), services, bounds);
+    return Listener(io, services, bounds);
   }
 };
 

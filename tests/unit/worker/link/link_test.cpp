@@ -42,7 +42,7 @@ struct LinkEnv final : public LinkObserver {
     introduction->token = kj::heapArray<kj::byte>(kj::StringPtr("secret").asBytes());
     introduction->info.initRoot<schema::WorkerInfo>().setName("box");
     auto address = KJ_ASSERT_NONNULL(rt::parseAddress(kj::str("unix:", gateway.path.c_str())));
-    link = kj::heap<Link>(io.provider->getNetwork(), timer, address, kj::mv(introduction), *supervisor, *this);
+    link = kj::heap<Link>(io, timer, address, kj::mv(introduction), *supervisor, *this);
   }
   ~LinkEnv() noexcept override {}
 

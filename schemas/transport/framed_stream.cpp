@@ -1,4 +1,4 @@
-#include "rpc/framed_stream.h"
+#include "transport/framed_stream.h"
 
 #include <cstring>
 
@@ -7,7 +7,7 @@
 #include "wire/errors.h"
 #include "wire/task_spec.h"
 
-namespace epochly::rpc {
+namespace epochly::transport {
 
 using capnp::word;
 
@@ -40,8 +40,10 @@ class OwnedMessage final : public capnp::MessageReader {
 
 }  // namespace
 
-FramedStream::FramedStream(kj::AsyncIoStream& stream, Peer& peer)
-    : stream(stream), peer(peer), buffer(kj::heapArray<byte>(READ_BYTES)) {}
+StreamOwner::Bound TrustingOwner::messageBound() { return {MESSAGE_BYTES_MAX, ""}; }
+
+FramedStream::FramedStream(kj::AsyncIoStream& stream, kj::Timer& timer, StreamOwner& owner)
+    : stream(stream), owner(owner), outgoing(stream, timer), buffer(kj::heapArray<byte>(READ_BYTES)) {}
 
 // ---- reading -------------------------------------------------------------------------------------------------------
 
@@ -64,10 +66,9 @@ kj::Promise<FramedStream::Message> FramedStream::readSegments(capnp::ReaderOptio
   uint count = numberAt(0) + 1;
   uint64_t total = 0;
   for (uint i = 0; i < count; i++) total += numberAt(1 + i);
-  size_t bytesMax = peer.isGreeted() ? MESSAGE_BYTES_MAX : HANDSHAKE_BYTES_MAX;
-  if (total > bytesMax / sizeof(word)) {
-    malformed(kj::str("a message of ", total * sizeof(word), " bytes, over the limit of ", bytesMax,
-                      peer.isGreeted() ? "" : " before a Hello is accepted"));
+  auto bound = owner.messageBound();
+  if (total > bound.bytes / sizeof(word)) {
+    malformed(kj::str("a message of ", total * sizeof(word), " bytes, over the limit of ", bound.bytes, bound.reason));
   }
   auto words = kj::heapArray<word>(total);
   auto segments = kj::heapArray<kj::ArrayPtr<const word>>(count);
@@ -114,7 +115,7 @@ uint32_t FramedStream::numberAt(size_t index) const {
 }
 
 void FramedStream::malformed(kj::StringPtr why) {
-  peer.noteMalformed(why);
+  owner.onMalformed(why);
   kj::throwFatalException(makeError(ErrorCode::MALFORMED_REQUEST, why));
 }
 
@@ -122,20 +123,19 @@ void FramedStream::malformed(kj::StringPtr why) {
 
 kj::Promise<void> FramedStream::writeMessage(kj::ArrayPtr<const int> fds,
                                              kj::ArrayPtr<const kj::ArrayPtr<const word>> segments) {
-  // The RPC system tells its peer, and nobody else, why it gives up. Only the root is looked at.
   capnp::SegmentArrayMessageReader reader(segments);
   auto message = reader.getRoot<capnp::rpc::Message>();
-  if (message.isAbort()) noteAbort(message.getAbort());
-  return capnp::writeMessage(stream, segments);
+  if (message.isAbort() && message.getAbort().getType() != capnp::rpc::Exception::Type::DISCONNECTED) {
+    owner.onAbort(message.getAbort().getReason());
+  }
+  return outgoing.write(segments);
 }
 
 kj::Promise<void> FramedStream::writeMessages(kj::ArrayPtr<kj::ArrayPtr<const kj::ArrayPtr<const word>>> messages) {
-  return capnp::writeMessages(stream, messages);
-}
-
-void FramedStream::noteAbort(capnp::rpc::Exception::Reader abort) {
-  if (abort.getType() == capnp::rpc::Exception::Type::DISCONNECTED) return;  // it was the peer who went
-  peer.noteMalformed(abort.getReason());
+  if (messages.size() == 0) return kj::READY_NOW;
+  return writeMessage(nullptr, messages[0]).then([this, messages]() mutable {
+    return writeMessages(messages.slice(1, messages.size()));
+  });
 }
 
 kj::Maybe<int> FramedStream::getSendBufferSize() {
@@ -146,8 +146,7 @@ kj::Maybe<int> FramedStream::getSendBufferSize() {
 }
 
 kj::Promise<void> FramedStream::end() {
-  stream.shutdownWrite();
-  return kj::READY_NOW;
+  return outgoing.flush().then([this]() { stream.shutdownWrite(); });
 }
 
-}  // namespace epochly::rpc
+}  // namespace epochly::transport

@@ -1,20 +1,42 @@
-// Cap'n Proto messages on a byte stream, with bounds that depend on who the peer has shown itself to be.
+// Cap'n Proto messages on a byte stream: bounds on what arrives, few system calls, few wake-ups of the other side.
 #pragma once
 
 #include <capnp/rpc.capnp.h>
 #include <capnp/serialize-async.h>
 #include <kj/async-io.h>
 
-#include "rpc/peer.h"
+#include "transport/outgoing.h"
 
-namespace epochly::rpc {
+namespace epochly::transport {
 
-// Differs from capnp::AsyncIoMessageStream in three ways: a message's size is checked against HANDSHAKE_BYTES_MAX until the
-// peer is greeted, before any memory is taken for it; small messages that arrive together are read with one system call; and
-// why the RPC system gave a connection up is noted for the log. Lives on the scheduler's kj loop, within its connection.
+// What a stream asks and tells whoever owns it. Called on the stream's loop.
+class StreamOwner {
+ public:
+  // The size above which the next message is refused, before any memory is taken for it; and why it is no larger, or "".
+  struct Bound {
+    size_t bytes;
+    kj::StringPtr reason;
+  };
+  virtual Bound messageBound() = 0;
+  virtual void onMalformed(kj::StringPtr why) = 0;
+  // The RPC system gave the connection up for what the other side sent. It tells that side why, and nobody else.
+  virtual void onAbort(kj::StringPtr why) = 0;
+};
+
+// The owner of a connection to a scheduler of our choice: a bound, and nothing to note.
+class TrustingOwner final : public StreamOwner {
+ public:
+  Bound messageBound() override;
+  void onMalformed(kj::StringPtr) override {}
+  void onAbort(kj::StringPtr) override {}
+};
+
+// Differs from capnp::AsyncIoMessageStream: each message's size is checked against a bound that its owner names; small messages
+// that arrive together are read with one system call; and what no one waits for is sent with what someone does. Lives on one kj
+// loop, within its connection.
 class FramedStream final : public capnp::MessageStream {
  public:
-  FramedStream(kj::AsyncIoStream& stream, Peer& peer);
+  FramedStream(kj::AsyncIoStream& stream, kj::Timer& timer, StreamOwner& owner);
   KJ_DISALLOW_COPY(FramedStream);
 
   kj::Promise<kj::Maybe<capnp::MessageReaderAndFds>> tryReadMessage(kj::ArrayPtr<kj::AutoCloseFd> fdSpace,
@@ -30,7 +52,8 @@ class FramedStream final : public capnp::MessageStream {
   using Message = kj::Maybe<capnp::MessageReaderAndFds>;
 
   kj::AsyncIoStream& stream;
-  Peer& peer;
+  StreamOwner& owner;
+  Outgoing outgoing;
   kj::Array<byte> buffer;  // read and not yet consumed: [begin, end)
   size_t begin = 0;
   size_t end_ = 0;
@@ -41,8 +64,7 @@ class FramedStream final : public capnp::MessageStream {
   kj::Promise<bool> ensure(size_t bytes);
   size_t available() const { return end_ - begin; }
   uint32_t numberAt(size_t index) const;  // the table's little-endian words of 32 bits, after ensure()
-  void noteAbort(capnp::rpc::Exception::Reader abort);
   [[noreturn]] void malformed(kj::StringPtr why);
 };
 
-}  // namespace epochly::rpc
+}  // namespace epochly::transport

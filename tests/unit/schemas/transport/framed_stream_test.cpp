@@ -1,4 +1,4 @@
-#include "rpc/framed_stream.h"
+#include "transport/framed_stream.h"
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>
@@ -8,17 +8,27 @@
 #include "wire/errors.h"
 #include "wire/task_spec.h"
 
-namespace epochly::rpc {
+namespace epochly::transport {
 namespace {
 
 using capnp::word;
 using testing::HasSubstr;
 
+class Owner final : public StreamOwner {
+ public:
+  size_t bytesMax = MESSAGE_BYTES_MAX;
+  std::string malformed, aborted;
+
+  Bound messageBound() override { return {bytesMax, " for now"}; }
+  void onMalformed(kj::StringPtr why) override { malformed = why.cStr(); }
+  void onAbort(kj::StringPtr why) override { aborted = why.cStr(); }
+};
+
 struct Env {
   kj::AsyncIoContext io = kj::setupAsyncIo();
   kj::TwoWayPipe pipe = io.provider->newTwoWayPipe();
-  kj::Own<Peer> peer = kj::refcounted<Peer>(kj::str("test"), kj::newPromiseAndFulfiller<void>().fulfiller, []() {});
-  FramedStream framed{*pipe.ends[0], *peer};
+  Owner owner;
+  FramedStream framed{*pipe.ends[0], io.provider->getTimer(), owner};
 
   void send(kj::ArrayPtr<const byte> bytes) { pipe.ends[1]->write(bytes.begin(), bytes.size()).wait(io.waitScope); }
   void finish() { pipe.ends[1]->shutdownWrite(); }
@@ -99,38 +109,22 @@ TEST(FramedStream, ReadsMessagesLargerThanItsBuffer) {
   writing.wait(env.io.waitScope);
 }
 
-TEST(FramedStream, AStrangersMessageHasASmallerBound) {
-  auto atBound = textMessage(longText(HANDSHAKE_BYTES_MAX - 9).c_str(), HANDSHAKE_BYTES_MAX / 8);
-  ASSERT_EQ(atBound.size(), HANDSHAKE_BYTES_MAX + 8) << "its words, and the table";
-  {
-    Env env;
-    auto writing = env.pipe.ends[1]->write(atBound.begin(), atBound.size());
-    EXPECT_EQ(env.receiveText().size(), HANDSHAKE_BYTES_MAX - 9);
-    writing.wait(env.io.waitScope);
-  }
-  auto beyond = textMessage(longText(HANDSHAKE_BYTES_MAX).c_str(), HANDSHAKE_BYTES_MAX);
-  {
-    Env env;
-    auto writing = env.pipe.ends[1]->write(beyond.begin(), beyond.size()).eagerlyEvaluate([](kj::Exception&&) {});
-    EXPECT_THAT(env.refusal(), HasSubstr("before a Hello is accepted"));
-    EXPECT_TRUE(env.peer->wasMalformed());
-  }
-  {
-    Env env;
-    env.peer->greet(HostId(1));
-    auto writing = env.pipe.ends[1]->write(beyond.begin(), beyond.size());
-    EXPECT_EQ(env.receiveText().size(), HANDSHAKE_BYTES_MAX);
-    writing.wait(env.io.waitScope);
-  }
-}
-
-TEST(FramedStream, AFriendsMessageHasABoundToo) {
+TEST(FramedStream, AMessageOverItsOwnersBoundIsRefusedBeforeItIsRead) {
+  constexpr size_t BOUND = 64u << 10;
+  auto atBound = textMessage(longText(BOUND - 9).c_str(), BOUND / 8);
+  ASSERT_EQ(atBound.size(), BOUND + 8) << "its words, and the table";
   Env env;
-  env.peer->greet(HostId(1));
-  uint32_t words = MESSAGE_BYTES_MAX / 8 + 1;
+  env.owner.bytesMax = BOUND;
+  {
+    auto writing = env.pipe.ends[1]->write(atBound.begin(), atBound.size());
+    EXPECT_EQ(env.receiveText().size(), BOUND - 9);
+    writing.wait(env.io.waitScope);
+  }
+  uint32_t words = BOUND / 8 + 1;
   byte table[8] = {0, 0, 0, 0, byte(words), byte(words >> 8), byte(words >> 16), byte(words >> 24)};
   env.send(table);
-  EXPECT_THAT(env.refusal(), HasSubstr("over the limit"));
+  EXPECT_THAT(env.refusal(), HasSubstr("over the limit of 65536 for now"));
+  EXPECT_THAT(env.owner.malformed, HasSubstr("over the limit"));
 }
 
 TEST(FramedStream, TheEndWithinAMessageIsMalformed) {
@@ -147,17 +141,16 @@ TEST(FramedStream, TheEndBetweenMessagesIsTheEnd) {
   Env env;
   env.finish();
   EXPECT_TRUE(env.receive() == nullptr);
-  EXPECT_FALSE(env.peer->wasMalformed());
+  EXPECT_EQ(env.owner.malformed, "");
 }
 
-TEST(FramedStream, AnAbortThatWeSendIsNotedWithItsReason) {
+TEST(FramedStream, AnAbortThatWeSendIsToldToTheOwner) {
   Env env;
   capnp::MallocMessageBuilder message;
   auto abort = message.initRoot<capnp::rpc::Message>().initAbort();
   abort.setReason("it sent nonsense");
   env.framed.MessageStream::writeMessage(message).wait(env.io.waitScope);
-  EXPECT_STREQ(env.peer->end().orDefault("").cStr(), "it sent nonsense");
-  EXPECT_TRUE(env.peer->wasMalformed());
+  EXPECT_EQ(env.owner.aborted, "it sent nonsense");
 }
 
 TEST(FramedStream, AnAbortBecauseThePeerIsGoneIsNoFaultOfIts) {
@@ -166,8 +159,8 @@ TEST(FramedStream, AnAbortBecauseThePeerIsGoneIsNoFaultOfIts) {
   auto abort = message.initRoot<capnp::rpc::Message>().initAbort();
   abort.setType(capnp::rpc::Exception::Type::DISCONNECTED);
   env.framed.MessageStream::writeMessage(message).wait(env.io.waitScope);
-  EXPECT_FALSE(env.peer->wasMalformed());
+  EXPECT_EQ(env.owner.aborted, "");
 }
 
 }  // namespace
-}  // namespace epochly::rpc
+}  // namespace epochly::transport
