@@ -2,30 +2,12 @@
 #include <set>
 
 #include "ext/client_python.h"
-#include "objects/object.h"
+#include "ext/client_regions.h"
 #include "wire/errors.h"
 
 namespace epochly::ext {
 
 namespace {
-
-class ViewRegion final : public client::Region {
- public:
-  explicit ViewRegion(objects::View view) : view(kj::mv(view)) {}
-  kj::ArrayPtr<byte> bytes() override { return view.bytes(); }
-
- private:
-  objects::View view;
-};
-
-class SharedMemoryOpener final : public client::RegionOpener {
- public:
-  std::shared_ptr<client::Region> open(const SharedBuffer& buffer) override {
-    return std::make_shared<ViewRegion>(
-        objects::View::open(buffer.name, buffer.offset, buffer.size, objects::Access::PRIVATE));
-  }
-  void unlink(const SharedBuffer& buffer) override { objects::unlink(buffer.name); }
-};
 
 // Every session there is. Guarded by the GIL.
 std::set<Session*> sessions;
@@ -33,7 +15,7 @@ std::set<Session*> sessions;
 }  // namespace
 
 Session::Session(client::LinkOptions options, client::WindowBounds bounds)
-    : owned(new client::ClientThread(kj::mv(options), bounds, std::make_unique<SharedMemoryOpener>())) {
+    : owned(new client::ClientThread(kj::mv(options), bounds, std::make_unique<client::SharedMemoryOpener>())) {
   sessions.insert(this);
 }
 
@@ -56,6 +38,7 @@ void Session::close() {
 
 void Session::closeAll() {
   std::vector<std::shared_ptr<Session>> closing;  // each may lose its last owner while another is closed
+  closing.reserve(sessions.size());
   for (auto session : sessions) closing.push_back(session->shared_from_this());
   for (auto& session : closing) session->close();
 }

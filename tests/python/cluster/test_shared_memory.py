@@ -1,10 +1,12 @@
 """Large buffers travel through shared memory, both ways, and nothing of it is left."""
+import concurrent.futures
 import gc
 import os
 import pickle
 
 import pytest
 import tasks
+from conftest import shared_objects, until
 
 numpy = pytest.importorskip("numpy")
 
@@ -46,6 +48,12 @@ def flags(array):
     return array.flags.writeable, array.flags.c_contiguous, array.flags.f_contiguous
 
 
+def mapped_results():
+    """Mappings of results in this process; their names are gone."""
+    with open("/proc/self/maps") as maps:
+        return sum(f"/dev/shm/epochly-{os.getuid()}-" in line for line in maps)
+
+
 def mapped_from_shared_memory(array):
     """Whether the array's memory is a mapping of one of our objects."""
     address = array.__array_interface__["data"][0]
@@ -74,6 +82,62 @@ def test_its_name_is_gone_while_the_array_lives(client):
     gc.collect()
     assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"epochly-{os.getuid()}-{os.getpid():08x}")]
     assert array[7] == 7
+
+
+def test_a_result_waits_here_without_a_name_until_it_is_asked_for(client):
+    before = shared_objects()
+    future = client.submit(make, MIB)
+    concurrent.futures.wait([future])
+    assert shared_objects() <= before, "nobody can sweep what has no name"
+    assert (future.result() == numpy.arange(MIB)).all()
+
+
+def test_futures_that_nobody_reads_free_their_memory(client):
+    def left(count):
+        gc.collect()
+        return until(lambda: mapped_results() == count, 5)  # who tells those that wait lets go a moment later
+
+    assert left(0), "of the tests before"
+    keeps_the_notifier = client.submit(tasks.sleep_then, 60, level=1)
+    keeps_the_notifier.add_done_callback(lambda _: None)
+    futures = [client.submit(make, MIB) for _ in range(10)]
+    concurrent.futures.wait(futures)
+    assert mapped_results() == 10
+    del futures[5:]
+    assert left(5)
+    futures.clear()
+    assert left(0)
+    keeps_the_notifier.cancel()
+
+
+def test_more_large_results_than_may_be_mapped_at_once_are_all_kept(script):
+    """With few file descriptors too. MAPPED_REGIONS_MAX of ext/client_regions.h is 16384."""
+    done = script("""
+        import concurrent.futures, resource
+        import numpy
+        import epochly
+
+        COUNT, MAPPED_MAX = 18_000, 16 * 1024
+        SIZE = (64 << 10) // 8  # a result of so many doubles is just large enough
+
+        def make(i):
+            return numpy.full(SIZE, float(i))
+
+        def mapped():
+            with open("/proc/self/maps") as maps:
+                return sum("/dev/shm/epochly-" in line for line in maps)
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+        with epochly.connect() as client:
+            futures = [client.submit(make, i, level=0) for i in range(COUNT)]
+            concurrent.futures.wait(futures)
+            print("unread:", mapped() == MAPPED_MAX)
+            print("right:", all((future.result() == i).all() for i, future in enumerate(futures)))
+            print("read:", mapped() == MAPPED_MAX)
+            del futures
+            print("dropped:", mapped())
+    """)
+    assert done.stdout == "unread: True\nright: True\nread: True\ndropped: 0\n", done.stdout + done.stderr
 
 
 def test_arrays_go_there_and_back(client):

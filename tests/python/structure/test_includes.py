@@ -59,8 +59,7 @@ def sources():
 
 
 def includes(path):
-    for quoted, angled in INCLUDE.findall((ROOT / path).read_text()):
-        yield quoted, angled
+    return INCLUDE.findall((ROOT / path).read_text())
 
 
 def home(path):
