@@ -4,14 +4,11 @@ import pathlib
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
+from watching import PATIENCE, shared_objects, until
 
 from epochly.testing import LocalCluster
-
-# A test that waits so long has failed; the machine may be slow.
-PATIENCE = 60
 
 
 def pytest_collection_modifyitems(items):
@@ -71,25 +68,3 @@ def no_leak():
     yield
     until(lambda: shared_objects() <= before)
     assert shared_objects() <= before
-
-
-def shared_objects():
-    return {entry.name for entry in os.scandir("/dev/shm") if entry.name.startswith(f"epochly-{os.getuid()}-")}
-
-
-def until(condition, patience=PATIENCE):
-    """Polls, because what is waited for happens in another process. False if it did not come about."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def gone(pid):
-    """The process is no more (or only its entry for the parent is)."""
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True

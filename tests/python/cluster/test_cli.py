@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import tasks
-from conftest import gone, until
+from watching import gone, until
 
 import epochly
 

@@ -4,7 +4,7 @@ import types
 
 import pytest
 import tasks
-from conftest import gone, until
+from watching import gone, until
 
 from epochly import _daemon
 from epochly.testing import LocalCluster

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import tasks
-from conftest import gone, until
+from watching import gone, until
 
 import epochly
 

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import tasks
-from conftest import shared_objects, until
+from watching import shared_objects, until
 
 numpy = pytest.importorskip("numpy")
 

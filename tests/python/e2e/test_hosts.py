@@ -67,7 +67,8 @@ def join(run, host, port, token_file, *options):
 
 def can_run_this_python(user):
     try:
-        return subprocess.run([sys.executable, "-c", "import epochly.executor"], capture_output=True, user=user, cwd="/").returncode == 0
+        done = subprocess.run([sys.executable, "-c", "import epochly.executor"], capture_output=True, user=user, cwd="/")
+        return done.returncode == 0
     except PermissionError:
         return False
 
@@ -99,7 +100,8 @@ def test_large_values_travel_both_ways_between_hosts(hosts, scheduler, run, toke
         for size in (SHARED_FROM - 1, SHARED_FROM, 20 << 20):
             assert client.submit(bytearray, size, level=level).result(60) == bytes(size)
             assert client.submit(len, bytes(size), level=level).result(60) == size
-        buffers = client.submit(lambda buffer: [bytes(bytearray(buffer)) for _ in range(3)], os.urandom(SHARED_FROM), level=level).result(60)
+        copies = client.submit(lambda buffer: [bytes(bytearray(buffer)) for _ in range(3)], os.urandom(SHARED_FROM), level=level)
+        buffers = copies.result(60)
         assert len(set(buffers)) == 1 and len(buffers) == 3
 
 
