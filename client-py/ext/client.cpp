@@ -278,7 +278,8 @@ void bindPyClient(nb::module_& m) {
       .def("__init__",
            [](PyClient* self, std::string address, nb::bytes token, std::string software, nb::dict patience,
               uint64_t windowTasks, uint64_t windowBytes, nb::object futureType) {
-             new (self) PyClient({address, software, token, patience, windowTasks, windowBytes, futureType});
+             new (self) PyClient({kj::mv(address), kj::mv(software), kj::mv(token), kj::mv(patience), windowTasks,
+                                  windowBytes, kj::mv(futureType)});
            })
       .def("submit", &PyClient::submit, nb::arg().none(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(),
            nb::arg().none(), nb::arg().none())
@@ -293,7 +294,7 @@ void bindPyClient(nb::module_& m) {
       .def("close", &PyClient::close);
   m.def(
       "check_options",
-      [](nb::object level, int64_t retries, std::optional<double> timeout) {
+      [](nb::handle level, int64_t retries, std::optional<double> timeout) {
         levelOf(level);
         retriesOf(retries);
         timeoutOf(timeout);
@@ -313,10 +314,10 @@ void bindClient(nb::module_& m) {
   nb::register_exception_translator(translateKjException);
   m.def("error_table", errorTable, "[(code, name, class in epochly.errors, HTTP status, title)]: schemas/wire/errors.cpp.");
   m.def(
-      "load_token", [](std::string path) { return bytesOf(Token::load(path.c_str())); },
+      "load_token", [](const std::string& path) { return bytesOf(Token::load(path.c_str())); },
       "The secret in a file, checked as the scheduler checks its own.");
   m.def(
-      "token_of", [](std::string text) { return bytesOf(Token::of(text.c_str())); }, "The same of a text.");
+      "token_of", [](const std::string& text) { return bytesOf(Token::of(text.c_str())); }, "The same of a text.");
   m.def(
       "end_clients",
       []() {
