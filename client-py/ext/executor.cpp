@@ -101,7 +101,7 @@ class Executor {
 };
 
 // True: told to stop. False: the daemon is gone.
-bool runExecutor(std::string fds, std::string mode, uint threads, std::string software) {
+bool runExecutor(const std::string& fds, const std::string& mode, uint threads, const std::string& software) {
   KJ_IF_MAYBE(known, run::parseMode(mode.c_str())) {
     // Never freed: when the daemon is gone, threads may still be running what nobody waits for, and the process ends under them.
     auto executor = new Executor(fds.c_str(), *known, threads);

@@ -42,7 +42,7 @@ nb::tuple optionsOf(nb::handle object) {
   return nb::make_tuple(nb::borrow(f.wrapped), int(f.level), int(f.placement));
 }
 
-nb::object runHere(nb::handle object, nb::tuple args, nb::dict kwargs) {
+nb::object runHere(nb::handle object, const nb::tuple& args, const nb::dict& kwargs) {
   Function& f = expectFunction(object);
   std::vector<PyObject*> all;
   for (nb::handle each : args) all.push_back(each.ptr());

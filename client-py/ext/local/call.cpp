@@ -18,7 +18,7 @@ using monitor::Block;
 using monitor::ThreadState;
 
 // Bytes of stack that must be left: one Python call from C and whatever C code it ends in.
-constexpr uintptr_t STACK_LEFT_MIN = 128 * 1024;
+constexpr uintptr_t STACK_LEFT_MIN = 128u << 10;
 
 // Lowest address of this thread's stack; 0 until asked, 1 if unknown.
 thread_local constinit uintptr_t stackBottom = 0;
