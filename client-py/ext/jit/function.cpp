@@ -76,6 +76,38 @@ std::string typesOf(const std::vector<Shape>& shapes) {
   return text;
 }
 
+// Innermost strides that are the element's size, as they mostly are: loops over them can be vectorised.
+std::map<size_t, uint64_t> stridesToRelyOn(std::span<PyObject* const> bound, const Version& version) {
+  std::map<size_t, uint64_t> result;
+  auto& types = version.unit->types;
+  size_t leaf = 0;
+  for (size_t i = 0; i < bound.size(); i++) {
+    auto type = version.arguments[i];
+    if (types.is(type, program::Kind::ARRAY)) {
+      auto* array = reinterpret_cast<ArrayObject*>(bound[i]);
+      auto size = program::bytesOf(types[type].dtype);
+      if (array->strides[array->dims - 1] == size) result[leaf + 2 * array->dims] = size;
+    }
+    leaf += types.leaves(type).size();
+  }
+  return result;
+}
+
+// LLVM needs nothing of Python: other threads go on meanwhile.
+std::shared_ptr<epochly::jit::Code> compileWithoutGil(program::Unit& unit, const epochly::jit::Options& options) {
+  std::shared_ptr<epochly::jit::Code> code;
+  std::optional<Declined> refused;
+  auto* state = PyEval_SaveThread();
+  try {
+    code = epochly::jit::compile(unit, options);
+  } catch (Declined& e) {
+    refused = e;
+  }
+  PyEval_RestoreThread(state);
+  if (refused) throw *refused;
+  return code;
+}
+
 bool writesArrays(program::Types& types, program::Type type) {
   auto data = types[type];
   if (data.kind == program::Kind::ARRAY) return types(data.ref).written;
@@ -210,19 +242,13 @@ std::shared_ptr<Version> JitFunction::compile(Bound bound) {
     made->result = unit.instances[0].result;
     made->resultLeaves = unit.types.leaves(made->result).size();
     for (auto type : made->arguments) made->argumentLeaves += unit.types.leaves(type).size();
+    made->types = types;
+    made->options = options;
+    // A second version of the same types is for what the first one relies on and does not hold.
+    if (std::none_of(versions.begin(), versions.end(), [&](auto& other) { return other->types == types; }))
+      made->options.constants = stridesToRelyOn(bound, *made);
     made->elaborateNs = nowNs() - start;
-    // LLVM needs nothing of Python: other threads go on meanwhile.
-    std::shared_ptr<epochly::jit::Code> code;
-    std::optional<Declined> refused;
-    auto* state = PyEval_SaveThread();
-    try {
-      code = epochly::jit::compile(unit, options);
-    } catch (Declined& e) {
-      refused = e;
-    }
-    PyEval_RestoreThread(state);
-    if (refused) throw *refused;
-    made->code = std::move(code);
+    made->code = compileWithoutGil(unit, made->options);
     made->releases = unit.instances[0].hasLoop;
     for (auto type : made->arguments) {
       if (writesArrays(unit.types, type) || writesLists(unit.types, type)) made->releases = false;
@@ -240,7 +266,7 @@ std::shared_ptr<Version> JitFunction::compile(Bound bound) {
   return made;
 }
 
-void JitFunction::failed(Version& version, int32_t guard) {
+void JitFunction::failed(Version& version, uint32_t guard) {
   version.failures++;
   version.failuresInARow++;
   version.lastGuard = guard;
@@ -248,43 +274,54 @@ void JitFunction::failed(Version& version, int32_t guard) {
   decline("this call went back to CPython: " + which.reason, which.line);
 }
 
-Ran JitFunction::execute(Version& version, Marshal& marshal, epochly::jit::Context& context, const uint64_t* arguments,
-                         PyObject*& result) {
+JitFunction::Attempt JitFunction::execute(Version& version, const epochly::jit::Code& code, Marshal& marshal,
+                                          epochly::jit::Context& context, const uint64_t* arguments, Ran& ran,
+                                          PyObject*& result) {
   auto& released = reinterpret_cast<Released&>(context);
   Leaves leaves(version.resultLeaves);
+  ran = Ran::DECLINED;
   if (!marshal.keepArrays()) {
     decline("no memory to keep the arrays it writes");
-    return Ran::DECLINED;
+    return Attempt::ENDED;
   }
   if (version.releases) released.state = PyEval_SaveThread();
-  auto guard = version.code->entry(&context, arguments, leaves.data());
+  auto guard = code.entry(&context, arguments, leaves.data());
   if (released.state) PyEval_RestoreThread(released.state);
   released.state = nullptr;
   if (guard) {
     marshal.restore();
-    if (PyErr_Occurred()) return Ran::RAISED;
-    failed(version, guard);
-    return Ran::DECLINED;
+    if (PyErr_Occurred()) {
+      ran = Ran::RAISED;
+      return Attempt::ENDED;
+    }
+    if (&code == version.careful.get()) failed(version, guard);
+    return Attempt::GUARD_FAILED;
   }
   result = marshal.box(version.result, leaves.data());
   if (!result) {
     marshal.restore();
-    if (PyErr_Occurred()) return Ran::RAISED;
+    if (PyErr_Occurred()) {
+      ran = Ran::RAISED;
+      return Attempt::ENDED;
+    }
     version.failures++;
     version.failuresInARow++;
     decline("it returns a view of a part of an array");
-    return Ran::DECLINED;
+    return Attempt::ENDED;
   }
   if (!marshal.writeBack()) {
     Py_CLEAR(result);
-    return Ran::RAISED;
+    ran = Ran::RAISED;
+    return Attempt::ENDED;
   }
   version.runs++;
   version.failuresInARow = 0;
-  return Ran::RETURNED;
+  ran = Ran::RETURNED;
+  return Attempt::ENDED;
 }
 
-bool JitFunction::run(Version& version, Bound bound, Ran& ran, PyObject*& result) {
+JitFunction::Attempt JitFunction::attempt(Version& version, const epochly::jit::Code& code, Bound bound, Ran& ran,
+                                          PyObject*& result) {
   Leaves leaves(version.argumentLeaves);
   Released released;
   released.context.interrupted = interrupted;
@@ -292,10 +329,38 @@ bool JitFunction::run(Version& version, Bound bound, Ran& ran, PyObject*& result
   Marshal marshal(*version.unit, released.context);
   auto* leaf = leaves.data();
   for (size_t i = 0; i < bound.size(); i++) {
-    if (!marshal.load(bound[i], version.arguments[i], leaf)) return false;
+    if (!marshal.load(bound[i], version.arguments[i], leaf)) return Attempt::OTHER_TYPES;
   }
-  ran = execute(version, marshal, released.context, leaves.data(), result);
+  for (auto [at, value] : version.options.constants) {
+    if (leaves.data()[at] != value) return Attempt::OTHER_TYPES;
+  }
+  return execute(version, code, marshal, released.context, leaves.data(), ran, result);
+}
+
+bool JitFunction::makeCareful(Version& version) {
+  if (version.careful) return true;
+  auto careful = version.options;
+  careful.careful = true;
+  try {
+    auto made = compileWithoutGil(*version.unit, careful);
+    if (!version.careful) version.careful = std::move(made);  // else another thread was first
+  } catch (Declined& declined) {
+    return decline(declined.reason, declined.line);
+  }
   return true;
+}
+
+bool JitFunction::run(Version& version, Bound bound, Ran& ran, PyObject*& result) {
+  if (version.retries < RETRIES_MAX) {
+    auto code = version.code;
+    auto attempted = attempt(version, *code, bound, ran, result);
+    if (attempted != Attempt::GUARD_FAILED) return attempted == Attempt::ENDED;
+    version.retries++;
+  }
+  ran = Ran::DECLINED;
+  if (!makeCareful(version)) return true;
+  auto code = version.careful;
+  return attempt(version, *code, bound, ran, result) != Attempt::OTHER_TYPES;
 }
 
 std::shared_ptr<Version> JitFunction::prepare(PyObject* const* args, size_t nargs, PyObject* names) {

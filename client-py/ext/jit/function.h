@@ -22,12 +22,18 @@ constexpr size_t VERSIONS_MAX = 16;
 constexpr uint32_t FAILURES_MAX = 8;
 // Argument types that may be looked at and declined before arguments of that kind are no longer looked at.
 constexpr uint32_t DECLINES_MAX = 4;
+// Calls that fast code could not finish before its version runs careful code at once: until then each costs two runs.
+constexpr uint32_t RETRIES_MAX = 4;
 // Frames of compiled recursion: each takes some hundred bytes of the thread's stack.
 constexpr int32_t RECURSION_MAX = 3000;
 
 struct Version {
   std::unique_ptr<program::Unit> unit;
-  std::shared_ptr<epochly::jit::Code> code;
+  epochly::jit::Options options;
+  std::shared_ptr<epochly::jit::Code> code;     // fast
+  std::shared_ptr<epochly::jit::Code> careful;  // made when the fast code gives a call back; says which guard failed
+  uint32_t retries = 0;                         // calls that took both
+  std::string types;                            // of the arguments, as text
   Assumptions assumptions;
   std::vector<program::Type> arguments;
   program::Type result = 0;
@@ -37,7 +43,7 @@ struct Version {
   uint64_t runs = 0;
   uint64_t failures = 0;
   uint32_t failuresInARow = 0;
-  uint32_t lastGuard = 0;
+  uint32_t lastGuard = 0;  // of the careful code
   int64_t elaborateNs = 0;
 };
 
@@ -60,7 +66,6 @@ class JitFunction {
   const std::vector<std::shared_ptr<Version>>& all() const { return versions; }
   const std::map<std::string, std::string>& declined() const { return declines; }
   PyObject* callable() const { return function; }
-  epochly::jit::Options settings() const { return options; }
 
  private:
   PyObject* const function;  // the owner keeps it alive
@@ -84,9 +89,12 @@ class JitFunction {
   std::shared_ptr<Version> compile(Bound bound);
   // False: the arguments are of other types.
   bool run(Version& version, Bound bound, Ran& ran, PyObject*& result);
-  Ran execute(Version& version, class Marshal& marshal, epochly::jit::Context& context, const uint64_t* arguments,
-              PyObject*& result);
-  void failed(Version& version, int32_t guard);
+  enum class Attempt { OTHER_TYPES, ENDED, GUARD_FAILED };
+  Attempt attempt(Version& version, const epochly::jit::Code& code, Bound bound, Ran& ran, PyObject*& result);
+  Attempt execute(Version& version, const epochly::jit::Code& code, class Marshal& marshal, epochly::jit::Context& context,
+                  const uint64_t* arguments, Ran& ran, PyObject*& result);
+  bool makeCareful(Version& version);
+  void failed(Version& version, uint32_t guard);
   void dropStale();
   bool givenUp();
 };

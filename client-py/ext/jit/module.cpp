@@ -86,8 +86,8 @@ class Jit {
     result["arguments"] = types;
     result["returns"] = unit.types.show(unit.instances[0].result);
     result["typed"] = functions;
-    result["llvm"] = epochly::jit::intermediate(unit, jit.settings());
-    result["assembly"] = epochly::jit::assembly(unit, jit.settings());
+    result["llvm"] = epochly::jit::intermediate(unit, version->options);
+    result["assembly"] = epochly::jit::assembly(unit, version->options);
     result["infer_ms"] = version->elaborateNs / 1e6;
     result["compile_ms"] = version->code->compileNs / 1e6;
     return result;

@@ -5,7 +5,6 @@
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
-#include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
@@ -14,6 +13,7 @@
 #include <mutex>
 
 #include "levels/jit/lower.h"
+#include "levels/jit/pipeline.h"
 #include "levels/program/decline.h"
 
 namespace epochly::jit {
@@ -47,7 +47,7 @@ class Engine {
     return *engine;
   }
 
-  std::unique_ptr<llvm::Module> build(llvm::LLVMContext& context, program::Unit& unit, Options options) {
+  std::unique_ptr<llvm::Module> build(llvm::LLVMContext& context, program::Unit& unit, const Options& options) {
     auto module = lower(context, unit, options);
     module->setDataLayout(machine->createDataLayout());
     module->setTargetTriple(machine->getTargetTriple().str());
@@ -55,7 +55,7 @@ class Engine {
       function.addFnAttr("target-cpu", machine->getTargetCPU());
       function.addFnAttr("target-features", machine->getTargetFeatureString());
     }
-    optimise(*module);
+    optimise(*module, *machine, options.careful);
     return module;
   }
 
@@ -75,20 +75,6 @@ class Engine {
     }
     check(jit->getMainJITDylib().define(orc::absoluteSymbols(std::move(symbols))));
   }
-
-  void optimise(llvm::Module& module) {
-    llvm::LoopAnalysisManager loops;
-    llvm::FunctionAnalysisManager functions;
-    llvm::CGSCCAnalysisManager graph;
-    llvm::ModuleAnalysisManager modules;
-    llvm::PassBuilder passes(machine.get());
-    passes.registerModuleAnalyses(modules);
-    passes.registerCGSCCAnalyses(graph);
-    passes.registerFunctionAnalyses(functions);
-    passes.registerLoopAnalyses(loops);
-    passes.crossRegisterProxies(loops, functions, graph, modules);
-    passes.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2).run(module, modules);
-  }
 };
 
 class OrcCode : public Code {
@@ -105,7 +91,7 @@ int64_t nowNs() { return std::chrono::steady_clock::now().time_since_epoch().cou
 
 }  // namespace
 
-std::shared_ptr<Code> compile(program::Unit& unit, Options options) {
+std::shared_ptr<Code> compile(program::Unit& unit, const Options& options) {
   auto& engine = Engine::get();
   auto start = nowNs();
   std::lock_guard lock(engine.mutex);
@@ -123,7 +109,7 @@ std::shared_ptr<Code> compile(program::Unit& unit, Options options) {
   return code;
 }
 
-std::string intermediate(program::Unit& unit, Options options) {
+std::string intermediate(program::Unit& unit, const Options& options) {
   auto& engine = Engine::get();
   std::lock_guard lock(engine.mutex);
   llvm::LLVMContext context;
@@ -134,7 +120,7 @@ std::string intermediate(program::Unit& unit, Options options) {
   return stream.str();
 }
 
-std::string assembly(program::Unit& unit, Options options) {
+std::string assembly(program::Unit& unit, const Options& options) {
   auto& engine = Engine::get();
   std::lock_guard lock(engine.mutex);
   llvm::LLVMContext context;

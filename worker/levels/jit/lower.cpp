@@ -8,6 +8,7 @@
 
 #include <map>
 
+#include "levels/jit/speculate.h"
 #include "levels/program/decline.h"
 
 namespace epochly::jit {
@@ -35,8 +36,9 @@ constexpr double FMOD_DIVISOR_MIN = 1e-290;
 class FunctionLowering {
  public:
   FunctionLowering(llvm::Module& module, Unit& unit, Instance& instance, llvm::Function& function,
-                   const std::vector<llvm::Function*>& functions)
+                   const std::vector<llvm::Function*>& functions, const Options& options)
       : module(module),
+        options(options),
         unit(unit),
         instance(instance),
         function(function),
@@ -48,33 +50,30 @@ class FunctionLowering {
         f64(ir.getDoubleTy()),
         ptr(ir.getPtrTy()) {
     values.resize(instance.values.size());
+    makers.resize(instance.values.size());
   }
 
-  void run(bool fastmath) {
+  void run() {
     auto* entry = llvm::BasicBlock::Create(context, "entry", &function);
     failure = llvm::BasicBlock::Create(context, "failure", &function);
     ir.SetInsertPoint(entry);
-    if (fastmath) {
-      llvm::FastMathFlags flags;
-      flags.setFast(true);
-      flags.setNoNaNs(false);  // guards look at NaN and infinities
-      flags.setNoInfs(false);
-      ir.setFastMathFlags(flags);
-    }
+    if (options.fastmath) ir.setFastMathFlags(relaxed());
     status = ir.CreateAlloca(i32, nullptr, "status");
     ticks = ir.CreateAlloca(i32, nullptr, "ticks");
+    bad = ir.CreateAlloca(ir.getInt1Ty(), nullptr, "bad");
+    ir.CreateStore(ir.getFalse(), bad);
     loadTicks();
     for (auto prim : instance.slots) slots.push_back(ir.CreateAlloca(typeOf(prim)));
     allocas = entry;
     lower(*instance.body);
     if (!terminated()) ir.CreateUnreachable();
     ir.SetInsertPoint(failure);
-    storeTicks();
     ir.CreateRet(ir.CreateLoad(i32, status));
   }
 
  private:
   llvm::Module& module;
+  const Options& options;
   Unit& unit;
   Instance& instance;
   llvm::Function& function;
@@ -89,9 +88,12 @@ class FunctionLowering {
   llvm::BasicBlock* allocas = nullptr;
   llvm::Value* status = nullptr;  // the guard that failed
   llvm::Value* ticks = nullptr;   // back edges since the last look at the clock
+  llvm::Value* bad = nullptr;     // a guard failed that need not be looked at before the next poll or return
   std::vector<llvm::Value*> values;
+  std::vector<const Instruction*> makers;  // of `values`
   std::vector<llvm::Value*> slots;
   std::map<int64_t, llvm::BasicBlock*> labels;
+  std::map<llvm::Value*, llvm::Instruction*> finiteGuards;  // by what they look at
 
   llvm::Type* typeOf(Prim prim) {
     switch (prim) {
@@ -145,12 +147,29 @@ class FunctionLowering {
     ir.SetInsertPoint(ok);
   }
   void giveBack(uint32_t which) {
-    ir.CreateStore(ir.getInt32(which), status);
+    ir.CreateStore(ir.getInt32(options.careful ? which : 1), status);
     ir.CreateBr(failure);
+  }
+  // A guard that keeps memory safe and loops finite may not wait. Others do, unless the code is careful: a branch less each.
+  void lateGuard(llvm::Value* holds, uint32_t which) {
+    if (options.careful) return guard(holds, which);
+    ir.CreateStore(ir.CreateOr(ir.CreateLoad(ir.getInt1Ty(), bad), ir.CreateNot(holds)), bad);
+  }
+  static bool isOfReals(llvm::Value* condition) {
+    if (llvm::isa<llvm::FCmpInst, llvm::ConstantInt>(condition)) return true;
+    auto* both = llvm::dyn_cast<llvm::BinaryOperator>(condition);
+    return both && isOfReals(both->getOperand(0)) && isOfReals(both->getOperand(1));
+  }
+  static llvm::FastMathFlags relaxed() {
+    llvm::FastMathFlags flags;
+    flags.setFast(true);
+    flags.setNoNaNs(false);  // guards look at NaN and infinities
+    flags.setNoInfs(false);
+    return flags;
   }
   llvm::Value* checked(llvm::Intrinsic::ID id, llvm::Value* a, llvm::Value* b, uint32_t which) {
     auto* both = ir.CreateBinaryIntrinsic(id, a, b);
-    guard(ir.CreateNot(ir.CreateExtractValue(both, 1)), which);
+    lateGuard(ir.CreateNot(ir.CreateExtractValue(both, 1)), which);
     return ir.CreateExtractValue(both, 0);
   }
   llvm::CallInst* call(const char* name, llvm::Type* result, std::vector<llvm::Value*> args) {
@@ -205,21 +224,23 @@ class FunctionLowering {
   llvm::Value* powCall(llvm::Value* x, llvm::Value* y, uint32_t which) {
     auto* out = slot(f64);
     auto* failed = call("epochly_pow", i32, {x, y, out});
-    guard(ir.CreateICmpEQ(failed, ir.getInt32(0)), which);
+    lateGuard(ir.CreateICmpEQ(failed, ir.getInt32(0)), which);
     return ir.CreateLoad(f64, out);
   }
   llvm::Value* power(llvm::Value* x, llvm::Value* y, uint32_t which) {
     auto* exponent = llvm::dyn_cast<llvm::ConstantFP>(y);
     auto isExponent = [&](double n) { return exponent && exponent->isExactlyValue(n); };
     if (!isExponent(2.0) && !isExponent(0.5)) return powCall(x, y, which);
+    if (options.fastmath) return relaxedPower(x, isExponent(2.0), which);
     llvm::FastMathFlags none, before = ir.getFastMathFlags();
     ir.setFastMathFlags(none);
     llvm::Value *result, *usual;
     if (isExponent(2.0)) {
+      // The error as large as it may be makes half a unit, which rounding takes away. Infinity and NaN end in NaN.
       result = ir.CreateFMul(x, x);
-      auto* error = fabs(fma(x, x, ir.CreateFNeg(result)));
-      auto* bound = ir.CreateFMul(scaleOf(result), realConst(POW_SAFE_ULP * 0x1p-52));
-      usual = ir.CreateAnd(within(result, SQUARE_MIN, SQUARE_MAX), ir.CreateFCmpOLT(error, bound));
+      auto* error = fma(x, x, ir.CreateFNeg(result));
+      auto* off = fma(error, realConst(0.5 / POW_SAFE_ULP), result);
+      usual = ir.CreateAnd(ir.CreateFCmpOEQ(off, result), ir.CreateFCmpOGT(result, realConst(SQUARE_MIN)));
     } else {
       // The root's own error is (x - s*s) / 2s.
       result = ir.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
@@ -229,6 +250,11 @@ class FunctionLowering {
     }
     ir.setFastMathFlags(before);
     return either(usual, result, [&] { return powCall(x, y, which); });
+  }
+  llvm::Value* relaxedPower(llvm::Value* x, bool isSquare, uint32_t which) {
+    if (isSquare) return ir.CreateFMul(x, x);
+    lateGuard(ir.CreateNot(ir.CreateFCmpOLT(x, realConst(0))), which);  // complex
+    return ir.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
   }
   // C's fmod(x, y), y not zero.
   llvm::Value* remainder(llvm::Value* x, llvm::Value* y) {
@@ -285,9 +311,10 @@ class FunctionLowering {
     return ir.CreateSelect(below, ir.CreateAdd(rest, b), rest);
   }
   llvm::Value* shiftLeft(llvm::Value* a, llvm::Value* b, uint32_t which) {
-    guard(ir.CreateICmpULE(b, intConst(62)), which);
-    auto* result = ir.CreateShl(a, b);
-    guard(ir.CreateICmpEQ(ir.CreateAShr(result, b), a), which);
+    lateGuard(ir.CreateICmpULE(b, intConst(62)), which);
+    auto* by = ir.CreateAnd(b, intConst(63));
+    auto* result = ir.CreateShl(a, by);
+    lateGuard(ir.CreateICmpEQ(ir.CreateAShr(result, by), a), which);
     return result;
   }
   llvm::Value* toInteger(llvm::Value* x, uint32_t which) {
@@ -301,6 +328,9 @@ class FunctionLowering {
     auto isNan = [&](llvm::Value* x) { return ir.CreateFCmpUNO(x, x); };
     auto isInf = [&](llvm::Value* x) { return ir.CreateFCmpOEQ(fabs(x), infinity); };
     auto isFinite = [&](llvm::Value* x) { return ir.CreateFCmpOLT(fabs(x), infinity); };
+    if (options.fastmath) return;
+    // Infinities and NaN that were there before make no warning: only careful code tells them apart.
+    if (!options.careful) return finiteGuard(last, which);
     auto* ok = either(isFinite(last), ir.getTrue(), [&] {
       llvm::Value* all = ir.getTrue();
       for (size_t i = 0; i < operations.size(); i += 3) {
@@ -314,6 +344,23 @@ class FunctionLowering {
     guard(ok, which);
   }
 
+  void finiteGuard(llvm::Value* value, uint32_t which) {
+    auto* finite = ir.CreateFCmpOLT(fabs(value), realConst(__builtin_inf()));
+    auto* operation = llvm::dyn_cast<llvm::BinaryOperator>(value);
+    using llvm::Instruction;
+    if (operation && (operation->getOpcode() == Instruction::FAdd || operation->getOpcode() == Instruction::FSub ||
+                      operation->getOpcode() == Instruction::FMul)) {
+      // What is not finite makes this no more finite: an operand need not be looked at as well.
+      for (auto& operand : operation->operands()) {
+        auto seen = finiteGuards.find(operand.get());
+        if (seen == finiteGuards.end() || seen->second->getParent() != ir.GetInsertBlock()) continue;
+        seen->second->replaceAllUsesWith(ir.getTrue());
+        finiteGuards.erase(seen);
+      }
+    }
+    lateGuard(finite, which);
+    if (auto* made = llvm::dyn_cast<Instruction>(finite)) finiteGuards[value] = made;
+  }
   llvm::Value* elementAddress(llvm::Value* list, llvm::Value* index, int64_t cell) {
     auto stride = cell >> 32, leaf = cell & 0xffffffff;
     auto* data = header(list, 16, ptr);
@@ -360,17 +407,30 @@ class FunctionLowering {
   }
 
   void poll(uint32_t which) {
-    auto* count = ir.CreateAdd(ir.CreateLoad(i32, ticks), ir.getInt32(1));
-    ir.CreateStore(count, ticks);
-    auto* look = newBlock("look");
-    auto* on = newBlock("on");
-    ir.CreateCondBr(ir.CreateICmpULT(count, ir.getInt32(POLL_TICKS)), on, look,
-                    llvm::MDBuilder(context).createBranchWeights(1 << 12, 1));
-    ir.SetInsertPoint(look);
-    ir.CreateStore(ir.getInt32(0), ticks);
-    guard(ir.CreateICmpEQ(call("epochly_poll", i32, {contextArg()}), ir.getInt32(0)), which);
-    ir.CreateBr(on);
-    ir.SetInsertPoint(on);
+    auto* type = llvm::FunctionType::get(ir.getVoidTy(), {ptr, ir.getInt1Ty(), i32}, false);
+    auto point = module.getOrInsertFunction(POLL_POINT, type);
+    auto* declared = llvm::cast<llvm::Function>(point.getCallee());
+    declared->addFnAttr(llvm::Attribute::NoUnwind);
+    declared->addFnAttr(llvm::Attribute::WillReturn);
+    declared->setOnlyAccessesArgMemory();
+    ir.CreateCall(point, {ticks, ir.CreateLoad(ir.getInt1Ty(), bad), ir.getInt32(which)});
+  }
+  // Python's index of a negative number, which the front end has written as a selection; null: this one is another.
+  llvm::Value* indexPoint(const Instruction& select) {
+    if (options.careful) return nullptr;
+    auto *below = makers[select.args[0]], *from = makers[select.args[1]];
+    auto index = select.args[2];
+    if (!below || !from || below->op != Op::ICMP || from->op != Op::ADD) return nullptr;
+    auto* zero = makers[below->args[1]];
+    if (below->imm != static_cast<int64_t>(Compare::LT) || below->args[0] != index || from->args[0] != index) return nullptr;
+    if (!zero || zero->op != Op::CONST_I || zero->imm != 0) return nullptr;
+    auto point = module.getOrInsertFunction(INDEX_POINT, llvm::FunctionType::get(i64, {i64, i64}, false));
+    auto* declared = llvm::cast<llvm::Function>(point.getCallee());
+    for (auto attribute : {llvm::Attribute::NoUnwind, llvm::Attribute::WillReturn, llvm::Attribute::Speculatable,
+                           llvm::Attribute::NoFree, llvm::Attribute::NoSync, llvm::Attribute::NoCallback})
+      declared->addFnAttr(attribute);
+    declared->setDoesNotAccessMemory();
+    return ir.CreateCall(point, {values[index], values[from->args[1]]});
   }
   void callInstance(const Instruction& one) {
     auto& callee = unit.instances[one.imm];
@@ -406,6 +466,7 @@ class FunctionLowering {
   void lower(const Block& block) {
     for (auto* one : block.code) {
       if (terminated()) return;
+      if (one->results) makers[one->result] = one;
       if (auto* value = lower(*one)) values[one->result] = value;
     }
   }
@@ -441,8 +502,8 @@ class FunctionLowering {
       case Op::MUL_CHECKED: return checked(Intrinsic::smul_with_overflow, arg(0), arg(1), one.guard);
       case Op::NEG_CHECKED: return checked(Intrinsic::ssub_with_overflow, intConst(0), arg(0), one.guard);
       case Op::ABS_CHECKED:
-        guard(ir.CreateICmpNE(arg(0), intConst(INT64_MIN)), one.guard);
-        return ir.CreateBinaryIntrinsic(Intrinsic::abs, arg(0), ir.getTrue());
+        lateGuard(ir.CreateICmpNE(arg(0), intConst(INT64_MIN)), one.guard);
+        return ir.CreateBinaryIntrinsic(Intrinsic::abs, arg(0), ir.getFalse());
       case Op::SHL_CHECKED: return shiftLeft(arg(0), arg(1), one.guard);
       case Op::ADD: return ir.CreateAdd(arg(0), arg(1));
       case Op::SUB: return ir.CreateSub(arg(0), arg(1));
@@ -456,7 +517,7 @@ class FunctionLowering {
       case Op::INVERT: return ir.CreateNot(arg(0));
       case Op::POW_INT: {
         auto* out = slot(i64);
-        guard(ir.CreateICmpEQ(call("epochly_pow_int", i32, {arg(0), arg(1), out}), ir.getInt32(0)), one.guard);
+        lateGuard(ir.CreateICmpEQ(call("epochly_pow_int", i32, {arg(0), arg(1), out}), ir.getInt32(0)), one.guard);
         return ir.CreateLoad(i64, out);
       }
 
@@ -483,7 +544,9 @@ class FunctionLowering {
       case Op::BOR: return ir.CreateOr(arg(0), arg(1));
       case Op::BXOR: return ir.CreateXor(arg(0), arg(1));
       case Op::BNOT: return ir.CreateNot(arg(0));
-      case Op::SELECT: return ir.CreateSelect(arg(0), arg(1), arg(2));
+      case Op::SELECT:
+        if (auto* index = indexPoint(one)) return index;
+        return ir.CreateSelect(arg(0), arg(1), arg(2));
 
       case Op::B_TO_I: return ir.CreateZExt(arg(0), i64);
       case Op::I_TO_F: return ir.CreateSIToFP(arg(0), f64);
@@ -499,7 +562,7 @@ class FunctionLowering {
         if (one.prim == Prim::P) return ir.CreateIntToPtr(arg(0), ptr);
         return ir.CreateBitCast(arg(0), typeOf(one.prim));
 
-      case Op::GUARD: guard(arg(0), one.guard); return nullptr;
+      case Op::GUARD: isOfReals(arg(0)) ? lateGuard(arg(0), one.guard) : guard(arg(0), one.guard); return nullptr;
       case Op::GUARD_WARNING: {
         std::vector<Value*> operations;
         for (size_t i = 1; i < one.args.size(); i++) operations.push_back(arg(i));
@@ -542,6 +605,7 @@ class FunctionLowering {
       case Op::POLL: poll(one.guard); return nullptr;
       case Op::CALL: callInstance(one); return nullptr;
       case Op::RETURN:
+        if (!options.careful) guard(ir.CreateNot(ir.CreateLoad(ir.getInt1Ty(), bad)), 0);
         for (size_t i = 0; i < one.args.size(); i++) storeLeaf(arg(i), at(resultsArg(), intConst(8 * i)), Memory::CALL);
         storeTicks();
         ir.CreateRet(ir.getInt32(0));
@@ -596,7 +660,7 @@ llvm::Function* declare(llvm::Module& module, Unit& unit, size_t index) {
 }
 
 // Unpacks the leaves for the entry's instance.
-void lowerEntry(llvm::Module& module, llvm::Function& target) {
+void lowerEntry(llvm::Module& module, llvm::Function& target, const Options& options) {
   auto& context = module.getContext();
   llvm::IRBuilder<> ir(context);
   auto* type = llvm::FunctionType::get(ir.getInt32Ty(), {ir.getPtrTy(), ir.getPtrTy(), ir.getPtrTy()}, false);
@@ -608,6 +672,10 @@ void lowerEntry(llvm::Module& module, llvm::Function& target) {
   for (unsigned i = 1; i + 1 < target.arg_size(); i++) {
     auto* where = ir.CreateConstGEP1_64(ir.getInt64Ty(), entry->getArg(1), i - 1);
     auto* wanted = target.getArg(i)->getType();
+    if (auto known = options.constants.find(i - 1); known != options.constants.end()) {
+      args.push_back(ir.getInt64(known->second));
+      continue;
+    }
     args.push_back(wanted->isIntegerTy(1) ? ir.CreateTrunc(ir.CreateLoad(ir.getInt64Ty(), where), wanted)
                                           : static_cast<llvm::Value*>(ir.CreateLoad(wanted, where)));
   }
@@ -617,7 +685,7 @@ void lowerEntry(llvm::Module& module, llvm::Function& target) {
 
 }  // namespace
 
-std::unique_ptr<llvm::Module> lower(llvm::LLVMContext& context, Unit& unit, Options options) {
+std::unique_ptr<llvm::Module> lower(llvm::LLVMContext& context, Unit& unit, const Options& options) {
   auto module = std::make_unique<llvm::Module>(unit.instances[0].name, context);
   std::vector<llvm::Function*> functions;
   for (size_t i = 0; i < unit.instances.size(); i++) functions.push_back(declare(*module, unit, i));
@@ -627,12 +695,12 @@ std::unique_ptr<llvm::Module> lower(llvm::LLVMContext& context, Unit& unit, Opti
       functions[i]->deleteBody();  // of an earlier round; nobody calls it
       continue;
     }
-    FunctionLowering(*module, unit, unit.instances[i], *functions[i], functions).run(options.fastmath);
+    FunctionLowering(*module, unit, unit.instances[i], *functions[i], functions, options).run();
   }
   for (size_t i = 0; i < functions.size(); i++) {
     if (unit.instances[i].round != last) functions[i]->eraseFromParent();
   }
-  lowerEntry(*module, *functions[0]);
+  lowerEntry(*module, *functions[0], options);
   std::string text;
   llvm::raw_string_ostream stream(text);
   if (llvm::verifyModule(*module, &stream)) throw program::Declined(0, "internal: LLVM refuses the code: " + stream.str());

@@ -8,6 +8,6 @@
 namespace epochly::jit {
 
 // The module's only external function is `epochly_entry`, of the type of Code::entry.
-std::unique_ptr<llvm::Module> lower(llvm::LLVMContext& context, program::Unit& unit, Options options);
+std::unique_ptr<llvm::Module> lower(llvm::LLVMContext& context, program::Unit& unit, const Options& options);
 
 }  // namespace epochly::jit

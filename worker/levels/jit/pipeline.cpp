@@ -1,0 +1,130 @@
+#include "levels/jit/pipeline.h"
+
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/CommandLine.h>
+#include <llvm/Transforms/IPO/GlobalDCE.h>
+#include <llvm/Transforms/IPO/Inliner.h>
+#include <llvm/Transforms/InstCombine/InstCombine.h>
+#include <llvm/Transforms/Scalar/CorrelatedValuePropagation.h>
+#include <llvm/Transforms/Scalar/DeadStoreElimination.h>
+#include <llvm/Transforms/Scalar/EarlyCSE.h>
+#include <llvm/Transforms/Scalar/GVN.h>
+#include <llvm/Transforms/Scalar/IndVarSimplify.h>
+#include <llvm/Transforms/Scalar/JumpThreading.h>
+#include <llvm/Transforms/Scalar/LICM.h>
+#include <llvm/Transforms/Scalar/LoopDeletion.h>
+#include <llvm/Transforms/Scalar/LoopPassManager.h>
+#include <llvm/Transforms/Scalar/LoopRotation.h>
+#include <llvm/Transforms/Scalar/LoopUnrollPass.h>
+#include <llvm/Transforms/Scalar/SROA.h>
+#include <llvm/Transforms/Scalar/SimpleLoopUnswitch.h>
+#include <llvm/Transforms/Scalar/SimplifyCFG.h>
+#include <llvm/Transforms/Vectorize/LoopVectorize.h>
+#include <llvm/Transforms/Vectorize/SLPVectorizer.h>
+
+#include "levels/jit/speculate.h"
+
+namespace epochly::jit {
+
+using namespace llvm;
+
+namespace {
+
+// Slots to values, and what that shows.
+void addCleanUp(FunctionPassManager& passes) {
+  passes.addPass(SROAPass(SROAOptions::ModifyCFG));
+  passes.addPass(EarlyCSEPass(true));
+  passes.addPass(SimplifyCFGPass());
+  passes.addPass(InstCombinePass());
+}
+
+FunctionPassManager beforeSpeculation() {
+  FunctionPassManager passes;
+  addCleanUp(passes);
+  LoopPassManager loops;
+  loops.addPass(LoopRotatePass());
+  loops.addPass(LICMPass(LICMOptions()));
+  loops.addPass(SimpleLoopUnswitchPass());
+  passes.addPass(createFunctionToLoopPassAdaptor(std::move(loops), true));
+  passes.addPass(SimplifyCFGPass());
+  passes.addPass(InstCombinePass());
+  LoopPassManager unroll;
+  unroll.addPass(LoopFullUnrollPass(2));
+  passes.addPass(createFunctionToLoopPassAdaptor(std::move(unroll)));
+  passes.addPass(GVNPass());
+  return passes;
+}
+
+FunctionPassManager afterSpeculation() {
+  FunctionPassManager passes;
+  passes.addPass(SimplifyCFGPass());
+  passes.addPass(SROAPass(SROAOptions::ModifyCFG));
+  passes.addPass(InstCombinePass());
+  LoopPassManager loops;
+  loops.addPass(LICMPass(LICMOptions()));
+  loops.addPass(IndVarSimplifyPass());
+  loops.addPass(LoopDeletionPass());
+  passes.addPass(createFunctionToLoopPassAdaptor(std::move(loops), true));
+  passes.addPass(CorrelatedValuePropagationPass());
+  passes.addPass(SimplifyCFGPass());
+  passes.addPass(DSEPass());
+  passes.addPass(LoopVectorizePass());
+  passes.addPass(InstCombinePass());
+  passes.addPass(
+      SimplifyCFGPass(SimplifyCFGOptions().convertSwitchRangeToICmp(true).hoistCommonInsts(true).sinkCommonInsts(true)));
+  passes.addPass(SLPVectorizerPass());
+  passes.addPass(LoopUnrollPass(LoopUnrollOptions(2)));
+  passes.addPass(InstCombinePass());
+  LoopPassManager last;
+  last.addPass(LICMPass(LICMOptions()));
+  passes.addPass(createFunctionToLoopPassAdaptor(std::move(last), true));
+  passes.addPass(SimplifyCFGPass());
+  return passes;
+}
+
+// Guards make a short conditional block a little longer: a selection is still better than a branch that is often mispredicted.
+void makeSelections() {
+  static constexpr unsigned COST_MAX = 20;
+  static const bool once = [] {
+    auto& options = cl::getRegisteredOptions();
+    auto found = options.find("two-entry-phi-node-folding-threshold");
+    if (found != options.end()) static_cast<cl::opt<unsigned>*>(found->second)->setValue(COST_MAX);
+    return true;
+  }();
+  (void)once;
+}
+
+}  // namespace
+
+void optimise(Module& module, TargetMachine& machine, bool careful) {
+  makeSelections();
+  LoopAnalysisManager loops;
+  FunctionAnalysisManager functions;
+  CGSCCAnalysisManager graph;
+  ModuleAnalysisManager modules;
+  PassBuilder builder(&machine);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(graph);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, graph, modules);
+
+  ModulePassManager passes;
+  FunctionPassManager first;
+  addCleanUp(first);
+  passes.addPass(createModuleToFunctionPassAdaptor(std::move(first)));
+  ModuleInlinerWrapperPass inliner(getInlineParams(2, 0));
+  FunctionPassManager inlined;
+  addCleanUp(inlined);
+  inliner.getPM().addPass(createCGSCCToFunctionPassAdaptor(std::move(inlined)));
+  passes.addPass(std::move(inliner));
+  passes.addPass(GlobalDCEPass());
+  auto rest = beforeSpeculation();
+  if (!careful) rest.addPass(SpeculatePass());
+  rest.addPass(ExpandPointsPass());
+  rest.addPass(afterSpeculation());
+  passes.addPass(createModuleToFunctionPassAdaptor(std::move(rest)));
+  passes.run(module, modules);
+}
+
+}  // namespace epochly::jit

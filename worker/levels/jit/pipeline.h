@@ -1,0 +1,12 @@
+// LLVM's passes, in an order that suits typed code.
+#pragma once
+
+#include <llvm/IR/Module.h>
+#include <llvm/Target/TargetMachine.h>
+
+namespace epochly::jit {
+
+// careful: guards stay where they are.
+void optimise(llvm::Module& module, llvm::TargetMachine& machine, bool careful);
+
+}  // namespace epochly::jit
