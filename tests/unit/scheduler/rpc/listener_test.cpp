@@ -42,9 +42,7 @@ struct Env {
     commit = kj::mv(paf.fulfiller);
     return kj::mv(paf.promise);
   }
-  Listener listener(Listener::Bounds bounds) {
-    return Listener(io, services, bounds);
-  }
+  Listener listener(Listener::Bounds bounds) { return Listener(io, services, bounds); }
 };
 
 Listener::Bounds bounds(size_t connections, size_t handshakes, kj::Duration handshake = 10 * kj::SECONDS) {
