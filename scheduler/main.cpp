@@ -141,7 +141,7 @@ class Scheduler {
         workers(core, clock),
         clients(core, clock),
         events(core, core::Ports{workers, clients, store, loopTimer, random}, observer, options.thresholds),
-        mailbox(MAILBOX_MAX),
+        mailbox(io.unixEventPort, MAILBOX_MAX),
         services{core,
                  events,
                  clients,
@@ -242,8 +242,7 @@ void Scheduler::start(kj::WaitScope& scope) {
   KJ_IF_MAYBE(address, options.http) {
     startRest(*address);
   }
-  auto& listening =
-      *listener.emplace(kj::heap<rpc::Listener>(io, services));
+  auto& listening = *listener.emplace(kj::heap<rpc::Listener>(io, services));
   kj::Vector<kj::String> addresses;
   for (auto& address : options.listen) addresses.add(quoted(listening.listen(address).wait(scope).toString()));
   background = mailbox.run().exclusiveJoin(probeLag()).eagerlyEvaluate([](kj::Exception&& error) {

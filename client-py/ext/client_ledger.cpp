@@ -47,23 +47,27 @@ bool Ledger::awaitRoom(Clock::time_point until) {
 bool Ledger::await(Entry& entry, Clock::time_point until) {
   if (entry.done()) return true;
   std::unique_lock lock(mutex);
-  Waiter waiter;
-  waiter.next = entry.waiters;
-  entry.waiters = &waiter;
-  bool done = waiter.wake.wait_until(lock, until, [&entry] { return entry.done(); });
-  Waiter** link = &entry.waiters;
-  while (*link != &waiter) link = &(*link)->next;
-  *link = waiter.next;
+  auto waiter = std::make_shared<Waiter>();
+  waiter->next = entry.waiters;
+  entry.waiters = waiter;
+  bool done = waiter->wake.wait_until(lock, until, [&entry] { return entry.done(); });
+  for (auto link = &entry.waiters; *link != nullptr; link = &(*link)->next) {
+    if (*link != waiter) continue;
+    *link = waiter->next;
+    break;
+  }
   return done;
 }
 
 bool Ledger::cancel(Entry& entry, bool& wake) {
+  Wakes wakes(*this);
   std::lock_guard lock(mutex);
   auto found = table.find(entry.seq);
   if (found == table.end()) return false;
   if (entry.sent) cancelled.push_back(entry.seq);  // else takeQueued() leaves it out
   wake = wakeLocked();
-  endLocked(found->second, failed(Failure::of(ErrorCode::CANCELLED, kj::str("the task was cancelled by its client"))));
+  endLocked(found->second, failed(Failure::of(ErrorCode::CANCELLED, kj::str("the task was cancelled by its client"))),
+            wakes);
   return true;
 }
 
@@ -155,21 +159,23 @@ std::vector<uint64_t> Ledger::takeCancelled() {
 void Ledger::end(std::vector<Arrival> arrivals) {
   for (size_t begin = 0; begin < arrivals.size(); begin += ENDED_PER_LOCK) {
     size_t count = kj::min(ENDED_PER_LOCK, arrivals.size() - begin);
+    Wakes wakes(*this);
     std::lock_guard lock(mutex);
     for (auto& arrival : kj::arrayPtr(arrivals.data() + begin, count)) {
       auto found = table.find(arrival.seq);
-      if (found != table.end()) endLocked(found->second, kj::mv(arrival.outcome));
+      if (found != table.end()) endLocked(found->second, kj::mv(arrival.outcome), wakes);
     }
   }
 }
 
 void Ledger::endAll(const Failure& failure, bool sentOnly) {
+  Wakes wakes(*this);
   std::lock_guard lock(mutex);
   std::vector<std::shared_ptr<Entry>> ending;
   for (auto& [seq, entry] : table) {
     if (entry->sent || !sentOnly) ending.push_back(entry);
   }
-  for (auto& entry : ending) endLocked(entry, failed(failure));
+  for (auto& entry : ending) endLocked(entry, failed(failure), wakes);
   cancelled.clear();
   if (sentOnly) return;
   for (auto& spec : queue) {
@@ -181,9 +187,10 @@ void Ledger::endAll(const Failure& failure, bool sentOnly) {
 }
 
 void Ledger::endOne(uint64_t seq, Failure failure) {
+  Wakes wakes(*this);
   std::lock_guard lock(mutex);
   auto found = table.find(seq);
-  if (found != table.end()) endLocked(found->second, failed(failure));
+  if (found != table.end()) endLocked(found->second, failed(failure), wakes);
 }
 
 void Ledger::close(Failure reason) {
@@ -199,23 +206,32 @@ void Ledger::reopen() {
 }
 
 // `entry` by value: it keeps the task alive while its place in the table goes.
-void Ledger::endLocked(std::shared_ptr<Entry> entry, Outcome outcome) {
+void Ledger::endLocked(std::shared_ptr<Entry> entry, Outcome outcome, Wakes& wakes) {
   if (outcome.timings.total == Timings::NONE) outcome.timings.total = nowNs() - entry->submittedNs;
   entry->outcome = kj::mv(outcome);
   entry->keepsake.reset();
   entry->ending.store(entry->outcome.ending, std::memory_order_release);
   table.erase(entry->seq);
-  for (auto waiter = entry->waiters; waiter != nullptr; waiter = waiter->next) waiter->wake.notify_one();
+  if (entry->waiters != nullptr) wakes.waiters.push_back(kj::mv(entry->waiters));
   for (auto& [completions, index] : entry->completions) {
     completions->ready.push_back(index);
-    completions->wake.notify_one();
+    if (wakes.completions.empty() || wakes.completions.back() != completions) wakes.completions.push_back(completions);
   }
   entry->completions.clear();
   if (entry->observed) {
     ended.push_back(kj::mv(entry));
-    endedWake.notify_one();
+    wakes.isObserved = true;
   }
-  if (table.empty()) idleWake.notify_all();
+  if (table.empty()) wakes.isIdle = true;
+}
+
+Ledger::Wakes::~Wakes() {
+  for (auto& list : waiters) {
+    for (auto waiter = list; waiter != nullptr; waiter = waiter->next) waiter->wake.notify_one();
+  }
+  for (auto& each : completions) each->wake.notify_one();
+  if (isObserved) ledger.endedWake.notify_one();
+  if (isIdle) ledger.idleWake.notify_all();
 }
 
 bool Ledger::wakeLocked() { return std::exchange(loopSleeps, false); }

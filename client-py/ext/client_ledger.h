@@ -88,7 +88,19 @@ class Ledger {
   std::deque<std::shared_ptr<Entry>> ended;                    // observed ones, for the notifier
   Failure why;                                                 // code NONE while open
 
-  void endLocked(std::shared_ptr<Entry> entry, Outcome outcome);
+  // Who is to be woken for tasks that have ended, when the mutex is free again: a thread that is woken before finds it taken and
+  // sleeps once more. Made before the lock is taken.
+  struct Wakes {
+    explicit Wakes(Ledger& ledger) : ledger(ledger) {}
+    ~Wakes();
+    Ledger& ledger;
+    std::vector<std::shared_ptr<Waiter>> waiters;  // the first of each task's
+    std::vector<std::shared_ptr<Completions>> completions;
+    bool isObserved = false;
+    bool isIdle = false;
+  };
+
+  void endLocked(std::shared_ptr<Entry> entry, Outcome outcome, Wakes& wakes);
   bool wakeLocked();
   bool hasRoomLocked() const { return unacceptedTasks < bounds.tasksMax && unacceptedBytes < bounds.bytesMax; }
 };

@@ -103,10 +103,11 @@ struct Outcome {
   uint32_t attempt = 0;  // 0: it never ran
 };
 
-// A thread that waits for one task. Lives on that thread's stack; linked into Entry::waiters under the ledger's mutex.
+// A thread that waits for one task. Linked into Entry::waiters under the ledger's mutex; shared with whoever wakes it, after that mutex
+// is free.
 struct Waiter {
   std::condition_variable wake;
-  Waiter* next = nullptr;
+  std::shared_ptr<Waiter> next;
 };
 
 // Tasks that as_completed() waits for, in the order in which they end. Guarded by the ledger's mutex.
@@ -124,7 +125,7 @@ struct Entry {
   uint64_t submittedNs = 0;
   bool sent = false;      // was in a submission, whether or not that was answered
   bool observed = false;  // somebody wants to be told by the notifier's thread: ledger's `ended` gets it
-  Waiter* waiters = nullptr;
+  std::shared_ptr<Waiter> waiters;
   std::vector<std::pair<std::shared_ptr<Completions>, size_t>> completions;
   std::shared_ptr<void> keepsake;  // given back when the task has ended: its arguments' shared memory
 

@@ -33,7 +33,7 @@ ClientThread::~ClientThread() { stop(Failure::of(ErrorCode::CANCELLED, kj::str("
 
 void ClientThread::main() {
   auto io = kj::setupAsyncIo();
-  rt::Mailbox box(MAILBOX_MAX);
+  rt::Mailbox box(io.unixEventPort, MAILBOX_MAX);
   Link loop(io, ledger, status, *regions, options);
   auto finished = kj::newPromiseAndCrossThreadFulfiller<void>();
   {

@@ -35,8 +35,9 @@ kj::Promise<void> ClientSession::submit(SubmitContext context) {
   auto tasks = readTasks(batch);
   context.releaseParams();
   auto receipt = services.events.onSubmit(attachment.space, tasks, services.clock.now());
-  // From here on the tasks are ours, whether the client stays to hear it or not.
-  return services.committed().then([this, context, receipt]() mutable {
+  // From here on the tasks are ours, whether the client stays to hear it or not. Nobody waits for the receipt as they wait for the
+  // worker: it is written behind what goes there.
+  return services.committed().then([]() { return kj::evalLast([]() {}); }).then([this, context, receipt]() mutable {
     auto answer = context.getResults().initReceipt();
     answer.setAccepted(receipt.accepted);
     KJ_IF_MAYBE(delay, receipt.retryAfter) {

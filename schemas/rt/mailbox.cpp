@@ -1,20 +1,41 @@
 #include "rt/mailbox.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <kj/debug.h>
+
 namespace epochly::rt {
 
-Mailbox::Mailbox(size_t capacity) : capacity(capacity) {}
+namespace {
+
+kj::AutoCloseFd makeBell() {
+  int fd;
+  KJ_SYSCALL(fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  return kj::AutoCloseFd(fd);
+}
+
+void ring(int bell) {
+  uint64_t one = 1;
+  KJ_SYSCALL(write(bell, &one, sizeof(one)));
+}
+
+}  // namespace
+
+Mailbox::Mailbox(kj::UnixEventPort& port, size_t capacity)
+    : capacity(capacity), bell(makeBell()), rung(port, bell, kj::UnixEventPort::FdObserver::OBSERVE_READ) {}
 
 Mailbox::~Mailbox() noexcept(false) { close(); }
 
 bool Mailbox::post(kj::Function<void()> fn) const {
-  auto lock = state.lockExclusive();
-  auto& mutableState = *lock;
-  if (mutableState.closed || mutableState.waiting.size() >= capacity) return false;
-  mutableState.waiting.push_back(kj::mv(fn));
-  KJ_IF_MAYBE(waker, mutableState.waker) {
-    (*waker)->fulfill();
-    mutableState.waker = nullptr;
+  {
+    auto lock = state.lockExclusive();
+    if (lock->closed || lock->waiting.size() >= capacity) return false;
+    lock->waiting.push_back(kj::mv(fn));
+    if (!lock->isAsleep) return true;
+    lock->isAsleep = false;
   }
+  ring(bell);
   return true;
 }
 
@@ -37,9 +58,8 @@ kj::Promise<void> Mailbox::run() {
 kj::Promise<void> Mailbox::sleep() {
   auto lock = state.lockExclusive();
   if (!lock->waiting.empty()) return kj::evalLater([]() {});
-  auto paf = kj::newPromiseAndCrossThreadFulfiller<void>();
-  lock->waker = kj::mv(paf.fulfiller);
-  return kj::mv(paf.promise);
+  lock->isAsleep = true;
+  return rung.whenBecomesReadable();
 }
 
 void Mailbox::runWaiting() {

@@ -41,6 +41,12 @@ bool isUnawaited(Outgoing::Segments segments) {
   }
 }
 
+Outgoing::~Outgoing() noexcept {
+  if (held.empty() || isFlushing) return;
+  // A write begins before its promise is returned. Whom it fails for has gone.
+  auto failure = kj::runCatchingExceptions([this]() { auto written = stream.write(held.begin(), held.size()); });
+}
+
 kj::Promise<void> Outgoing::write(Segments segments) {
   if (holds(segments)) return kj::READY_NOW;
   return afterOwnFlush(segments);
@@ -64,7 +70,7 @@ void Outgoing::onTime() {
   isTimed = false;
   if (held.empty() || isFlushing) return;
   isFlushing = true;
-  ownFlush = put(nullptr).then([this]() { isFlushing = false; }).fork();
+  ownFlush = kj::evalNow([this]() { return put(nullptr); }).then([this]() { isFlushing = false; }).fork();
 }
 
 kj::Promise<void> Outgoing::afterOwnFlush(Segments segments) {
@@ -73,6 +79,10 @@ kj::Promise<void> Outgoing::afterOwnFlush(Segments segments) {
 }
 
 kj::Promise<void> Outgoing::put(Segments segments) {
+  if (isTimed) {
+    isTimed = false;
+    timeout = nullptr;
+  }
   kj::Vector<kj::ArrayPtr<const byte>> pieces(segments.size() + 2);
   auto before = held.releaseAsArray();
   if (before.size() > 0) pieces.add(before);

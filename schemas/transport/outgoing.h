@@ -22,12 +22,13 @@ constexpr size_t BEHIND_BYTES_MAX = 4096;
 bool isUnawaited(kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments);
 
 // Keeps the order of messages. A message is written after the write before it has ended, as capnp::TwoPartyVatNetwork does. What is
-// still held when the connection ends is not sent: its end says as much. Lives on the loop of its stream.
+// held when the connection ends goes as far as the socket takes it at once. Lives on the loop of its stream, which outlives it.
 class Outgoing final {
  public:
   using Segments = kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>>;
 
   Outgoing(kj::AsyncOutputStream& stream, kj::Timer& timer) : stream(stream), timer(timer) {}
+  ~Outgoing() noexcept;
   KJ_DISALLOW_COPY(Outgoing);
 
   // `segments` must live until the promise is fulfilled.

@@ -166,7 +166,7 @@ class FakeScheduler {
     unlink(path.cStr());
     auto listener = io.provider->getNetwork().parseAddress(kj::str("unix:", path)).wait(io.waitScope)->listen();
     auto accepting = acceptLoop(*listener);
-    rt::Mailbox box(16);
+    rt::Mailbox box(io.unixEventPort, 16);
     {
       std::lock_guard lock(mutex);
       mailbox = &box;

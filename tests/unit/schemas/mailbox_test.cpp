@@ -5,20 +5,21 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <kj/async.h>
+#include <kj/async-io.h>
 
 namespace epochly::rt {
 namespace {
 
 struct Loop {
-  kj::EventLoop loop;
-  kj::WaitScope scope{loop};
+  kj::AsyncIoContext io = kj::setupAsyncIo();
+  kj::WaitScope& scope = io.waitScope;
+  kj::UnixEventPort& port = io.unixEventPort;
 };
 
 TEST(Mailbox, RunsWhatOtherThreadsPostInTheirOrder) {
   constexpr int THREADS = 4, POSTS = 1000;
   auto io = Loop();
-  Mailbox mailbox(THREADS * POSTS);
+  Mailbox mailbox(io.port, THREADS * POSTS);
   std::vector<int> seen[THREADS];
   int total = 0;
   auto done = kj::newPromiseAndFulfiller<void>();
@@ -43,7 +44,7 @@ TEST(Mailbox, RunsWhatOtherThreadsPostInTheirOrder) {
 
 TEST(Mailbox, RefusesPastItsCapacityAndAfterClose) {
   auto io = Loop();
-  Mailbox mailbox(2);
+  Mailbox mailbox(io.port, 2);
   int ran = 0;
   EXPECT_TRUE(mailbox.post([&] { ran++; }));
   EXPECT_TRUE(mailbox.post([&] { ran++; }));
@@ -54,6 +55,19 @@ TEST(Mailbox, RefusesPastItsCapacityAndAfterClose) {
   mailbox.close();
   EXPECT_FALSE(mailbox.post([&] { ran++; }));
   EXPECT_EQ(ran, 2);
+}
+
+TEST(Mailbox, ALoopThatSleptIsWokenEachTime) {
+  auto io = Loop();
+  Mailbox mailbox(io.port, 1);
+  auto running = mailbox.run().eagerlyEvaluate(nullptr);
+  for (int i = 0; i < 100; i++) {
+    io.scope.poll();  // it has nothing to do
+    auto done = kj::newPromiseAndFulfiller<void>();
+    std::thread poster([&] { ASSERT_TRUE(mailbox.post([&] { done.fulfiller->fulfill(); })); });
+    done.promise.wait(io.scope);
+    poster.join();
+  }
 }
 
 }  // namespace

@@ -89,7 +89,7 @@ class Served : public testing::Test {
   void run() {
     auto io = kj::setupAsyncIo();
     test::SchedEnv env;
-    rt::Mailbox mailbox(mailboxMax);
+    rt::Mailbox mailbox(io.unixEventPort, mailboxMax);
     ServerOptions options;
     options.listen = KJ_ASSERT_NONNULL(rt::parseHostPort("127.0.0.1:0"));
     options.bounds = bounds;
@@ -272,7 +272,8 @@ TEST_F(Served, AFullMailboxIs503AtOnce) {
 
 TEST_F(Served, AnAddressThatIsTakenIsNamed) {
   serve();
-  rt::Mailbox mailbox(1);
+  auto io = kj::setupAsyncIo();
+  rt::Mailbox mailbox(io.unixEventPort, 1);
   ServerOptions options;
   options.listen = KJ_ASSERT_NONNULL(rt::parseHostPort(kj::str("127.0.0.1:", port.load())));
   KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() {

@@ -7,6 +7,7 @@
 #include <capnp/serialize.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <kj/debug.h>
 
 namespace epochly::transport {
 namespace {
@@ -20,6 +21,7 @@ class Written final : public kj::AsyncOutputStream {
  public:
   std::vector<std::vector<std::string>> writes;
   bool isSlow = false;
+  bool isBroken = false;
   std::deque<kj::Own<kj::PromiseFulfiller<void>>> unfinished;
 
   kj::Promise<void> write(const void* buffer, size_t size) override {
@@ -36,6 +38,7 @@ class Written final : public kj::AsyncOutputStream {
 
  private:
   kj::Promise<void> done() {
+    KJ_REQUIRE(!isBroken);
     if (!isSlow) return kj::READY_NOW;
     auto paf = kj::newPromiseAndFulfiller<void>();
     unfinished.push_back(kj::mv(paf.fulfiller));
@@ -153,6 +156,18 @@ TEST(Outgoing, ATimeThatComesAfterAllWasSentSendsNothing) {
   EXPECT_EQ(env.written.writes.size(), 2u) << "the time runs again";
 }
 
+TEST(Outgoing, EachWriteStartsTheTimeAnew) {
+  Env env;
+  Finish finish;
+  Call call;
+  env.write(finish).wait(env.scope);
+  env.pass(BEHIND_MAX / 2);
+  env.write(call).wait(env.scope);
+  env.write(finish).wait(env.scope);
+  env.pass(BEHIND_MAX / 2);
+  EXPECT_EQ(env.written.writes.size(), 1u) << "the second was held for half of the time";
+}
+
 TEST(Outgoing, AMessageWaitsForTheEndOfTheWriteThatTimeBegan) {
   Env env;
   Finish finish;
@@ -181,6 +196,30 @@ TEST(Outgoing, AWriteThatFailedUnseenFailsTheNext) {
   env.written.unfinished.front()->reject(KJ_EXCEPTION(DISCONNECTED, "gone"));
   env.scope.poll();
   EXPECT_TRUE(kj::runCatchingExceptions([&]() { env.write(call).wait(env.scope); }) != nullptr);
+}
+
+TEST(Outgoing, AStreamThatFailsAtOnceUnseenFailsTheNextWrite) {
+  Env env;
+  Finish finish;
+  Call call;
+  env.write(finish).wait(env.scope);
+  env.written.isBroken = true;
+  env.pass(BEHIND_MAX);
+  env.written.isBroken = false;
+  EXPECT_TRUE(kj::runCatchingExceptions([&]() { env.write(call).wait(env.scope); }) != nullptr);
+}
+
+TEST(Outgoing, WhatIsHeldAtTheEndIsOfferedOnce) {
+  Env env;
+  Finish finish;
+  {
+    Outgoing ending(env.written, env.timer);
+    ending.write(finish.getSegmentsForOutput()).wait(env.scope);
+  }
+  EXPECT_THAT(env.written.writes, ElementsAre(ElementsAre(FINISH)));
+  env.written.isBroken = true;
+  Outgoing broken(env.written, env.timer);
+  broken.write(finish.getSegmentsForOutput()).wait(env.scope);
 }
 
 TEST(Outgoing, FlushSendsWhatIsHeldAndNothingElse) {
