@@ -11,6 +11,8 @@ from scripts.dev.paths import LOGS, ROOT
 
 # Lines of a failed step's log that are shown: a compiler error with its context fits, a screen is not flooded.
 TAIL_LINES = 40
+# And characters of each: a command may name every file there is.
+TAIL_COLUMNS = 300
 # How often a running step's line is painted again, seconds.
 REPAINT_SECONDS = 0.2
 # A step that was interrupted gets this long to clean up before it is killed, seconds.
@@ -85,7 +87,7 @@ def show_tail(log_path):
     if len(lines) > TAIL_LINES:
         say(f"        ... {len(lines) - TAIL_LINES} lines above")
     for line in lines[-TAIL_LINES:]:
-        say("        " + line)
+        say("        " + (line if len(line) <= TAIL_COLUMNS else line[:TAIL_COLUMNS] + " ..."))
     say(f"        the whole of it: {log_path.relative_to(ROOT)}")
 
 

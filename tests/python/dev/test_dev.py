@@ -193,6 +193,13 @@ def test_a_failing_step_shows_the_end_of_its_log_and_where_the_whole_is(logs, ca
     assert "42\n" in (logs / "a-step.log").read_text()
 
 
+def test_a_long_line_of_a_log_is_cut_on_the_screen_and_whole_in_the_log(logs, capsys):
+    with pytest.raises(console.StepFailed):
+        console.run_step("a step", ["sh", "-c", "exit 3", "x" * 1000])
+    said = capsys.readouterr().out
+    assert "xxx ..." in said and "x" * 300 not in said and "x" * 1000 in (logs / "a-step.log").read_text()
+
+
 def test_the_steps_after_a_failed_one_still_run(logs):
     failures = console.Failures()
     for name, code in (("one", "exit 1"), ("two", "exit 0"), ("three", "exit 1")):
