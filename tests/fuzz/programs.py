@@ -304,6 +304,10 @@ class Generator:
         return "\n".join(header + [f"def f({', '.join(parameters)}):"] + self.lines) + "\n", kinds
 
 
+def arguments(r, kinds, wild):
+    return [argument(r, kind, wild) for kind in kinds]
+
+
 def argument(r, kind, wild):
     """A fresh argument. `wild`: edge values, and sometimes of another type than the program thinks."""
     if wild and r.random() < 0.06:

@@ -69,6 +69,32 @@ void forElements(const ArrayObject* array, Each each) {
   }
 }
 
+bool isWhole(const ArrayObject* array, DType dtype, uint32_t dims, const uint64_t* leaves) {
+  if (reinterpret_cast<uint64_t>(array->data) != leaves[0] || array->dims != static_cast<int>(dims) ||
+      elementType(array) != dtype)
+    return false;
+  bool whole = true;
+  for (uint32_t i = 0; i < dims; i++) {
+    whole &= leaves[1 + i] == static_cast<uint64_t>(array->shape[i]) &&
+             leaves[1 + dims + i] == static_cast<uint64_t>(array->strides[i]);
+  }
+  return whole;
+}
+
+// Rows first or columns first, as numpy lays new arrays out.
+bool isGapless(DType dtype, uint32_t dims, const uint64_t* leaves) {
+  auto fits = [&](bool byRows) {
+    uint64_t step = program::bytesOf(dtype);
+    for (uint32_t k = 0; k < dims; k++) {
+      auto i = byRows ? dims - 1 - k : k;
+      if (leaves[1 + i] != 1 && leaves[1 + dims + i] != step) return false;
+      step *= leaves[1 + i];
+    }
+    return true;
+  };
+  return fits(true) || fits(false);
+}
+
 }  // namespace
 
 Marshal::~Marshal() {
@@ -287,18 +313,27 @@ PyObject* Marshal::boxList(Type type, List* list) {
 PyObject* Marshal::boxArray(Type type, const uint64_t* leaves) {
   auto data = types[type];
   for (auto* view : views) {
-    auto* array = reinterpret_cast<ArrayObject*>(view);
-    if (reinterpret_cast<uint64_t>(array->data) != leaves[0] || array->dims != static_cast<int>(data.dims) ||
-        elementType(array) != data.dtype)
-      continue;
-    bool whole = true;
-    for (uint32_t i = 0; i < data.dims; i++) {
-      whole &= leaves[1 + i] == static_cast<uint64_t>(array->shape[i]) &&
-               leaves[1 + data.dims + i] == static_cast<uint64_t>(array->strides[i]);
-    }
-    if (whole) return Py_NewRef(view);
+    if (isWhole(reinterpret_cast<ArrayObject*>(view), data.dtype, data.dims, leaves)) return Py_NewRef(view);
   }
-  return nullptr;  // a view of a part
+  return boxNewArray(data.dtype, data.dims, leaves);
+}
+
+// An array that the call made becomes the caller's, without a copy. Null: a view of a part.
+PyObject* Marshal::boxNewArray(DType dtype, uint32_t dims, const uint64_t* leaves) {
+  auto* data = reinterpret_cast<char*>(leaves[0]);
+  for (auto* known : made) {
+    // The same array twice in a result is one object.
+    auto* array = reinterpret_cast<ArrayObject*>(known);
+    if (array->data == data) return isWhole(array, dtype, dims, leaves) ? Py_NewRef(known) : nullptr;
+  }
+  if (!isGapless(dtype, dims, leaves) || !context.release(data)) return nullptr;
+  PyObject* object = arrayOwning(data, dtype, dims, leaves + 1, leaves + 1 + dims);
+  if (!object) {
+    std::free(data);
+    return nullptr;
+  }
+  made.push_back(object);
+  return object;
 }
 
 PyObject* Marshal::boxScalar(DType dtype, uint64_t leaf) {

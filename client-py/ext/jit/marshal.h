@@ -43,12 +43,14 @@ class Marshal {
   std::vector<LoadedList> lists;  // that the code may write
   std::vector<KeptArray> arrays;  // likewise
   std::vector<PyObject*> held;    // lists inside of lists: another thread may take them out meanwhile
+  std::vector<PyObject*> made;    // arrays in the result that the call made; the result owns them
   std::vector<PyObject*> views;   // every array argument: a result that is one of them is that object
 
   bool loadList(PyObject* object, program::Type type, uint64_t*& leaf);
   bool loadArray(PyObject* object, program::Type type, uint64_t*& leaf);
   PyObject* boxList(program::Type type, epochly::jit::List* list);
   PyObject* boxArray(program::Type type, const uint64_t* leaves);
+  PyObject* boxNewArray(program::DType dtype, uint32_t dims, const uint64_t* leaves);
   PyObject* boxScalar(program::DType dtype, uint64_t leaf);
   bool writeBack(const LoadedList& list);
   bool same(PyObject* object, program::Type type, const uint64_t* leaves);

@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "ext/jit/numpy_types.h"
+
 namespace epochly::ext::jit {
 
 using program::Binding;
@@ -130,6 +132,12 @@ Binding Names::meaning(PyObject* object, const std::string& name) {
     }
     return other("the module '" + name + "' is not compiled");
   }
+  auto& numpy = NumpyTypes::get();
+  if (PyType_Check(object) && numpy.array) {
+    if (auto dtype = numpy.scalarType(reinterpret_cast<PyTypeObject*>(object)))
+      return {.what = Binding::DTYPE, .i = static_cast<int64_t>(*dtype)};
+  }
+  if (auto function = numpyFunction(object); !function.empty()) return {.what = Binding::NUMPY, .name = function};
   if (auto* type = builtinType(object)) return {.what = Binding::BUILTIN, .name = type};
   if (PyCFunction_Check(object)) {
     auto module = moduleOf(object);

@@ -1,6 +1,7 @@
 #include "ext/jit/numpy_types.h"
 
 #include "ext/jit/reference.h"
+#include "levels/jit/runtime.h"
 
 namespace epochly::ext::jit {
 
@@ -26,6 +27,71 @@ uint16_t versionOf(PyObject* module) {
   return major << 8 | minor;
 }
 
+// PyUFuncObject's first members, which are part of numpy's ABI.
+struct UfuncObject {
+  PyObject_HEAD
+  int inputs, outputs, operands, identity;
+  void (**functions)(char**, const intptr_t*, const intptr_t*, void*);
+  void* const* data;
+  int types;
+  int reserved;
+  const char* name;
+  const char* signatures;
+};
+
+constexpr int TYPE_NUMBERS[] = {0, 1, 3, 5, 7, 2, 4, 6, 8, 11, 12};  // NPY_TYPES by DType
+
+// Functions that are not ufuncs; what compiled code does not know declines where it is called.
+constexpr const char* FUNCTIONS[] = {"zeros", "ones", "empty", "full", "arange", "zeros_like", "ones_like", "empty_like",
+                                     "full_like", "sum", "prod", "min", "max", "amin", "amax", "any", "all", "argmin", "argmax",
+                                     "mean", "std", "var", "where", "asarray", "ascontiguousarray", "array", "copy", "transpose",
+                                     "ravel", "dot", "sort", "cumsum", "linspace", "clip", "concatenate", "array_equal"};
+
+// Where every operand and the result are of `dtype`.
+epochly::jit::UfuncLoop loopOf(const UfuncObject& ufunc, DType dtype) {
+  for (int i = 0; i < ufunc.types; i++) {
+    bool fits = true;
+    for (int k = 0; k < ufunc.operands; k++)
+      fits &= ufunc.signatures[i * ufunc.operands + k] == TYPE_NUMBERS[static_cast<int>(dtype)];
+    if (fits) return {ufunc.functions[i], ufunc.data ? ufunc.data[i] : nullptr};
+  }
+  return {};
+}
+
+void loadFunctions(NumpyTypes& types, PyObject* module) {
+  types.ufunc = typeNamed(module, "ufunc");
+  for (auto* name : FUNCTIONS) {
+    Reference found(PyObject_GetAttrString(module, name));
+    PyErr_Clear();
+    if (found && Py_TYPE(found.get()) != types.ufunc) types.functions[found.release()] = name;
+  }
+  for (uint32_t i = 0; i < program::UFUNC_COUNT; i++) {
+    Reference found(PyObject_GetAttrString(module, program::UFUNCS[i].name));
+    PyErr_Clear();
+    if (!found || Py_TYPE(found.get()) != types.ufunc) continue;
+    auto& ufunc = *reinterpret_cast<UfuncObject*>(found.get());
+    if (ufunc.inputs != program::UFUNCS[i].operands || ufunc.outputs != 1) continue;
+    for (auto dtype : {DType::F32, DType::F64}) epochly::jit::ufuncLoop(program::ufuncCell(i, dtype)) = loopOf(ufunc, dtype);
+  }
+}
+
+// numpy's C API, for the one function that makes an array of given memory.
+void** apiOf() {
+  static void** api = [] {
+    void** found = nullptr;
+    for (auto* name : {"numpy._core._multiarray_umath", "numpy.core._multiarray_umath"}) {
+      Reference module(PyImport_ImportModule(name));
+      Reference capsule(module ? PyObject_GetAttrString(module.get(), "_ARRAY_API") : nullptr);
+      PyErr_Clear();
+      if (capsule) found = static_cast<void**>(PyCapsule_GetPointer(capsule.get(), nullptr));
+      PyErr_Clear();
+      if (found) break;
+    }
+    return found;
+  }();
+  return api;
+}
+
 void load(NumpyTypes& types, PyObject* module) {
   static const char* const NAMES[] = {"bool_",  "int8",   "int16",  "int32",   "int64",  "uint8",
                                       "uint16", "uint32", "uint64", "float32", "float64"};
@@ -34,6 +100,7 @@ void load(NumpyTypes& types, PyObject* module) {
   types.falseObject = PyObject_GetAttrString(module, "False_");
   PyErr_Clear();
   types.version = versionOf(module);
+  loadFunctions(types, module);
   types.array = typeNamed(module, "ndarray");
 }
 
@@ -77,6 +144,29 @@ std::optional<DType> elementType(const ArrayObject* array) {
     case 12: return DType::F64;
     default: return {};
   }
+}
+
+std::string numpyFunction(PyObject* object) {
+  auto& types = NumpyTypes::get();
+  if (types.ufunc && Py_TYPE(object) == types.ufunc) return reinterpret_cast<UfuncObject*>(object)->name;
+  auto found = types.functions.find(object);
+  return found == types.functions.end() ? "" : found->second;
+}
+
+PyObject* arrayOwning(char* data, DType dtype, uint32_t dims, const uint64_t* shape, const uint64_t* strides) {
+  constexpr int NEW = 93, OWNDATA = 0x0004;  // PyArray_New's place in the table
+  auto** api = apiOf();
+  if (!api) {
+    PyErr_SetString(PyExc_SystemError, "numpy's C API was not found");
+    return nullptr;
+  }
+  using New = PyObject* (*)(PyTypeObject*, int, const Py_ssize_t*, int, const Py_ssize_t*, void*, int, int, PyObject*);
+  PyObject* made = reinterpret_cast<New>(api[NEW])(
+      NumpyTypes::get().array, dims, reinterpret_cast<const Py_ssize_t*>(shape), TYPE_NUMBERS[static_cast<int>(dtype)],
+      reinterpret_cast<const Py_ssize_t*>(strides), data, 0, ArrayObject::ALIGNED | ArrayObject::WRITEABLE, nullptr);
+  // numpy frees memory that came with no handler of its own by free().
+  if (made) reinterpret_cast<ArrayObject*>(made)->flags |= OWNDATA;
+  return made;
 }
 
 }  // namespace epochly::ext::jit

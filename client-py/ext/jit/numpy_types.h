@@ -3,7 +3,9 @@
 
 #include <Python.h>
 
+#include <map>
 #include <optional>
+#include <string>
 
 #include "levels/program/types.h"
 
@@ -39,10 +41,17 @@ struct NumpyTypes {
   PyObject* trueObject = nullptr;
   PyObject* falseObject = nullptr;
   uint16_t version = 0;  // major << 8 | minor
+  std::map<PyObject*, std::string> functions;  // of numpy's namespace that are no ufuncs, by identity
+  PyTypeObject* ufunc = nullptr;
 
   static const NumpyTypes& get();
   std::optional<program::DType> scalarType(PyTypeObject* type) const;
 };
+
+// The name of a numpy function; empty if it is none that is known.
+std::string numpyFunction(PyObject* object);
+// An array that owns `data`, which is malloc'd. A new reference; null with an exception set, then `data` is still the caller's.
+PyObject* arrayOwning(char* data, program::DType dtype, uint32_t dims, const uint64_t* shape, const uint64_t* strides);
 
 // The element type of an array that compiled code can read: native byte order, aligned.
 std::optional<program::DType> elementType(const ArrayObject* array);

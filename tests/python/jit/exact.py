@@ -16,7 +16,21 @@ def same(a, b):
     if isinstance(a, complex):
         return same(a.real, b.real) and same(a.imag, b.imag)
     if hasattr(a, "dtype") and getattr(a, "ndim", 0):
-        import numpy
-
-        return a.dtype == b.dtype and a.shape == b.shape and numpy.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+        return same_array(a, b)
+    if type(a).__module__ == "numpy":  # its other scalars
+        return same_array(a.reshape(1), b.reshape(1))
     return a == b
+
+
+def same_array(a, b):
+    """To the bit, and in the same order in memory."""
+    import numpy
+
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    if a.size > 1 and a.strides != b.strides:
+        return False
+    equal = numpy.ascontiguousarray(a).view(f"V{a.itemsize}") == numpy.ascontiguousarray(b).view(f"V{a.itemsize}")
+    if a.dtype.kind in "fc":
+        equal = equal | (numpy.isnan(a) & numpy.isnan(b)).reshape(equal.shape)
+    return bool(equal.all())

@@ -33,6 +33,13 @@ constexpr double SQUARE_MIN = 1e-270, SQUARE_MAX = 1e300;
 constexpr double FMOD_QUOTIENT_MAX = 4503599627370496.0;  // 2**52
 constexpr double FMOD_DIVISOR_MIN = 1e-290;
 
+// numpy keeps the lowest bits of a result that its type cannot hold.
+llvm::Value* wrapTo(llvm::IRBuilder<>& ir, llvm::Value* value, DType dtype) {
+  auto* narrow = ir.CreateTrunc(value, ir.getIntNTy(8 * program::bytesOf(dtype)));
+  bool isUnsigned = dtype >= DType::U8 && dtype <= DType::U64;
+  return isUnsigned ? ir.CreateZExt(narrow, ir.getInt64Ty()) : ir.CreateSExt(narrow, ir.getInt64Ty());
+}
+
 class FunctionLowering {
  public:
   FunctionLowering(llvm::Module& module, Unit& unit, Instance& instance, llvm::Function& function,
@@ -626,6 +633,42 @@ class FunctionLowering {
       case Op::POINTER_ADD: return at(arg(0), arg(1));
       case Op::ARRAY_LOAD: return loadArray(arg(0), static_cast<DType>(one.imm));
       case Op::ARRAY_STORE: storeArray(arg(1), arg(0), static_cast<DType>(one.imm)); return nullptr;
+      case Op::WRAP: return wrapTo(ir, arg(0), static_cast<DType>(one.imm));
+      case Op::ROUND_F32: return ir.CreateFPExt(ir.CreateFPTrunc(arg(0), ir.getFloatTy()), f64);
+      case Op::UNSIGNED_DIV:
+      case Op::UNSIGNED_MOD:
+        guard(ir.CreateICmpNE(arg(1), intConst(0)), one.guard);
+        return one.op == Op::UNSIGNED_DIV ? ir.CreateUDiv(arg(0), arg(1)) : ir.CreateURem(arg(0), arg(1));
+      case Op::U_TO_F: return ir.CreateUIToFP(arg(0), f64);
+      case Op::ARRAY_NEW: {
+        auto* pool = one.imm < 0 ? static_cast<Value*>(ConstantPointerNull::get(ir.getPtrTy())) : slots[one.imm];
+        std::vector<Value*> roots;
+        for (size_t i = 1; i < one.args.size(); i++) roots.push_back(arg(i));
+        auto* rootsAt = roots.empty() ? static_cast<Value*>(ConstantPointerNull::get(ir.getPtrTy()))
+                                      : slot(ArrayType::get(ptr, roots.size()));
+        for (size_t i = 0; i < roots.size(); i++) ir.CreateStore(roots[i], at(rootsAt, intConst(8 * i)));
+        auto* made = call("epochly_array_new", ptr, {contextArg(), pool, arg(0), rootsAt, intConst(roots.size())});
+        made->addRetAttr(Attribute::NoAlias);
+        guard(ir.CreateIsNotNull(made), one.guard);
+        return made;
+      }
+      case Op::ARRAY_FREE:
+        call("epochly_array_free", ir.getVoidTy(), {contextArg(), slots[one.imm], arg(0)});
+        return nullptr;
+      case Op::UFUNC: {
+        // Count, then pointers and steps, as numpy's loops take them.
+        size_t operands = (one.args.size() - 1) / 2;
+        auto* pointers = slot(ArrayType::get(ptr, 3));
+        auto* numbers = slot(ArrayType::get(i64, 4));
+        ir.CreateStore(arg(0), numbers);
+        for (size_t i = 0; i < operands; i++) {
+          ir.CreateStore(arg(1 + 2 * i), at(pointers, intConst(8 * i)));
+          ir.CreateStore(arg(2 + 2 * i), at(numbers, intConst(8 + 8 * i)));
+        }
+        auto* failed = call("epochly_ufunc", i32, {intConst(one.imm), pointers, numbers, at(numbers, intConst(8))});
+        guard(ir.CreateICmpEQ(failed, ir.getInt32(0)), one.guard);
+        return nullptr;
+      }
     }
     return nullptr;
   }

@@ -1,11 +1,21 @@
 #include "levels/jit/runtime.h"
 
+#include <sys/mman.h>
 #include <time.h>
 
+#include <algorithm>
+#include <cfenv>
 #include <cmath>
 #include <cstdlib>
 
 namespace epochly::jit {
+
+namespace {
+
+constexpr uintptr_t PAGE = 4096;
+constexpr size_t HUGE_PAGES_MIN = size_t(4) << 20;
+
+}  // namespace
 
 Context::~Context() {
   for (auto* block : blocks) std::free(block);
@@ -47,6 +57,68 @@ bool Context::grow(List& list, size_t stride) {
   list.data = data;
   list.capacity = capacity;
   return true;
+}
+
+char* Context::allocateArray(size_t size) {
+  if (size > ARENA_BYTES_MAX - bytes) return nullptr;
+  auto* block = static_cast<char*>(std::malloc(size ? size : 1));
+  if (!block) return nullptr;
+  // As numpy has it: faulting pages in one by one costs more than the arithmetic.
+  if (size >= HUGE_PAGES_MIN) {
+    auto start = (reinterpret_cast<uintptr_t>(block) + PAGE - 1) & ~(PAGE - 1);
+    madvise(reinterpret_cast<void*>(start), size - PAGE, MADV_HUGEPAGE);
+  }
+  bytes += size;
+  blocks.push_back(block);
+  return block;
+}
+
+char* Context::newArray(ArrayPool** pool, size_t size, void* const* roots, size_t count) {
+  if (!pool) return allocateArray(size);
+  if (!*pool) *pool = &pools.emplace_back();
+  auto isLive = [&](const ArrayBlock& block) {
+    return std::any_of(roots, roots + count, [&](void* root) { return root >= block.data && root <= block.data + block.bytes; });
+  };
+  // From the back: what is too small for good is given up.
+  for (size_t i = (*pool)->blocks.size(); i-- > 0;) {
+    auto block = (*pool)->blocks[i];
+    if (isLive(block)) continue;
+    if (block.bytes >= size && block.bytes / 2 <= size) return block.data;
+    release(block.data);
+    std::free(block.data);
+    bytes -= block.bytes;
+    (*pool)->blocks.erase((*pool)->blocks.begin() + i);
+  }
+  for (auto& block : spare) {
+    if (block.bytes < size || block.bytes / 2 > size) continue;
+    (*pool)->blocks.push_back(block);
+    auto* data = block.data;
+    block = spare.back();
+    spare.pop_back();
+    return data;
+  }
+  auto* made = allocateArray(size);
+  if (made) (*pool)->blocks.push_back({made, size});
+  return made;
+}
+
+void Context::freeArray(ArrayPool& pool, char* data) {
+  auto found = std::find_if(pool.blocks.begin(), pool.blocks.end(), [&](auto& block) { return block.data == data; });
+  if (found == pool.blocks.end()) return;
+  spare.push_back(*found);
+  pool.blocks.erase(found);
+}
+
+bool Context::release(void* data) {
+  auto found = std::find(blocks.rbegin(), blocks.rend(), data);
+  if (found == blocks.rend()) return false;
+  blocks.erase(std::next(found).base());
+  return true;
+}
+
+UfuncLoop& ufuncLoop(int64_t cell) {
+  static UfuncLoop loops[program::UFUNC_COUNT][DTYPES];
+  return loops[cell >> 8][cell & 0xff];
 }
 
 namespace {
@@ -101,6 +173,23 @@ int32_t epochly_pow_int(int64_t x, int64_t y, int64_t* out) {
   return *out = result, 0;
 }
 
+char* epochly_array_new(Context* context, ArrayPool** pool, int64_t bytes, void* const* roots, int64_t count) {
+  return context->newArray(pool, bytes, roots, count);
+}
+
+void epochly_array_free(Context* context, ArrayPool** pool, char* data) {
+  if (*pool) context->freeArray(**pool, data);
+}
+
+// 1: numpy would warn, or has no such loop.
+int32_t epochly_ufunc(int64_t cell, char** operands, const intptr_t* count, const intptr_t* strides) {
+  auto& loop = ufuncLoop(cell);
+  if (!loop.function) return 1;
+  std::feclearexcept(FE_ALL_EXCEPT);
+  loop.function(operands, count, strides, loop.data);
+  return std::fetestexcept(FE_DIVBYZERO | FE_OVERFLOW | FE_INVALID) != 0;
+}
+
 double epochly_fmod(double x, double y) { return std::fmod(x, y); }
 
 }  // extern "C"
@@ -121,6 +210,9 @@ const std::vector<RuntimeSymbol>& runtimeSymbols() {
   static const std::vector<RuntimeSymbol> symbols = {
       {"epochly_list_new", address(&epochly_list_new)},
       {"epochly_list_grow", address(&epochly_list_grow)},
+      {"epochly_array_new", address(&epochly_array_new)},
+      {"epochly_array_free", address(&epochly_array_free)},
+      {"epochly_ufunc", address(&epochly_ufunc)},
       {"epochly_poll", address(&epochly_poll)},
       {"epochly_pow", address(&epochly_pow)},
       {"epochly_pow_int", address(&epochly_pow_int)},

@@ -3,7 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <vector>
+
+#include "levels/program/ufuncs.h"
 
 namespace epochly::jit {
 
@@ -15,6 +18,17 @@ struct List {
   void* origin;  // the caller's object that it stands for; null: made by the call
 };
 static_assert(offsetof(List, length) == 0 && offsetof(List, capacity) == 8 && offsetof(List, data) == 16);
+
+// Memory of an array that the call made.
+struct ArrayBlock {
+  char* data;
+  size_t bytes;
+};
+// The blocks of one place in the program that makes arrays, in one activation of its function: those that no variable of the
+// function points into are taken again.
+struct ArrayPool {
+  std::vector<ArrayBlock> blocks;
+};
 
 // Lists of one call together: a call that needs more belongs to CPython, which frees as it goes.
 constexpr size_t ARENA_BYTES_MAX = size_t(1) << 30;
@@ -41,8 +55,26 @@ struct Context {
   void* allocate(size_t bytes);
   List* newList(int64_t capacity, size_t stride);
   bool grow(List& list, size_t stride);
+  // `roots`: what must stay. `pool` null: nothing is taken again.
+  char* newArray(ArrayPool** pool, size_t bytes, void* const* roots, size_t count);
+  // Gives a pool's block to whoever needs one next.
+  void freeArray(ArrayPool& pool, char* data);
+  // Takes the block at `data` out of the call's hands: the caller frees it. False: no block of this call begins there.
+  bool release(void* data);
+  std::deque<ArrayPool> pools;
+  std::vector<ArrayBlock> spare;
+  char* allocateArray(size_t bytes);
 };
 static_assert(offsetof(Context, ticks) == 0 && offsetof(Context, depth) == 4);
+
+// An inner loop of numpy's: operands, counts, byte strides, and what numpy wants to be given back.
+struct UfuncLoop {
+  void (*function)(char** operands, const intptr_t* count, const intptr_t* strides, void* data) = nullptr;
+  void* data = nullptr;
+};
+constexpr size_t DTYPES = static_cast<size_t>(program::DType::F64) + 1;
+// By program::ufuncCell(). The host fills it when numpy is imported, before code that uses it is compiled.
+UfuncLoop& ufuncLoop(int64_t cell);
 
 // Names and addresses of what compiled code calls.
 struct RuntimeSymbol {

@@ -42,7 +42,7 @@ Value FunctionElaborator::binary(BinaryOp op, const Value& left, const Value& ri
   // Behind a branch or in another type's operation nobody could look back.
   if (types.is(left.type, Kind::UNION) || types.is(right.type, Kind::UNION) ||
       !(isFloatLike(left.type) || isIntLike(left.type)) || !(isFloatLike(right.type) || isIntLike(right.type))) {
-    if (!left.unchecked.empty() || !right.unchecked.empty()) return binary(op, settle(left), settle(right));
+    if (!left.unchecked.empty() || !right.unchecked.empty()) return binary(op, settleChecks(left), settleChecks(right));
   }
   if (types.is(left.type, Kind::UNION)) {
     return split(left, [&](const Value& one) { return binary(op, one, right); });
@@ -58,7 +58,7 @@ Value FunctionElaborator::binary(BinaryOp op, const Value& left, const Value& ri
     return intBinary(op, left, right);
   }
   auto a = types.kind(left.type), b = types.kind(right.type);
-  if (a == Kind::ARRAY || b == Kind::ARRAY) decline("arithmetic on whole arrays is not compiled yet");
+  if (a == Kind::ARRAY || b == Kind::ARRAY) return arrayBinary(op, left, right);
   if (a == Kind::TUPLE && b == Kind::TUPLE && op == BinaryOp::ADD) {
     std::vector<Value> items;
     for (size_t i = 0; i < types[left.type].parts.size(); i++) items.push_back(tupleItem(left, i));
@@ -143,6 +143,7 @@ Value FunctionElaborator::floatBinary(BinaryOp op, const Value& left, const Valu
 void FunctionElaborator::guardWarnings(ValueId last, const std::vector<ValueId>& operations) {
   std::vector<ValueId> args{last};
   args.insert(args.end(), operations.begin(), operations.end());
+  if (deferredChecks) return deferredChecks->push_back(last);
   emitVoid(Op::GUARD_WARNING, std::move(args), {.guard = "numpy warns (overflow, invalid value or division by zero)"});
 }
 
@@ -187,7 +188,7 @@ Value FunctionElaborator::scalarBinary(BinaryOp op, const Value& left, const Val
       made.unchecked.insert(made.unchecked.end(), side->unchecked.begin(), side->unchecked.end());
     made.unchecked.insert(made.unchecked.end(), {result, a, b});
     bool spreads = op == BinaryOp::ADD || op == BinaryOp::SUB || op == BinaryOp::MUL;
-    return spreads ? made : settle(made);
+    return spreads ? made : settleChecks(made);
   }
   auto a = asInt(left), b = asInt(right);
   ValueId result;
@@ -215,7 +216,8 @@ Value FunctionElaborator::unary(schema::UnaryOp op, const Value& operand) {
   }
   if (operand.type == Types::NEVER) throw DeadCode();
   auto type = operand.type;
-  if (types.is(type, Kind::ARRAY) || types.is(type, Kind::REF))
+  if (types.is(type, Kind::ARRAY)) return arrayUnary(op, operand);
+  if (types.is(type, Kind::REF))
     decline("this operator on " + types.show(type) + " is not compiled");
   if (types.is(type, Kind::SCALAR) && type != types.scalar(DType::F64) && type != types.scalar(DType::I64)) {
     decline("arithmetic on " + types.show(type) + " scalars is not compiled yet");

@@ -19,6 +19,7 @@ struct Binding {
     BUILTIN,   // `name`: "range"
     MATH,      // function of the math module, `name`
     NUMPY,     // function of numpy, `name`
+    DTYPE,     // a numpy scalar type: `i` is its DType
     FUNCTION,  // a Python function: `i` is its index in the program
     OTHER,     // `name` says what it is, for the decline
   };

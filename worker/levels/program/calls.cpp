@@ -20,6 +20,7 @@ Value FunctionElaborator::call(Expression expression) {
   if (callee.isAttribute()) {
     auto parts = callee.getAttribute();
     auto of = this->expression(parts.getOf());
+    line = expression.getLine();
     if (!isRef(of)) return callMethod(of, parts.getName().cStr(), expression);
   }
   auto target = this->expression(callee);
@@ -90,6 +91,7 @@ Value FunctionElaborator::callFunction(uint32_t index, Expression expression) {
 
 Value FunctionElaborator::callMethod(const Value& self, const std::string& name, Expression expression) {
   auto describe = [&] { return "the method '" + name + "' of " + types.show(self.type) + " is not compiled"; };
+  if (isArray(self)) return arrayMethod(self, name, expression);
   if (!types.is(self.type, Kind::LIST)) decline(describe());
   auto args = argumentsOf(expression);
   if (name == "append" && args.size() == 1) {
@@ -134,10 +136,6 @@ Value FunctionElaborator::callMethod(const Value& self, const std::string& name,
     return none();
   }
   decline(describe());
-}
-
-Value FunctionElaborator::callNumpy(const std::string& name, Expression expression) {
-  decline("numpy." + name + " is not compiled yet");
 }
 
 Value FunctionElaborator::rangeOf(const std::vector<Value>& args) {

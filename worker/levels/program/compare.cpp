@@ -116,6 +116,7 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
     auto found = from(0);
     return op == CompareOp::IN ? found : boolean(bnot(found.leaves[0]));
   }
+  if (isArray(left) || isArray(right)) return arrayCompare(op, left, right);
   if (isNumber(left.type) && isNumber(right.type)) {
     bool isScalar = types.is(left.type, Kind::SCALAR) || types.is(right.type, Kind::SCALAR);
     for (auto& side : {left, right}) {
@@ -171,15 +172,16 @@ Value FunctionElaborator::comparison(Expression expression) {
   auto compared = expression.getCompare();
   auto ops = compared.getOps();
   auto rest = compared.getRest();
-  std::function<Value(const Value&, uint)> from = [&](const Value& left, uint at) {
-    auto right = this->expression(rest[at]);
+  std::function<Value(Value, uint)> from = [&](Value left, uint at) {
+    if (left.fused && mayWrite(rest[at])) left = settle(left);
+    auto right = settleChecks(unsettled(rest[at]));
     line = expression.getLine();
     auto result = compare(ops[at], left, right);
     if (at + 1 == ops.size()) return result;
     return choose(
         truth(result), [&] { return from(right, at + 1); }, [&] { return result; });
   };
-  return from(this->expression(compared.getFirst()), 0);
+  return from(settleChecks(unsettled(compared.getFirst())), 0);
 }
 
 }  // namespace epochly::program

@@ -34,6 +34,8 @@ Value FunctionElaborator::tupleItem(const Value& tuple, size_t index) {
   Value item{parts[index], {}};
   auto count = types.leaves(parts[index]).size();
   for (size_t i = 0; i < count; i++) item.leaves.push_back(tuple.leaves[at + i]);
+  auto constant = item.type == Types::INT ? constants.find(item.leaves[0]) : constants.end();
+  if (constant != constants.end()) item.constInt = constant->second;
   return item;
 }
 
@@ -54,6 +56,7 @@ void FunctionElaborator::push(const Value& list, const Value& item) {
   auto site = types[list.type].ref;
   types.mark(site, &Site::written);
   types.mark(site, &Site::resized);
+  noteEscape(item.type);
   types.widen(site, item.type);
   auto stored = convert(item, types(site).element);
   std::vector<ValueId> args{list.leaves[0]};
@@ -78,6 +81,7 @@ Value FunctionElaborator::listLoad(const Value& list, ValueId index) {
 void FunctionElaborator::listStore(const Value& list, ValueId index, const Value& item) {
   auto site = types[list.type].ref;
   types.mark(site, &Site::written);
+  noteEscape(item.type);
   types.widen(site, item.type);
   auto stored = convert(item, types(site).element);
   for (size_t leaf = 0; leaf < stored.leaves.size(); leaf++) {
@@ -109,37 +113,54 @@ Value FunctionElaborator::listConcat(const Value& left, const Value& right, uint
   return result;
 }
 
-FunctionElaborator::Bounds FunctionElaborator::sliceBounds(Expression slice, ValueId length) {
+// PySlice_AdjustIndices.
+FunctionElaborator::Slice FunctionElaborator::sliceOf(Expression slice, ValueId length) {
   auto parts = slice.getSlice();
-  if (!parts.getStep().isNone()) {
-    auto step = expression(parts.getStep());
-    if (step.constInt != 1) decline("a slice with a step is not compiled yet");
-  }
-  auto clamp = [&](Expression bound, ValueId missing) {
-    if (bound.isNone()) return missing;
-    auto value = expression(bound);
-    if (!isPlainInt(value.type)) decline("a slice bound of type " + types.show(value.type) + " is not compiled");
-    auto at = asInt(value);
-    auto zero = constI(0);
-    auto pick = [&](ValueId condition, ValueId yes, ValueId no) {
-      return emit(Op::SELECT, {condition, yes, no}, {.prim = Prim::I});
-    };
-    at = pick(icmp(Compare::LT, at, zero), iop(Op::ADD, at, length), at);
-    at = pick(icmp(Compare::LT, at, zero), zero, at);
-    return pick(icmp(Compare::GT, at, length), length, at);
+  auto zero = constI(0);
+  auto pick = [&](ValueId condition, ValueId yes, ValueId no) { return emit(Op::SELECT, {condition, yes, no}, {.prim = Prim::I}); };
+  auto bound = [&](Expression one) {
+    auto value = expression(one);
+    bool isIndex = isIntLike(value.type) && !types.isScalar(value.type, DType::BOOL) && !types.isScalar(value.type, DType::U64);
+    if (!isIndex) decline("a slice bound of type " + types.show(value.type) + " is not compiled");
+    return value;
   };
-  auto start = clamp(parts.getLower(), constI(0));
-  auto stop = clamp(parts.getUpper(), length);
-  stop = emit(Op::SELECT, {icmp(Compare::LT, stop, start), start, stop}, {.prim = Prim::I});
-  return {start, stop};
+  std::optional<Value> lower, upper;
+  if (!parts.getLower().isNone()) lower = bound(parts.getLower());
+  if (!parts.getUpper().isNone()) upper = bound(parts.getUpper());
+  auto by = parts.getStep().isNone() ? integerConst(1) : bound(parts.getStep());
+  auto step = asInt(by);
+  if (!by.constInt) guard(bop(Op::BAND, icmp(Compare::NE, step, zero), icmp(Compare::NE, step, constI(INT64_MIN))), "a slice step of zero");
+  if (by.constInt && (*by.constInt == 0 || *by.constInt == INT64_MIN)) fail("a slice step of zero");
+  bool rises = by.constInt && *by.constInt > 0;
+  auto rising = by.constInt ? constB(rises) : icmp(Compare::GT, step, zero);
+  auto last = iop(Op::SUB, length, constI(1));
+  auto byDirection = [&](ValueId up, ValueId down) { return by.constInt ? (rises ? up : down) : pick(rising, up, down); };
+  auto lowest = byDirection(zero, constI(-1)), highest = byDirection(length, last);
+  auto clamp = [&](const std::optional<Value>& value, ValueId missing) {
+    if (!value) return missing;
+    auto at = asInt(*value);
+    at = pick(icmp(Compare::LT, at, zero), iop(Op::ADD, at, length), at);
+    at = pick(icmp(Compare::LT, at, lowest), lowest, at);
+    return pick(icmp(Compare::GT, at, highest), highest, at);
+  };
+  auto start = clamp(lower, byDirection(zero, last)), stop = clamp(upper, byDirection(length, constI(-1)));
+  auto width = byDirection(iop(Op::SUB, stop, start), iop(Op::SUB, start, stop));
+  auto stride = byDirection(step, iop(Op::SUB, zero, step));
+  auto count = width;
+  if (by.constInt != 1) {
+    auto whole = iop(Op::FLOOR_DIV, iop(Op::SUB, width, constI(1)), stride, "a slice step of zero");
+    count = iop(Op::ADD, whole, constI(1));
+  }
+  return {start, step, pick(icmp(Compare::GT, width, zero), count, zero)};
 }
 
 Value FunctionElaborator::listSlice(const Value& list, Expression slice, uint32_t id) {
-  auto bounds = sliceBounds(slice, listLength(list));
-  auto result = newList(id, iop(Op::SUB, bounds.stop, bounds.start));
+  auto part = sliceOf(slice, listLength(list));
+  auto result = newList(id, part.count);
   if (elementOf(list) == Types::NEVER) return result;
-  forEach(iterateRange({Types::RANGE, {bounds.start, bounds.stop, constI(1)}, 1}, false),
-          [&](const Value& at, Label&) { push(result, listLoad(list, at.leaves[0])); });
+  forEach(iterateRange({Types::RANGE, {constI(0), part.count, constI(1)}, 1}, false), [&](const Value& at, Label&) {
+    push(result, listLoad(list, iop(Op::ADD, part.start, iop(Op::MUL, at.leaves[0], part.step))));
+  });
   return result;
 }
 
@@ -217,10 +238,7 @@ Value FunctionElaborator::subscriptValue(const Value& base, Expression index, ui
       };
       return from(0);
     }
-    case Kind::ARRAY: {
-      if (index.isSlice()) return arraySlice(base, index);
-      return arrayItem(base, indicesOf(index));
-    }
+    case Kind::ARRAY: return arraySubscript(base, index);
     case Kind::RANGE: {
       if (index.isSlice()) decline("a slice of a range is not compiled");
       auto at = checkedIndex(expression(index), length(base).leaves[0]);
@@ -230,92 +248,6 @@ Value FunctionElaborator::subscriptValue(const Value& base, Expression index, ui
   }
   if (isNumber(base.type) || base.type == Types::NONE) typeError("not subscriptable: " + types.show(base.type));
   decline("an item of " + types.show(base.type) + " is not compiled");
-}
-
-// ---- arrays --------------------------------------------------------------------------------------------------------------
-
-std::vector<Value> FunctionElaborator::indicesOf(Expression index) {
-  std::vector<Value> result;
-  if (index.isTuple()) {
-    for (auto one : index.getTuple()) {
-      if (one.isSlice()) decline("slices among several indices are not compiled yet");
-      result.push_back(expression(one));
-    }
-    return result;
-  }
-  if (index.isSlice()) decline("assigning to a slice is not compiled yet");
-  auto value = expression(index);
-  if (!types.is(value.type, Kind::TUPLE)) return {value};
-  for (size_t i = 0; i < types[value.type].parts.size(); i++) result.push_back(tupleItem(value, i));
-  return result;
-}
-
-Value FunctionElaborator::arrayItem(const Value& array, const std::vector<Value>& indices) {
-  auto data = types[array.type];
-  if (indices.size() > data.dims) fail("IndexError: too many indices");
-  auto pointer = array.leaves[0];
-  for (uint32_t i = 0; i < indices.size(); i++) {
-    // numpy takes True as a mask.
-    if (isBoolLike(indices[i].type)) decline("an array indexed by a bool is not compiled");
-    if (indices[i].type == Types::FLOAT) fail("IndexError: an array indexed by a float");
-    auto at = checkedIndex(indices[i], arrayDim(array, i));
-    pointer = emit(Op::POINTER_ADD, {pointer, iop(Op::MUL, at, arrayStride(array, i))}, {.prim = Prim::P});
-  }
-  if (indices.size() == data.dims) {
-    auto type = types.scalar(data.dtype);
-    auto prim = types.leaves(type)[0];
-    return {type, {emit(Op::ARRAY_LOAD, {pointer}, {.prim = prim, .imm = static_cast<int64_t>(data.dtype)})}};
-  }
-  uint32_t rest = data.dims - indices.size();
-  Value view{types.array(data.dtype, rest, data.ref), {pointer}};
-  for (uint32_t i = indices.size(); i < data.dims; i++) view.leaves.push_back(arrayDim(array, i));
-  for (uint32_t i = indices.size(); i < data.dims; i++) view.leaves.push_back(arrayStride(array, i));
-  return view;
-}
-
-Value FunctionElaborator::arraySlice(const Value& array, Expression slice) {
-  auto bounds = sliceBounds(slice, arrayDim(array, 0));
-  auto view = array;
-  view.leaves[0] =
-      emit(Op::POINTER_ADD, {array.leaves[0], iop(Op::MUL, bounds.start, arrayStride(array, 0))}, {.prim = Prim::P});
-  view.leaves[1] = iop(Op::SUB, bounds.stop, bounds.start);
-  return view;
-}
-
-void FunctionElaborator::arrayStore(const Value& array, const std::vector<Value>& indices, const Value& item) {
-  auto data = types[array.type];
-  if (types.is(item.type, Kind::UNION)) {
-    split(item, [&](const Value& one) {
-      arrayStore(array, indices, one);
-      return none();
-    });
-    return;
-  }
-  if (indices.size() != data.dims) decline("assigning to a row of an array is not compiled yet");
-  if (!isNumber(item.type)) decline("assigning " + types.show(item.type) + " to an item of an array is not compiled");
-  auto pointer = array.leaves[0];
-  for (uint32_t i = 0; i < indices.size(); i++) {
-    if (isBoolLike(indices[i].type)) decline("an array indexed by a bool is not compiled");
-    if (indices[i].type == Types::FLOAT) fail("IndexError: an array indexed by a float");
-    auto at = checkedIndex(indices[i], arrayDim(array, i));
-    pointer = emit(Op::POINTER_ADD, {pointer, iop(Op::MUL, at, arrayStride(array, i))}, {.prim = Prim::P});
-  }
-  types.mark(data.ref, &Site::written);
-  ValueId leaf;
-  if (data.dtype == DType::F64) {
-    leaf = asFloat(item);
-  } else if (data.dtype == DType::I64 && isIntLike(item.type) && !types.isScalar(item.type, DType::U64)) {
-    leaf = asInt(item);
-  } else if (data.dtype == DType::BOOL) {
-    leaf = truth(item);
-  } else if (data.dtype == DType::U8 && isPlainInt(item.type)) {
-    leaf = asInt(item);
-    guard(bop(Op::BAND, icmp(Compare::GE, leaf, constI(0)), icmp(Compare::LE, leaf, constI(255))),
-          "a value out of numpy.uint8's range");
-  } else {
-    decline("assigning " + types.show(item.type) + " to an item of " + types.show(array.type) + " is not compiled yet");
-  }
-  emitVoid(Op::ARRAY_STORE, {pointer, leaf}, {.imm = static_cast<int64_t>(data.dtype)});
 }
 
 }  // namespace epochly::program

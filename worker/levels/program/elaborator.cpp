@@ -90,6 +90,16 @@ void FunctionElaborator::run() {
   instance.result = wider;
   auto whole = convert(result, wider);
   emitVoid(Op::RETURN, whole.leaves);
+  clearArraySlots();
+}
+
+void FunctionElaborator::clearArraySlots() {
+  auto* body = out;
+  out = &unit.blocks.emplace_back();
+  for (auto slot : arraySlots) emitVoid(Op::STORE, {emit(Op::NULL_P, {}, {.prim = Prim::P})}, {.imm = slot});
+  auto& code = instance.body->code;
+  code.insert(code.begin(), out->code.begin(), out->code.end());
+  out = body;
 }
 
 }  // namespace epochly::program

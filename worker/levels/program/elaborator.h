@@ -14,6 +14,8 @@
 
 namespace epochly::program {
 
+struct Fused;
+
 // An expression's value: its type and the leaves that hold it.
 struct Value {
   Type type = Types::NEVER;
@@ -24,6 +26,24 @@ struct Value {
   // numpy additions and products inside this value that have not been checked for a warning yet: result, operands. A result that is
   // not finite stays not finite through further ones, so one look at the last covers all while it is finite.
   std::vector<ValueId> unchecked;
+  // An array that has a shape but no memory yet: its elements are computed where it is settled. `leaves` holds the shape.
+  std::shared_ptr<const Fused> fused;
+};
+
+// An operand of an elementwise loop.
+struct Stream {
+  DType dtype;
+  ValueId pointer;
+  std::vector<ValueId> strides;  // bytes, one for each dimension of the result; 0 where it is broadcast
+};
+
+// Elementwise operations on arrays that run as one loop. Operands are not written between here and the loop: whoever evaluates
+// something that may write settles first.
+struct Fused {
+  DType dtype;
+  std::vector<ValueId> shape;
+  std::vector<Stream> streams;
+  std::function<Value(const Value* items)> compute;  // the element, of items[i] of streams[i]
 };
 
 // Nothing runs past here: the path gave the call back, returned or jumped. Ends the elaboration of the statement list it is in.
@@ -93,7 +113,11 @@ class FunctionElaborator {
   // ---- emission: emission.cpp -------------------------------------------------------------------------------------------
   ValueId emit(Op op, std::vector<ValueId> args, Emit options);
   Instruction& emitVoid(Op op, std::vector<ValueId> args, Emit options = {});
-  ValueId constI(int64_t value) { return emit(Op::CONST_I, {}, {.prim = Prim::I, .imm = value}); }
+  ValueId constI(int64_t value) {
+    auto leaf = emit(Op::CONST_I, {}, {.prim = Prim::I, .imm = value});
+    constants[leaf] = value;
+    return leaf;
+  }
   ValueId constF(double value) { return emit(Op::CONST_F, {}, {.prim = Prim::F, .fimm = value}); }
   ValueId constB(bool value) {
     auto leaf = emit(Op::CONST_B, {}, {.prim = Prim::B, .imm = value});
@@ -200,6 +224,8 @@ class FunctionElaborator {
   Value expression(Expression expression);
   Value unsettled(Expression expression);  // as expression(), but Value::unchecked may be left
   Value settle(Value value);
+  Value settleChecks(Value value);  // of unchecked only: a fused array stays one
+  bool mayWrite(Expression expression);  // evaluating it could change an array
   Value none() { return {Types::NONE, {}}; }
   Value boolean(ValueId leaf) { return {Types::BOOL, {leaf}}; }
   Value integer(ValueId leaf) { return {Types::INT, {leaf}}; }
@@ -254,14 +280,105 @@ class FunctionElaborator {
   ValueId checkedIndex(const Value& index, ValueId length);
   ValueId arrayDim(const Value& array, uint32_t dim) const { return array.leaves[1 + dim]; }
   ValueId arrayStride(const Value& array, uint32_t dim) const { return array.leaves[1 + types[array.type].dims + dim]; }
-  Value arrayItem(const Value& array, const std::vector<Value>& indices);  // a scalar or a view
-  void arrayStore(const Value& array, const std::vector<Value>& indices, const Value& item);
-  std::vector<Value> indicesOf(Expression index);
-  Value arraySlice(const Value& array, Expression slice);
-  struct Bounds {
-    ValueId start, stop;
+  Value arrayItem(const Value& array, ValueId index);  // a scalar or a view
+  void storeElement(const Value& array, ValueId pointer, const Value& item);
+  // One of several indices: a number, or a slice as start, step and count.
+  struct Slice {
+    ValueId start, step, count;
   };
-  Bounds sliceBounds(Expression slice, ValueId length);
+  struct Index {
+    enum { NUMBER, SLICE, NEW_AXIS } what;
+    Value number = {};
+    Slice slice = {};
+  };
+  Slice sliceOf(Expression slice, ValueId length);
+  std::vector<Index> indicesOf(const Value& array, Expression index);
+  Value viewAt(const Value& array, const std::vector<Index>& indices);  // of no dimensions where it is an element
+  void checkNumbers(const std::vector<Index>& indices);
+  Value loadView(const Value& view);                                     // the element of one of no dimensions
+  Value arraySubscript(const Value& array, Expression index);
+  // array[index] = value(array[index])
+  void assignToArray(const Value& array, Expression index, const std::function<Value(const Value& before)>& value);
+  bool castsInPlace(DType from, DType to) const;
+  Value masked(const Value& array, const Value& mask);
+  void assignMasked(const Value& array, const Value& mask, const Value& value);
+  Value gathered(const Value& array, const Value& positions);
+
+  // ---- whole arrays: fused.cpp, elements.cpp ----------------------------------------------------------------------------------
+  bool isArray(const Value& value) const { return types.is(value.type, Kind::ARRAY); }
+  DType dtypeOf(const Value& value) const { return types[value.type].dtype; }
+  DType promote(DType a, DType b);
+  DType resultDtype(const Value& left, const Value& right);  // of an operation between arrays and scalars
+  Value elementBinary(schema::BinaryOp op, const Value& left, const Value& right, DType dtype);
+  Value elementCompare(schema::CompareOp op, const Value& left, const Value& right, DType dtype);
+  Value castElement(const Value& value, DType to);
+  Value wrapped(ValueId leaf, DType dtype);
+  Value scalarOf(DType dtype, ValueId leaf) { return {types.scalar(dtype), {leaf}}; }
+  using Compute = std::function<Value(const std::vector<Value>&)>;
+  Fused fusedOf(const Value& value);
+  Value lazily(Fused fused);
+  Value combine(const std::vector<Value>& operands, DType dtype, const Compute& compute);
+  Value arrayBinary(schema::BinaryOp op, const Value& left, const Value& right);
+  Value arrayCompare(schema::CompareOp op, const Value& left, const Value& right);
+  Value arrayUnary(schema::UnaryOp op, const Value& operand);
+  Value arrayPower(const Value& base, const Value& exponent);
+  Value materialise(const Value& value);
+  Value newArray(DType dtype, const std::vector<ValueId>& shape, const std::vector<ValueId>& strides);
+  // The memory of an array that only this operation has seen; `lazy` is what it was settled from.
+  void release(const Value& lazy, const Value& settled);
+  Value newArray(DType dtype, const std::vector<ValueId>& shape) { return newArray(dtype, shape, rowMajor(dtype, shape)); }
+  std::vector<ValueId> rowMajor(DType dtype, const std::vector<ValueId>& shape);
+  std::vector<ValueId> resultStrides(const Fused& fused);
+  ValueId sizeOf(const std::vector<ValueId>& shape);
+  std::vector<ValueId> shapeOf(const Value& array) const;
+  ValueId isRowMajor(const Value& array);
+  using ElementUse = std::function<void(const Value& element, const std::vector<ValueId>& addresses)>;
+  void fill(const Value& target, const Fused& fused, bool again);  // target: of the same shape
+  void loopNest(const std::vector<Stream>& streams, const std::vector<ValueId>& counts, bool contiguous,
+                const std::function<void(const std::vector<ValueId>& addresses)>& use);
+  void counted(ValueId count, bool polls, const std::function<void(ValueId at)>& body);
+  void elementLoop(const Fused& fused, const std::vector<Stream>& streams, bool again, const ElementUse& use);
+  Value loadElement(DType dtype, ValueId address);
+  Value loadFused(const Fused& fused, const std::vector<ValueId>& addresses);
+  Value operandAs(const Value& value, DType dtype);
+  ValueId isApart(const Stream& stream, const Value& target);
+  Fused broadcastTo(const Value& target, const Value& value);
+  void assignArray(const Value& target, const Value& value);
+  uint32_t newSlot(Prim prim);
+  void clearArraySlots();  // at the function's start
+  std::vector<ValueId> arrayRoots();
+  void addRoots(Type type, uint32_t slot, std::vector<ValueId>& roots);
+  Value ufunc(const std::string& name, const std::vector<Value>& args);
+  Value ufuncScalar(uint32_t which, DType dtype, const std::vector<Value>& args);
+  void noteEscape(Type type);
+
+  // ---- numpy's functions and methods: numpy.cpp, reductions.cpp ---------------------------------------------------------------
+  Value arrayMethod(const Value& self, const std::string& name, Expression expression);
+  std::vector<Value> arrayArguments(Expression expression);
+  std::optional<DType> dtypeNamed(Expression expression);
+  std::vector<ValueId> shapeFrom(const Value& value);
+  Value create(const std::string& name, Expression expression);
+  Value createLike(const std::string& name, Expression expression);
+  Value arange(const std::vector<Value>& args, std::optional<DType> dtype);
+  Value elementwise(const std::string& name, const std::vector<Value>& args);
+  Value reduce(const std::string& name, const Value& array);
+  Value reduceFloats(const char* ufunc, const Value& array, std::optional<double> start);
+  Value reduceIntegers(const std::string& name, const Value& array);
+  Value variance(const Value& array, bool isRoot);
+  void reduceChunk(const char* ufunc, DType dtype, ValueId cell, ValueId pointer, ValueId stride, ValueId count);
+  ValueId scratch(size_t bytes);
+  std::pair<ValueId, ValueId> asRow(const Value& array);  // stride and count
+  ValueId sumAsDouble(const Value& array);
+  Value divided(ValueId sum, ValueId count, DType dtype);
+  Value transposed(const Value& array);
+  void fillWith(const Value& array, const Value& filling);
+  std::optional<Value> elementFunction(const std::string& name, const Value& item);
+  Value argExtreme(const Value& array, bool isMin);
+  Value anyAllOf(const Value& array, bool isAny);
+  Value mean(const Value& array);
+  Value where(const std::vector<Value>& args);
+  Value reshape(const Value& array, const std::vector<Value>& args);
+  Value astype(const Value& array, DType dtype);
 
   // ---- calls: calls.cpp, math.cpp -----------------------------------------------------------------------------------------
   Value call(Expression expression);
@@ -299,6 +416,12 @@ class FunctionElaborator {
   uint32_t variableCount = 0;
   int64_t labelCount = 0;
   int loopDepth = 0;
+  uint32_t currentId = 0;            // of the expression that is evaluated
+  std::map<ValueId, uint32_t> slotOfArray;
+  std::vector<uint32_t> arraySlots;  // hold the memory of array sites; null when the function starts
+  // In an elementwise loop: the results to look at afterwards, instead of a branch in each iteration.
+  std::vector<ValueId>* deferredChecks = nullptr;
+  std::map<ValueId, int64_t> constants;
   std::map<ValueId, bool> known;  // conditions settled while compiling: the other path is never looked at
 };
 

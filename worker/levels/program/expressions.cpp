@@ -18,13 +18,69 @@ const Binding& FunctionElaborator::refOf(const Value& value) const { return owne
 Value FunctionElaborator::expression(Expression expression) { return settle(unsettled(expression)); }
 
 Value FunctionElaborator::settle(Value value) {
+  value = settleChecks(std::move(value));
+  return value.fused ? materialise(value) : value;
+}
+
+Value FunctionElaborator::settleChecks(Value value) {
   if (!value.unchecked.empty()) guardWarnings(value.leaves[0], value.unchecked);
   value.unchecked.clear();
   return value;
 }
 
+// Fused operands are read late: only what surely writes nothing may be evaluated before.
+bool FunctionElaborator::mayWrite(Expression expression) {
+  auto any = [&](Expressions parts) {
+    for (auto part : parts) {
+      if (mayWrite(part)) return true;
+    }
+    return false;
+  };
+  switch (expression.which()) {
+    case schema::Expression::UNARY: return mayWrite(expression.getUnary().getOperand());
+    case schema::Expression::BINARY:
+      return mayWrite(expression.getBinary().getLeft()) || mayWrite(expression.getBinary().getRight());
+    case schema::Expression::AND: return any(expression.getAnd());
+    case schema::Expression::OR: return any(expression.getOr());
+    case schema::Expression::COMPARE:
+      return mayWrite(expression.getCompare().getFirst()) || any(expression.getCompare().getRest());
+    case schema::Expression::ATTRIBUTE: return mayWrite(expression.getAttribute().getOf());
+    case schema::Expression::SUBSCRIPT:
+      return mayWrite(expression.getSubscript().getOf()) || mayWrite(expression.getSubscript().getIndex());
+    case schema::Expression::SLICE: {
+      auto slice = expression.getSlice();
+      return mayWrite(slice.getLower()) || mayWrite(slice.getUpper()) || mayWrite(slice.getStep());
+    }
+    case schema::Expression::TUPLE: return any(expression.getTuple());
+    case schema::Expression::CALL: {
+      auto call = expression.getCall();
+      if (call.getKeywords().size() || any(call.getArguments())) return true;
+      auto callee = call.getCallee();
+      if (!callee.isAttribute() || !callee.getAttribute().getOf().isGlobal()) return true;
+      auto of = owner.bindings.name(instance.function, false, callee.getAttribute().getOf().getGlobal().cStr());
+      if (of.what != Binding::MODULE) return true;
+      auto what = owner.bindings.attribute(of.name, callee.getAttribute().getName().cStr()).what;
+      return what != Binding::NUMPY && what != Binding::MATH;
+    }
+    case schema::Expression::NONE:
+    case schema::Expression::BOOL:
+    case schema::Expression::INT:
+    case schema::Expression::FLOAT:
+    case schema::Expression::LOCAL:
+    case schema::Expression::CLOSURE:
+    case schema::Expression::GLOBAL: return false;
+    default: return true;
+  }
+}
+
 Value FunctionElaborator::unsettled(Expression expression) {
   line = expression.getLine();
+  struct Evaluated {
+    uint32_t& current;
+    const uint32_t outer;
+    ~Evaluated() { current = outer; }
+  } evaluated{currentId, currentId};
+  currentId = expression.getId();
   auto made = [&]() -> Value {
     switch (expression.which()) {
       case schema::Expression::NONE: return none();
@@ -42,7 +98,7 @@ Value FunctionElaborator::unsettled(Expression expression) {
       case schema::Expression::GLOBAL:
         return fromBinding(owner.bindings.name(instance.function, false, expression.getGlobal().cStr()));
       case schema::Expression::UNARY: {
-        auto operand = this->expression(expression.getUnary().getOperand());
+        auto operand = settleChecks(unsettled(expression.getUnary().getOperand()));
         line = expression.getLine();
         return unary(expression.getUnary().getOp(), operand);
       }
@@ -51,8 +107,11 @@ Value FunctionElaborator::unsettled(Expression expression) {
         // [x] * n and list + list make a list, whose site is this expression.
         auto op = parts.getOp();
         bool spreads = op == schema::BinaryOp::ADD || op == schema::BinaryOp::SUB || op == schema::BinaryOp::MUL;
-        auto left = spreads ? unsettled(parts.getLeft()) : this->expression(parts.getLeft());
-        auto right = spreads ? unsettled(parts.getRight()) : this->expression(parts.getRight());
+        auto left = unsettled(parts.getLeft());
+        if (left.fused && mayWrite(parts.getRight())) left = settle(left);
+        if (!spreads) left = settleChecks(left);
+        auto right = unsettled(parts.getRight());
+        if (!spreads) right = settleChecks(right);
         line = expression.getLine();
         bool leftList = types.is(left.type, Kind::LIST), rightList = types.is(right.type, Kind::LIST);
         if (parts.getOp() == schema::BinaryOp::MUL && leftList && isPlainInt(right.type))
@@ -133,12 +192,10 @@ Value FunctionElaborator::attribute(Expression expression) {
       for (uint32_t i = 0; i < dims; i++) size = iop(Op::MUL, size, arrayDim(of, i));
       return integer(size);
     }
-    if (name == "T") {
-      Value turned{of.type, {of.leaves[0]}};
-      for (uint32_t i = dims; i-- > 0;) turned.leaves.push_back(arrayDim(of, i));
-      for (uint32_t i = dims; i-- > 0;) turned.leaves.push_back(arrayStride(of, i));
-      return turned;
-    }
+    if (name == "dtype") return fromBinding({.what = Binding::DTYPE, .i = static_cast<int64_t>(types[of.type].dtype)});
+    if (name == "nbytes") return integer(iop(Op::MUL, sizeOf(shapeOf(of)), constI(bytesOf(dtypeOf(of)))));
+    if (name == "itemsize") return integerConst(bytesOf(dtypeOf(of)));
+    if (name == "T") return transposed(of);
   }
   decline("the attribute '" + name + "' of " + types.show(of.type) + " is not compiled");
 }

@@ -89,7 +89,7 @@ Value FunctionElaborator::convert(const Value& value, Type type) {
       auto target = part;
       if (!types.has(type, part)) {
         for (auto candidate : types.members(type)) {
-          if (types.kind(candidate) == types.kind(part) && types.leaves(candidate).size() == types.leaves(part).size())
+          if (types.isFamily(candidate, part) && types.leaves(candidate).size() == types.leaves(part).size())
             target = candidate;
         }
       }
@@ -103,7 +103,7 @@ Value FunctionElaborator::convert(const Value& value, Type type) {
     auto source = value;
     if (!types.has(type, target)) {
       for (auto candidate : types.members(type)) {
-        if (types.kind(candidate) == types.kind(target) && types.leaves(candidate).size() == types.leaves(target).size())
+        if (types.isFamily(candidate, target) && types.leaves(candidate).size() == types.leaves(target).size())
           target = candidate;
       }
       source = convert(value, target);

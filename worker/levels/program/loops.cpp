@@ -292,7 +292,7 @@ FunctionElaborator::Iterator FunctionElaborator::iterateIndexed(const Value& seq
   bool isList = types.is(sequence.type, Kind::LIST);
   auto size = [=, this] { return isList ? listLength(sequence) : arrayDim(sequence, 0); };
   auto load = [=, this](ValueId index) {
-    return isList ? listLoad(sequence, index) : arrayItem(sequence, {integer(index)});
+    return isList ? listLoad(sequence, index) : arrayItem(sequence, index);
   };
   auto at = temporary();
   auto length = size();

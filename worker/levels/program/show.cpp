@@ -17,7 +17,8 @@ const char* const NAMES[] = {"const_b",       "const_i",     "const_f",     "nul
                              "i_to_f",        "f_to_i",      "to_bits",     "from_bits",   "guard",       "guard_warning",
                              "fail",          "if",          "block",       "loop",        "jump",        "poll",
                              "call",          "return",      "list_new",    "list_length", "list_load",   "list_store",
-                             "list_push",     "list_pop",    "pointer_add", "array_load",  "array_store"};
+                             "list_push",     "list_pop",    "pointer_add", "array_load",  "array_store", "wrap",
+                             "round_f32",     "unsigned_div", "unsigned_mod", "u_to_f",    "array_new",   "array_free",  "ufunc"};
 
 void showBlock(std::ostringstream& text, Unit& unit, const Block& block, int depth) {
   for (auto* one : block.code) {

@@ -67,7 +67,7 @@ void FunctionElaborator::unpack(Expressions targets, const Value& value) {
       break;
     case Kind::ARRAY:
       guard(icmp(Compare::EQ, arrayDim(value, 0), constI(count)), "ValueError: the number of values to unpack");
-      for (size_t i = 0; i < count; i++) items.push_back(arrayItem(value, {integerConst(i)}));
+      for (size_t i = 0; i < count; i++) items.push_back(arrayItem(value, constI(i)));
       break;
     default: decline("unpacking " + types.show(value.type) + " is not compiled");
   }
@@ -84,9 +84,8 @@ void FunctionElaborator::assignSubscript(Expression target, const Value& value) 
     return listStore(base, checkedIndex(index, listLength(base)), value);
   }
   if (types.is(base.type, Kind::ARRAY)) {
-    auto indices = indicesOf(parts.getIndex());
     line = target.getLine();
-    return arrayStore(base, indices, value);
+    return assignToArray(base, parts.getIndex(), [&](const Value&) { return value; });
   }
   decline("assigning to an item of " + types.show(base.type) + " is not compiled");
 }
@@ -96,16 +95,23 @@ void FunctionElaborator::augment(Statement statement) {
   auto target = parts.getTarget();
   auto apply = [&](const Value& before) {
     if (types.is(before.type, Kind::LIST)) decline("changing a list by an augmented assignment is not compiled yet");
-    bool spreads = parts.getOp() == schema::BinaryOp::ADD || parts.getOp() == schema::BinaryOp::SUB ||
-                   parts.getOp() == schema::BinaryOp::MUL;
-    auto with = spreads ? unsettled(parts.getWith()) : expression(parts.getWith());
+    auto op = parts.getOp();
+    bool spreads = op == schema::BinaryOp::ADD || op == schema::BinaryOp::SUB || op == schema::BinaryOp::MUL;
+    auto with = unsettled(parts.getWith());
+    if (!spreads) with = settleChecks(with);
     line = statement.getLine();
-    return settle(binary(parts.getOp(), before, with));
+    if (!isArray(before)) return settle(binary(op, before, with));
+    // In place: what the array's type cannot hold raises.
+    if (!isArray(with) && !isNumber(with.type)) decline("this augmented assignment is not compiled");
+    auto result = settleChecks(binary(op, before, with));
+    if (!isArray(result) || !castsInPlace(dtypeOf(result), dtypeOf(before))) fail("UFuncTypeError: the result does not fit the array");
+    return result;
   };
   if (target.isLocal()) {
     std::string name = target.getLocal().cStr();
-    auto result = apply(readBound(variable(name), name));
-    return assign(variable(name), result);
+    auto before = readBound(variable(name), name);
+    if (isArray(before)) return assignArray(before, apply(before));
+    return assign(variable(name), apply(before));
   }
   if (!target.isSubscript()) decline("this augmented assignment is not compiled");
   auto subscript = target.getSubscript();
@@ -118,10 +124,7 @@ void FunctionElaborator::augment(Statement statement) {
     return listStore(base, checkedIndex(index, listLength(base)), result);
   }
   if (types.is(base.type, Kind::ARRAY)) {
-    auto indices = indicesOf(subscript.getIndex());
-    auto before = arrayItem(base, indices);
-    if (types.is(before.type, Kind::ARRAY)) decline("arithmetic on whole arrays is not compiled yet");
-    return arrayStore(base, indices, apply(before));
+    return assignToArray(base, subscript.getIndex(), apply);
   }
   decline("assigning to an item of " + types.show(base.type) + " is not compiled");
 }

@@ -54,18 +54,27 @@ Type Types::unionOf(const std::vector<Type>& types) {
   return result;
 }
 
+// Whether join() makes one type of them that is no union.
+bool Types::isFamily(Type a, Type b) const {
+  auto &x = table[a], &y = table[b];
+  if (x.kind != y.kind) return false;
+  if (x.kind == Kind::ARRAY) return x.dtype == y.dtype && x.dims == y.dims;
+  if (x.kind == Kind::TUPLE) return x.parts.size() == y.parts.size();
+  return x.kind == Kind::LIST;
+}
+
 Type Types::join(Type a, Type b) {
   if (a == b || b == NEVER) return a;
   if (a == NEVER) return b;
   auto& x = table[a];
   auto& y = table[b];
-  if (x.kind == Kind::LIST && y.kind == Kind::LIST) return list(merge(x.ref, y.ref));
-  if (x.kind == Kind::ARRAY && y.kind == Kind::ARRAY && x.dtype == y.dtype && x.dims == y.dims) {
+  if (x.kind == Kind::LIST && isFamily(a, b)) return list(merge(x.ref, y.ref));
+  if (x.kind == Kind::ARRAY && isFamily(a, b)) {
     auto dtype = x.dtype;
     auto dims = x.dims;
     return array(dtype, dims, merge(x.ref, y.ref));
   }
-  if (x.kind == Kind::TUPLE && y.kind == Kind::TUPLE && x.parts.size() == y.parts.size()) {
+  if (x.kind == Kind::TUPLE && isFamily(a, b)) {
     auto left = x.parts, right = y.parts;
     for (size_t i = 0; i < left.size(); i++) left[i] = join(left[i], right[i]);
     return tuple(std::move(left));
@@ -76,8 +85,7 @@ Type Types::join(Type a, Type b) {
     bool placed = false;
     for (auto& other : all) {
       auto joined = other == member ? other : NEVER;
-      auto k = kind(other);
-      if (joined == NEVER && k == kind(member) && (k == Kind::LIST || k == Kind::ARRAY || k == Kind::TUPLE)) {
+      if (joined == NEVER && isFamily(other, member)) {
         auto attempt = join(other, member);
         if (!is(attempt, Kind::UNION)) joined = attempt;
       }

@@ -83,6 +83,7 @@ class Types {
   // The smallest type that holds both. Lists and arrays of two sites become one site: then `merged` is set and everything that was
   // elaborated before is stale.
   Type join(Type a, Type b);
+  bool isFamily(Type a, Type b) const;
 
   // How `type` lies in leaves.
   const std::vector<Prim>& leaves(Type type);

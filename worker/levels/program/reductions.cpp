@@ -1,0 +1,195 @@
+// Reductions of whole arrays. Sums of floats are numpy's own, whose order of additions decides the last bits.
+#include "levels/program/elaborator.h"
+#include "levels/program/ufuncs.h"
+
+namespace epochly::program {
+
+using schema::BinaryOp;
+using schema::CompareOp;
+
+namespace {
+
+constexpr bool isReal(DType dtype) { return dtype == DType::F32 || dtype == DType::F64; }
+constexpr bool isUnsigned(DType dtype) { return dtype >= DType::U8 && dtype <= DType::U64; }
+// numpy casts this many elements at a time where it sums another type than the array's.
+constexpr int64_t NUMPY_BUFFER = 8192;
+
+}  // namespace
+
+Value FunctionElaborator::reduce(const std::string& name, const Value& array) {
+  auto dtype = dtypeOf(array);
+  bool isMin = name == "min" || name == "amin" || name == "argmin";
+  if (name == "any" || name == "all") return anyAllOf(array, name == "any");
+  if (name == "argmin" || name == "argmax") return argExtreme(array, isMin);
+  if (name == "mean") return mean(array);
+  if (name == "var" || name == "std") return variance(array, name == "std");
+  if (!isReal(dtype)) return reduceIntegers(name, array);
+  if (name == "sum") return reduceFloats("add", array, 0.0);
+  if (name == "prod") return reduceFloats("multiply", array, 1.0);
+  return reduceFloats(isMin ? "minimum" : "maximum", array, {});
+}
+
+// cell = cell op element, for `count` elements.
+void FunctionElaborator::reduceChunk(const char* ufunc, DType dtype, ValueId cell, ValueId pointer, ValueId stride,
+                                     ValueId count) {
+  auto zero = constI(0);
+  emitVoid(Op::UFUNC, {count, cell, zero, pointer, stride, cell, zero},
+           {.imm = ufuncCell(*ufuncNamed(ufunc), dtype), .guard = "numpy warns here"});
+}
+
+// The elements of an array as one row: numpy reduces arrays without gaps so.
+std::pair<ValueId, ValueId> FunctionElaborator::asRow(const Value& array) {
+  auto dims = types[array.type].dims;
+  if (dims == 1) return {arrayStride(array, 0), arrayDim(array, 0)};
+  auto byColumns = transposed(array);
+  guard(bop(Op::BOR, isRowMajor(array), isRowMajor(byColumns)), "reducing an array that is not contiguous");
+  return {constI(bytesOf(dtypeOf(array))), sizeOf(shapeOf(array))};
+}
+
+Value FunctionElaborator::reduceFloats(const char* ufunc, const Value& lazy, std::optional<double> start) {
+  auto array = settle(lazy);
+  auto dtype = dtypeOf(array);
+  auto [stride, count] = asRow(array);
+  auto pointer = array.leaves[0];
+  auto cell = scratch(8);
+  ValueId first;
+  if (start) {
+    first = constF(*start);
+  } else {
+    guard(icmp(Compare::GT, count, constI(0)), "ValueError: a reduction of nothing");
+    first = loadElement(dtype, pointer).leaves[0];
+    pointer = emit(Op::POINTER_ADD, {pointer, stride}, {.prim = Prim::P});
+    count = iop(Op::SUB, count, constI(1));
+  }
+  emitVoid(Op::ARRAY_STORE, {cell, first}, {.imm = static_cast<int64_t>(dtype)});
+  reduceChunk(ufunc, dtype, cell, pointer, stride, count);
+  release(lazy, array);
+  return loadElement(dtype, cell);
+}
+
+Value FunctionElaborator::reduceIntegers(const std::string& name, const Value& array) {
+  auto dtype = dtypeOf(array);
+  bool isSum = name == "sum", isProduct = name == "prod";
+  auto result = !isSum && !isProduct ? dtype : isUnsigned(dtype) ? DType::U64 : DType::I64;
+  auto fused = fusedOf(array);
+  auto size = sizeOf(fused.shape);
+  if (dtype == DType::BOOL && !isSum && !isProduct) return anyAllOf(array, name == "max" || name == "amax");
+  bool isMin = name == "min" || name == "amin";
+  // uint64 is ordered by its bits less the lowest signed number.
+  auto bias = constI(dtype == DType::U64 ? INT64_MIN : 0);
+  auto total = newSlot(Prim::I);
+  auto start = isSum ? 0 : isProduct ? 1 : isMin ? INT64_MAX : INT64_MIN;
+  emitVoid(Op::STORE, {constI(start)}, {.imm = total});
+  if (!isSum && !isProduct) guard(icmp(Compare::GT, size, constI(0)), "ValueError: a reduction of nothing");
+  elementLoop(fused, fused.streams, true, [&](const Value& element, const std::vector<ValueId>&) {
+    auto item = asInt(element);
+    auto before = emit(Op::LOAD, {}, {.prim = Prim::I, .imm = total});
+    ValueId after;
+    if (isSum || isProduct) {
+      after = iop(isSum ? Op::ADD : Op::MUL, before, item);
+    } else {
+      item = iop(Op::XOR, item, bias);
+      after = emit(Op::SELECT, {icmp(isMin ? Compare::LT : Compare::GT, item, before), item, before}, {.prim = Prim::I});
+    }
+    emitVoid(Op::STORE, {after}, {.imm = total});
+  });
+  auto last = emit(Op::LOAD, {}, {.prim = Prim::I, .imm = total});
+  return scalarOf(result, isSum || isProduct ? last : iop(Op::XOR, last, bias));
+}
+
+Value FunctionElaborator::anyAllOf(const Value& array, bool isAny) {
+  auto fused = fusedOf(array);
+  auto found = newSlot(Prim::B);
+  emitVoid(Op::STORE, {constB(!isAny)}, {.imm = found});
+  elementLoop(fused, fused.streams, true, [&](const Value& element, const std::vector<ValueId>&) {
+    auto before = emit(Op::LOAD, {}, {.prim = Prim::B, .imm = found});
+    emitVoid(Op::STORE, {bop(isAny ? Op::BOR : Op::BAND, before, truth(element))}, {.imm = found});
+  });
+  return scalarOf(DType::BOOL, emit(Op::LOAD, {}, {.prim = Prim::B, .imm = found}));
+}
+
+// The position of the first extreme; of the first NaN, if there is one.
+Value FunctionElaborator::argExtreme(const Value& lazy, bool isMin) {
+  auto array = settle(lazy);
+  auto dtype = dtypeOf(array);
+  auto fused = fusedOf(array);
+  guard(icmp(Compare::GT, sizeOf(fused.shape), constI(0)), "ValueError: attempt to get argmin of an empty sequence");
+  auto prim = types.leaves(types.scalar(dtype))[0];
+  auto best = newSlot(prim), position = newSlot(Prim::I), at = newSlot(Prim::I);
+  emitVoid(Op::STORE, {loadElement(dtype, array.leaves[0]).leaves[0]}, {.imm = best});
+  emitVoid(Op::STORE, {constI(0)}, {.imm = position});
+  emitVoid(Op::STORE, {constI(0)}, {.imm = at});
+  elementLoop(fused, fused.streams, true, [&](const Value& element, const std::vector<ValueId>&) {
+    auto before = scalarOf(dtype, emit(Op::LOAD, {}, {.prim = prim, .imm = best}));
+    auto wins = elementCompare(isMin ? CompareOp::LT : CompareOp::GT, element, before, dtype).leaves[0];
+    if (isReal(dtype)) {
+      auto known = before.leaves[0], item = element.leaves[0];
+      wins = bop(Op::BAND, fcmp(Compare::EQ, known, known), bop(Op::BOR, wins, fcmp(Compare::NE, item, item)));
+    }
+    auto here = emit(Op::LOAD, {}, {.prim = Prim::I, .imm = at});
+    auto was = emit(Op::LOAD, {}, {.prim = Prim::I, .imm = position});
+    emitVoid(Op::STORE, {emit(Op::SELECT, {wins, element.leaves[0], before.leaves[0]}, {.prim = prim})}, {.imm = best});
+    emitVoid(Op::STORE, {emit(Op::SELECT, {wins, here, was}, {.prim = Prim::I})}, {.imm = position});
+    emitVoid(Op::STORE, {iop(Op::ADD, here, constI(1))}, {.imm = at});
+  });
+  release(lazy, array);
+  return scalarOf(DType::I64, emit(Op::LOAD, {}, {.prim = Prim::I, .imm = position}));
+}
+
+// The sum as float64 of integers, added up as numpy's buffered reduction does.
+ValueId FunctionElaborator::sumAsDouble(const Value& array) {
+  if (isReal(dtypeOf(array))) return reduceFloats("add", array, 0.0).leaves[0];
+  auto whole = settle(array);
+  if (types[whole.type].dims > 1) guard(isRowMajor(whole), "reducing an array that is not contiguous");
+  auto doubles = astype(whole, DType::F64);
+  auto count = sizeOf(shapeOf(doubles));
+  auto cell = scratch(8);
+  emitVoid(Op::ARRAY_STORE, {cell, constF(0)}, {.imm = static_cast<int64_t>(DType::F64)});
+  auto chunks = iop(Op::FLOOR_DIV, iop(Op::ADD, count, constI(NUMPY_BUFFER - 1)), constI(NUMPY_BUFFER), "internal");
+  counted(chunks, true, [&](ValueId chunk) {
+    auto from = iop(Op::MUL, chunk, constI(NUMPY_BUFFER));
+    auto left = iop(Op::SUB, count, from);
+    auto size = emit(Op::SELECT, {icmp(Compare::LT, left, constI(NUMPY_BUFFER)), left, constI(NUMPY_BUFFER)}, {.prim = Prim::I});
+    auto where = emit(Op::POINTER_ADD, {doubles.leaves[0], iop(Op::MUL, from, constI(8))}, {.prim = Prim::P});
+    reduceChunk("add", DType::F64, cell, where, constI(8), size);
+  });
+  if (slotOfArray.count(doubles.leaves[0]))
+    emitVoid(Op::ARRAY_FREE, {doubles.leaves[0]}, {.imm = slotOfArray[doubles.leaves[0]]});
+  return loadElement(DType::F64, cell).leaves[0];
+}
+
+Value FunctionElaborator::divided(ValueId sum, ValueId count, DType dtype) {
+  auto quotient = fop(Op::FDIV, sum, emit(Op::I_TO_F, {count}, {.prim = Prim::F}));
+  if (dtype == DType::F32) quotient = emit(Op::ROUND_F32, {quotient}, {.prim = Prim::F});
+  auto made = scalarOf(dtype, quotient);
+  made.unchecked = {quotient, sum, sum};
+  return settleChecks(made);
+}
+
+Value FunctionElaborator::mean(const Value& lazy) {
+  auto array = settle(lazy);
+  auto count = sizeOf(shapeOf(array));
+  guard(icmp(Compare::GT, count, constI(0)), "numpy warns (the mean of nothing)");
+  auto result = divided(sumAsDouble(array), count, dtypeOf(array) == DType::F32 ? DType::F32 : DType::F64);
+  release(lazy, array);
+  return result;
+}
+
+Value FunctionElaborator::variance(const Value& lazy, bool isRoot) {
+  auto array = settle(lazy);
+  auto average = mean(array);
+  auto dtype = dtypeOf(average);
+  auto apart = arrayBinary(BinaryOp::SUB, array, average);
+  auto lazySquares = combine({apart}, dtype, [=, this](const std::vector<Value>& items) {
+    auto item = castElement(items[0], dtype);
+    item.unchecked = items[0].unchecked;
+    return elementBinary(BinaryOp::MUL, item, item, dtype);
+  });
+  auto squares = settle(lazySquares);
+  auto result = divided(sumAsDouble(squares), sizeOf(shapeOf(squares)), dtype);
+  release(lazySquares, squares);
+  release(lazy, array);
+  return isRoot ? elementwise("sqrt", {result}) : result;
+}
+
+}  // namespace epochly::program
