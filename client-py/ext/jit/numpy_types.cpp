@@ -42,10 +42,14 @@ struct UfuncObject {
 constexpr int TYPE_NUMBERS[] = {0, 1, 3, 5, 7, 2, 4, 6, 8, 11, 12};  // NPY_TYPES by DType
 
 // Functions that are not ufuncs; what compiled code does not know declines where it is called.
-constexpr const char* FUNCTIONS[] = {"zeros", "ones", "empty", "full", "arange", "zeros_like", "ones_like", "empty_like",
-                                     "full_like", "sum", "prod", "min", "max", "amin", "amax", "any", "all", "argmin", "argmax",
-                                     "mean", "std", "var", "where", "asarray", "ascontiguousarray", "array", "copy", "transpose",
-                                     "ravel", "dot", "sort", "cumsum", "linspace", "clip", "concatenate", "array_equal"};
+constexpr const char* FUNCTIONS[] = {"zeros",      "ones",      "empty",      "full",      "arange",
+                                     "zeros_like", "ones_like", "empty_like", "full_like", "sum",
+                                     "prod",       "min",       "max",        "amin",      "amax",
+                                     "any",        "all",       "argmin",     "argmax",    "mean",
+                                     "std",        "var",       "where",      "asarray",   "ascontiguousarray",
+                                     "array",      "copy",      "transpose",  "ravel",     "dot",
+                                     "sort",       "cumsum",    "linspace",   "clip",      "concatenate",
+                                     "array_equal"};
 
 // Where every operand and the result are of `dtype`.
 epochly::jit::UfuncLoop loopOf(const UfuncObject& ufunc, DType dtype) {

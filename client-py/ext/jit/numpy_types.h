@@ -40,7 +40,7 @@ struct NumpyTypes {
   PyTypeObject* scalar[11] = {};  // by DType
   PyObject* trueObject = nullptr;
   PyObject* falseObject = nullptr;
-  uint16_t version = 0;  // major << 8 | minor
+  uint16_t version = 0;                        // major << 8 | minor
   std::map<PyObject*, std::string> functions;  // of numpy's namespace that are no ufuncs, by identity
   PyTypeObject* ufunc = nullptr;
 

@@ -77,7 +77,8 @@ char* Context::newArray(ArrayPool** pool, size_t size, void* const* roots, size_
   if (!pool) return allocateArray(size);
   if (!*pool) *pool = &pools.emplace_back();
   auto isLive = [&](const ArrayBlock& block) {
-    return std::any_of(roots, roots + count, [&](void* root) { return root >= block.data && root <= block.data + block.bytes; });
+    return std::any_of(roots, roots + count,
+                       [&](void* root) { return root >= block.data && root <= block.data + block.bytes; });
   };
   // From the back: what is too small for good is given up.
   for (size_t i = (*pool)->blocks.size(); i-- > 0;) {

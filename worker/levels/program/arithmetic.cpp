@@ -217,8 +217,7 @@ Value FunctionElaborator::unary(schema::UnaryOp op, const Value& operand) {
   if (operand.type == Types::NEVER) throw DeadCode();
   auto type = operand.type;
   if (types.is(type, Kind::ARRAY)) return arrayUnary(op, operand);
-  if (types.is(type, Kind::REF))
-    decline("this operator on " + types.show(type) + " is not compiled");
+  if (types.is(type, Kind::REF)) decline("this operator on " + types.show(type) + " is not compiled");
   if (types.is(type, Kind::SCALAR) && type != types.scalar(DType::F64) && type != types.scalar(DType::I64)) {
     decline("arithmetic on " + types.show(type) + " scalars is not compiled yet");
   }

@@ -196,9 +196,9 @@ Value FunctionElaborator::masked(const Value& array, const Value& mask) {
         isChosen,
         [&] {
           auto at = add(isChosen);
-          auto where =
-              emit(Op::POINTER_ADD, {made.leaves[0], iop(Op::MUL, at, constI(bytesOf(dtype)))}, {.prim = Prim::P});
-          emitVoid(Op::ARRAY_STORE, {where, loadElement(dtype, addresses[1]).leaves[0]}, {.imm = static_cast<int64_t>(dtype)});
+          auto where = emit(Op::POINTER_ADD, {made.leaves[0], iop(Op::MUL, at, constI(bytesOf(dtype)))}, {.prim = Prim::P});
+          emitVoid(Op::ARRAY_STORE, {where, loadElement(dtype, addresses[1]).leaves[0]},
+                   {.imm = static_cast<int64_t>(dtype)});
         },
         [] {});
   });
@@ -214,7 +214,8 @@ void FunctionElaborator::assignMasked(const Value& array, const Value& mask, con
   auto scalar = settleChecks(castElement(value, dtype));
   assignArray(array, combine({mask, array, scalar}, dtype, [=, this](const std::vector<Value>& items) {
                 auto prim = types.leaves(items[1].type)[0];
-                return scalarOf(dtype, emit(Op::SELECT, {items[0].leaves[0], items[2].leaves[0], items[1].leaves[0]}, {.prim = prim}));
+                return scalarOf(
+                    dtype, emit(Op::SELECT, {items[0].leaves[0], items[2].leaves[0], items[1].leaves[0]}, {.prim = prim}));
               }));
 }
 

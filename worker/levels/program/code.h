@@ -97,14 +97,14 @@ enum class Op : uint8_t {
   ARRAY_LOAD,
   ARRAY_STORE,  // args: pointer (, value); imm: DType
   // numpy's numbers and whole arrays
-  WRAP,         // args: integer; imm: DType whose bits are kept, as numpy wraps around
-  ROUND_F32,    // args: float; to the nearest float32, kept as a double
+  WRAP,       // args: integer; imm: DType whose bits are kept, as numpy wraps around
+  ROUND_F32,  // args: float; to the nearest float32, kept as a double
   UNSIGNED_DIV,
   UNSIGNED_MOD,  // guard: divisor zero
   U_TO_F,        // an unsigned 64-bit integer
-  ARRAY_NEW,     // args: bytes, then the pointers that must stay valid; imm: slot that keeps the site's memory between executions
-  ARRAY_FREE,    // args: pointer that ARRAY_NEW gave and nobody reads again; imm: its slot
-  UFUNC,         // numpy's own inner loop. args: count, then pointer and byte stride of each operand; imm: ufuncCell(); guard: it warns
+  ARRAY_NEW,  // args: bytes, then the pointers that must stay valid; imm: slot that keeps the site's memory between executions
+  ARRAY_FREE,  // args: pointer that ARRAY_NEW gave and nobody reads again; imm: its slot
+  UFUNC,  // numpy's own inner loop. args: count, then pointer and byte stride of each operand; imm: ufuncCell(); guard: it warns
 };
 
 enum class Compare : uint8_t { EQ, NE, LT, LE, GT, GE };

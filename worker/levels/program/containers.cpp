@@ -117,10 +117,13 @@ Value FunctionElaborator::listConcat(const Value& left, const Value& right, uint
 FunctionElaborator::Slice FunctionElaborator::sliceOf(Expression slice, ValueId length) {
   auto parts = slice.getSlice();
   auto zero = constI(0);
-  auto pick = [&](ValueId condition, ValueId yes, ValueId no) { return emit(Op::SELECT, {condition, yes, no}, {.prim = Prim::I}); };
+  auto pick = [&](ValueId condition, ValueId yes, ValueId no) {
+    return emit(Op::SELECT, {condition, yes, no}, {.prim = Prim::I});
+  };
   auto bound = [&](Expression one) {
     auto value = expression(one);
-    bool isIndex = isIntLike(value.type) && !types.isScalar(value.type, DType::BOOL) && !types.isScalar(value.type, DType::U64);
+    bool isIndex =
+        isIntLike(value.type) && !types.isScalar(value.type, DType::BOOL) && !types.isScalar(value.type, DType::U64);
     if (!isIndex) decline("a slice bound of type " + types.show(value.type) + " is not compiled");
     return value;
   };
@@ -129,7 +132,8 @@ FunctionElaborator::Slice FunctionElaborator::sliceOf(Expression slice, ValueId 
   if (!parts.getUpper().isNone()) upper = bound(parts.getUpper());
   auto by = parts.getStep().isNone() ? integerConst(1) : bound(parts.getStep());
   auto step = asInt(by);
-  if (!by.constInt) guard(bop(Op::BAND, icmp(Compare::NE, step, zero), icmp(Compare::NE, step, constI(INT64_MIN))), "a slice step of zero");
+  if (!by.constInt)
+    guard(bop(Op::BAND, icmp(Compare::NE, step, zero), icmp(Compare::NE, step, constI(INT64_MIN))), "a slice step of zero");
   if (by.constInt && (*by.constInt == 0 || *by.constInt == INT64_MIN)) fail("a slice step of zero");
   bool rises = by.constInt && *by.constInt > 0;
   auto rising = by.constInt ? constB(rises) : icmp(Compare::GT, step, zero);

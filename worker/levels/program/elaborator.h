@@ -224,7 +224,7 @@ class FunctionElaborator {
   Value expression(Expression expression);
   Value unsettled(Expression expression);  // as expression(), but Value::unchecked may be left
   Value settle(Value value);
-  Value settleChecks(Value value);  // of unchecked only: a fused array stays one
+  Value settleChecks(Value value);       // of unchecked only: a fused array stays one
   bool mayWrite(Expression expression);  // evaluating it could change an array
   Value none() { return {Types::NONE, {}}; }
   Value boolean(ValueId leaf) { return {Types::BOOL, {leaf}}; }
@@ -295,7 +295,7 @@ class FunctionElaborator {
   std::vector<Index> indicesOf(const Value& array, Expression index);
   Value viewAt(const Value& array, const std::vector<Index>& indices);  // of no dimensions where it is an element
   void checkNumbers(const std::vector<Index>& indices);
-  Value loadView(const Value& view);                                     // the element of one of no dimensions
+  Value loadView(const Value& view);  // the element of one of no dimensions
   Value arraySubscript(const Value& array, Expression index);
   // array[index] = value(array[index])
   void assignToArray(const Value& array, Expression index, const std::function<Value(const Value& before)>& value);
@@ -416,7 +416,7 @@ class FunctionElaborator {
   uint32_t variableCount = 0;
   int64_t labelCount = 0;
   int loopDepth = 0;
-  uint32_t currentId = 0;            // of the expression that is evaluated
+  uint32_t currentId = 0;  // of the expression that is evaluated
   std::map<ValueId, uint32_t> slotOfArray;
   std::vector<uint32_t> arraySlots;  // hold the memory of array sites; null when the function starts
   // In an elementwise loop: the results to look at afterwards, instead of a branch in each iteration.

@@ -53,7 +53,8 @@ DType FunctionElaborator::resultDtype(const Value& left, const Value& right) {
   auto typed = [&](const Value& side) { return isArray(side) || types.is(side.type, Kind::SCALAR); };
   if (typed(left) && typed(right)) {
     bool sameKind = isArray(left) == isArray(right) || dtypeOf(left) == dtypeOf(right);
-    if (owner.dialect.numpy < 0x0200 && !sameKind) decline("arrays with scalars of another type are not compiled for numpy 1");
+    if (owner.dialect.numpy < 0x0200 && !sameKind)
+      decline("arrays with scalars of another type are not compiled for numpy 1");
     return promote(dtypeOf(left), dtypeOf(right));
   }
   auto dtype = dtypeOf(typed(left) ? left : right);
@@ -64,7 +65,8 @@ DType FunctionElaborator::resultDtype(const Value& left, const Value& right) {
     return isReal(dtype) ? dtype : DType::F64;
   }
   if (dtype == DType::BOOL) return DType::I64;
-  if (owner.dialect.numpy < 0x0200 && dtype != DType::F64 && dtype != DType::I64) decline("numpy 1 looks at a scalar's value");
+  if (owner.dialect.numpy < 0x0200 && dtype != DType::F64 && dtype != DType::I64)
+    decline("numpy 1 looks at a scalar's value");
   return dtype;
 }
 
@@ -169,7 +171,8 @@ Value FunctionElaborator::elementBinary(BinaryOp op, const Value& left, const Va
       bool quotient = op == BinaryOp::FLOOR_DIV;
       if (dtype == DType::U64) return scalarOf(dtype, iop(quotient ? Op::UNSIGNED_DIV : Op::UNSIGNED_MOD, a, b, ZERO));
       auto result = iop(quotient ? Op::FLOOR_DIV : Op::FLOOR_MOD, a, b, ZERO);
-      if (quotient && !isUnsigned(dtype) && bytesOf(dtype) < 8) guard(icmp(Compare::LE, result, constI(highest(dtype))), ZERO);
+      if (quotient && !isUnsigned(dtype) && bytesOf(dtype) < 8)
+        guard(icmp(Compare::LE, result, constI(highest(dtype))), ZERO);
       return scalarOf(dtype, result);
     }
     default: decline("this operator on " + std::string(nameOf(dtype)) + " arrays is not compiled");

@@ -29,7 +29,9 @@ Fused FunctionElaborator::fusedOf(const Value& value) {
   if (value.fused) return *value.fused;
   if (!isArray(value)) {
     auto scalar = settleChecks(value);
-    return {types.is(scalar.type, Kind::SCALAR) ? dtypeOf(scalar) : DType::F64, {}, {}, [scalar](const Value*) { return scalar; }};
+    return {types.is(scalar.type, Kind::SCALAR) ? dtypeOf(scalar) : DType::F64, {}, {}, [scalar](const Value*) {
+              return scalar;
+            }};
   }
   auto dtype = dtypeOf(value);
   auto dims = types[value.type].dims;
@@ -145,7 +147,8 @@ Value FunctionElaborator::arrayPower(const Value& base, const Value& exponent) {
 
 Value FunctionElaborator::arrayCompare(CompareOp op, const Value& left, const Value& right) {
   for (auto* side : {&left, &right}) {
-    if (!isArray(*side) && !isNumber(side->type)) decline("comparing an array with " + types.show(side->type) + " is not compiled");
+    if (!isArray(*side) && !isNumber(side->type))
+      decline("comparing an array with " + types.show(side->type) + " is not compiled");
   }
   if (op > CompareOp::GE) decline("'is' and 'in' of arrays are not compiled");
   auto dtype = resultDtype(left, right);
@@ -166,8 +169,7 @@ Value FunctionElaborator::arrayUnary(schema::UnaryOp op, const Value& operand) {
   if (isReal(dtype)) typeError("bad operand type for ~");
   return combine({operand}, dtype, [=, this](const std::vector<Value>& items) {
     auto leaf = items[0].leaves[0];
-    return dtype == DType::BOOL ? scalarOf(dtype, bnot(leaf))
-                                : wrapped(emit(Op::INVERT, {leaf}, {.prim = Prim::I}), dtype);
+    return dtype == DType::BOOL ? scalarOf(dtype, bnot(leaf)) : wrapped(emit(Op::INVERT, {leaf}, {.prim = Prim::I}), dtype);
   });
 }
 
@@ -390,7 +392,8 @@ Value FunctionElaborator::loadFused(const Fused& fused, const std::vector<ValueI
 
 // The loop in two versions: rows without gaps have unit steps for the vector unit; arrays without gaps are one row. `again`: what
 // was read is still as it was, so that a second run may find out which results numpy warns about; without it all of them count.
-void FunctionElaborator::elementLoop(const Fused& fused, const std::vector<Stream>& streams, bool again, const ElementUse& use) {
+void FunctionElaborator::elementLoop(const Fused& fused, const std::vector<Stream>& streams, bool again,
+                                     const ElementUse& use) {
   auto dims = fused.shape.size();
   std::optional<ValueId> contiguous, flat;
   for (auto& stream : streams) {
@@ -494,7 +497,8 @@ Fused FunctionElaborator::broadcastTo(const Value& target, const Value& value) {
   std::vector<ValueId> repeats;
   for (size_t i = 0; i < fused.shape.size(); i++) {
     auto isOne = icmp(Compare::EQ, fused.shape[i], one);
-    guard(bop(Op::BOR, icmp(Compare::EQ, fused.shape[i], shape[missing + i]), isOne), "ValueError: the shapes do not broadcast");
+    guard(bop(Op::BOR, icmp(Compare::EQ, fused.shape[i], shape[missing + i]), isOne),
+          "ValueError: the shapes do not broadcast");
     repeats.push_back(isOne);
   }
   for (auto& stream : fused.streams) {
@@ -511,7 +515,8 @@ Fused FunctionElaborator::broadcastTo(const Value& target, const Value& value) {
 // target[...] = value. What overlaps is computed apart first, as numpy does.
 void FunctionElaborator::assignArray(const Value& target, const Value& value) {
   types.mark(types[target.type].ref, &Site::written);
-  if (!isArray(value) && !isNumber(value.type)) decline("assigning " + types.show(value.type) + " to an array is not compiled");
+  if (!isArray(value) && !isNumber(value.type))
+    decline("assigning " + types.show(value.type) + " to an array is not compiled");
   auto fused = broadcastTo(target, isArray(value) ? value : settleChecks(castElement(value, dtypeOf(target))));
   if (!isArray(value)) fused.dtype = dtypeOf(target);
   auto apart = constB(true);

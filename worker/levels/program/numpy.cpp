@@ -24,16 +24,11 @@ const T* find(const std::vector<std::pair<const char*, T>>& table, const std::st
 
 const BinaryOp* binaryNamed(const std::string& name) {
   static const std::vector<std::pair<const char*, BinaryOp>> NAMES = {
-      {"add", BinaryOp::ADD},
-      {"subtract", BinaryOp::SUB},
-      {"multiply", BinaryOp::MUL},
-      {"divide", BinaryOp::DIV},
-      {"true_divide", BinaryOp::DIV},
-      {"floor_divide", BinaryOp::FLOOR_DIV},
-      {"remainder", BinaryOp::MOD},
-      {"bitwise_and", BinaryOp::BIT_AND},
-      {"bitwise_or", BinaryOp::BIT_OR},
-      {"bitwise_xor", BinaryOp::BIT_XOR},
+      {"add", BinaryOp::ADD},           {"subtract", BinaryOp::SUB},
+      {"multiply", BinaryOp::MUL},      {"divide", BinaryOp::DIV},
+      {"true_divide", BinaryOp::DIV},   {"floor_divide", BinaryOp::FLOOR_DIV},
+      {"remainder", BinaryOp::MOD},     {"bitwise_and", BinaryOp::BIT_AND},
+      {"bitwise_or", BinaryOp::BIT_OR}, {"bitwise_xor", BinaryOp::BIT_XOR},
   };
   return find(NAMES, name);
 }
@@ -47,7 +42,8 @@ const CompareOp* compareNamed(const std::string& name) {
 }
 
 bool isReduction(const std::string& name) {
-  static const char* const NAMES[] = {"sum", "prod", "min", "max", "amin", "amax", "any", "all", "argmin", "argmax", "mean", "std", "var"};
+  static const char* const NAMES[] = {"sum", "prod",   "min",    "max",  "amin", "amax", "any",
+                                      "all", "argmin", "argmax", "mean", "std",  "var"};
   return std::any_of(std::begin(NAMES), std::end(NAMES), [&](auto* known) { return name == known; });
 }
 
@@ -67,7 +63,8 @@ std::vector<Value> FunctionElaborator::arrayArguments(Expression expression) {
 Value FunctionElaborator::callNumpy(const std::string& name, Expression expression) {
   auto call = expression.getCall();
   auto unknown = [&]() { decline("this use of numpy." + name + " is not compiled"); };
-  if (name == "zeros" || name == "ones" || name == "empty" || name == "full" || name == "arange") return create(name, expression);
+  if (name == "zeros" || name == "ones" || name == "empty" || name == "full" || name == "arange")
+    return create(name, expression);
   if (name.ends_with("_like")) return createLike(name, expression);
   if (call.getKeywords().size()) decline("keywords of numpy." + name + " are not compiled");
   auto args = arrayArguments(expression);
@@ -153,7 +150,8 @@ std::optional<DType> FunctionElaborator::dtypeNamed(Expression expression) {
 std::vector<ValueId> FunctionElaborator::shapeFrom(const Value& value) {
   std::vector<ValueId> shape;
   auto add = [&](const Value& one) {
-    if (!isPlainInt(one.type) && !types.isScalar(one.type, DType::I64)) decline("a shape of " + types.show(one.type) + " is not compiled");
+    if (!isPlainInt(one.type) && !types.isScalar(one.type, DType::I64))
+      decline("a shape of " + types.show(one.type) + " is not compiled");
     shape.push_back(asInt(one));
   };
   if (types.is(value.type, Kind::TUPLE)) {
@@ -191,11 +189,11 @@ Value FunctionElaborator::create(const std::string& name, Expression expression)
   auto filling = name == "full" ? args[1] : integerConst(name == "ones");
   if (!isNumber(filling.type)) decline("numpy.full with " + types.show(filling.type) + " is not compiled");
   if (!dtype) {
-    dtype = name != "full"                                  ? DType::F64
-            : types.is(filling.type, Kind::SCALAR)          ? dtypeOf(filling)
-            : filling.type == Types::FLOAT                  ? DType::F64
-            : filling.type == Types::INT                    ? DType::I64
-                                                            : DType::BOOL;
+    dtype = name != "full"                         ? DType::F64
+            : types.is(filling.type, Kind::SCALAR) ? dtypeOf(filling)
+            : filling.type == Types::FLOAT         ? DType::F64
+            : filling.type == Types::INT           ? DType::I64
+                                                   : DType::BOOL;
   }
   auto made = newArray(*dtype, shape);
   if (name != "empty") fillWith(made, filling);
@@ -232,7 +230,8 @@ Value FunctionElaborator::arange(const std::vector<Value>& args, std::optional<D
   if (args.empty() || args.size() > 3) typeError("numpy.arange expects 1 to 3 arguments");
   bool isInteger = true;
   for (auto& arg : args) {
-    if (!isPlainInt(arg.type) && arg.type != Types::FLOAT) decline("numpy.arange of " + types.show(arg.type) + " is not compiled");
+    if (!isPlainInt(arg.type) && arg.type != Types::FLOAT)
+      decline("numpy.arange of " + types.show(arg.type) + " is not compiled");
     isInteger &= isPlainInt(arg.type);
   }
   auto result = dtype.value_or(isInteger ? DType::I64 : DType::F64);
@@ -243,7 +242,9 @@ Value FunctionElaborator::arange(const std::vector<Value>& args, std::optional<D
   // The length is found in floating point.
   constexpr const char* LARGE = "numpy.arange beyond 2**53";
   for (auto one : {start, stop, step}) {
-    guard(bop(Op::BAND, icmp(Compare::GE, one, constI(-(int64_t(1) << 52))), icmp(Compare::LE, one, constI(int64_t(1) << 52))), LARGE);
+    guard(
+        bop(Op::BAND, icmp(Compare::GE, one, constI(-(int64_t(1) << 52))), icmp(Compare::LE, one, constI(int64_t(1) << 52))),
+        LARGE);
   }
   guard(icmp(Compare::NE, step, constI(0)), "ZeroDivisionError: a step of zero");
   auto count = length({Types::RANGE, {start, stop, step}}).leaves[0];
@@ -260,7 +261,8 @@ Value FunctionElaborator::arange(const std::vector<Value>& args, std::optional<D
 // ---- shapes and types --------------------------------------------------------------------------------------------------------
 
 Value FunctionElaborator::astype(const Value& array, DType dtype) {
-  return settle(combine({array}, dtype, [=, this](const std::vector<Value>& items) { return castElement(items[0], dtype); }));
+  return settle(
+      combine({array}, dtype, [=, this](const std::vector<Value>& items) { return castElement(items[0], dtype); }));
 }
 
 // A view, of arrays without gaps only: numpy copies others.
@@ -312,14 +314,15 @@ Value FunctionElaborator::where(const std::vector<Value>& args) {
   bool plain = !typed(yes) && !typed(no);
   if (plain && yes.type != no.type && yes.type != Types::FLOAT && no.type != Types::FLOAT)
     decline("numpy.where of " + types.show(yes.type) + " and " + types.show(no.type) + " is not compiled");
-  auto dtype = !plain                                                       ? resultDtype(yes, no)
-               : yes.type == Types::FLOAT || no.type == Types::FLOAT        ? DType::F64
-               : yes.type == Types::INT                                     ? DType::I64
-                                                                            : DType::BOOL;
+  auto dtype = !plain                                                ? resultDtype(yes, no)
+               : yes.type == Types::FLOAT || no.type == Types::FLOAT ? DType::F64
+               : yes.type == Types::INT                              ? DType::I64
+                                                                     : DType::BOOL;
   return combine({args[0], operandAs(yes, dtype), operandAs(no, dtype)}, dtype, [=, this](const std::vector<Value>& items) {
     auto a = settleChecks(castElement(items[1], dtype)), b = settleChecks(castElement(items[2], dtype));
     auto chosen = truth(settleChecks(items[0]));
-    return scalarOf(dtype, emit(Op::SELECT, {chosen, a.leaves[0], b.leaves[0]}, {.prim = types.leaves(types.scalar(dtype))[0]}));
+    return scalarOf(dtype,
+                    emit(Op::SELECT, {chosen, a.leaves[0], b.leaves[0]}, {.prim = types.leaves(types.scalar(dtype))[0]}));
   });
 }
 
@@ -327,7 +330,9 @@ Value FunctionElaborator::where(const std::vector<Value>& args) {
 std::optional<Value> FunctionElaborator::elementFunction(const std::string& name, const Value& item) {
   auto dtype = dtypeOf(item);
   auto leaf = item.leaves[0];
-  auto rounded = [&](ValueId result) { return dtype == DType::F32 ? emit(Op::ROUND_F32, {result}, {.prim = Prim::F}) : result; };
+  auto rounded = [&](ValueId result) {
+    return dtype == DType::F32 ? emit(Op::ROUND_F32, {result}, {.prim = Prim::F}) : result;
+  };
   if (name == "copy") return item;
   if (name == "logical_not") return scalarOf(DType::BOOL, bnot(truth(item)));
   if (name == "square" && dtype != DType::BOOL) return elementBinary(BinaryOp::MUL, item, item, dtype);
@@ -383,11 +388,12 @@ Value FunctionElaborator::elementwise(const std::string& name, const std::vector
     if ((isMin || name == "maximum") && anyArray) {
       auto dtype = resultDtype(args[0], args[1]);
       if (!isReal(dtype) && dtype != DType::BOOL) {
-        return combine({operandAs(args[0], dtype), operandAs(args[1], dtype)}, dtype, [=, this](const std::vector<Value>& items) {
-          auto a = castElement(items[0], dtype), b = castElement(items[1], dtype);
-          auto first = elementCompare(isMin ? CompareOp::LT : CompareOp::GT, a, b, dtype);
-          return scalarOf(dtype, emit(Op::SELECT, {first.leaves[0], a.leaves[0], b.leaves[0]}, {.prim = Prim::I}));
-        });
+        return combine(
+            {operandAs(args[0], dtype), operandAs(args[1], dtype)}, dtype, [=, this](const std::vector<Value>& items) {
+              auto a = castElement(items[0], dtype), b = castElement(items[1], dtype);
+              auto first = elementCompare(isMin ? CompareOp::LT : CompareOp::GT, a, b, dtype);
+              return scalarOf(dtype, emit(Op::SELECT, {first.leaves[0], a.leaves[0], b.leaves[0]}, {.prim = Prim::I}));
+            });
       }
     }
   }
@@ -397,16 +403,20 @@ Value FunctionElaborator::elementwise(const std::string& name, const std::vector
                 : args[0].type == Types::INT                     ? castElement(args[0], DType::I64)
                                                                  : castElement(args[0], DType::BOOL);
     auto dtype = dtypeOf(item);
-    bool widens = !isReal(dtype) && (name == "sqrt" || name == "fabs" || name == "isnan" || name == "isfinite" || name == "isinf" || name == "reciprocal");
+    bool widens = !isReal(dtype) && (name == "sqrt" || name == "fabs" || name == "isnan" || name == "isfinite" ||
+                                     name == "isinf" || name == "reciprocal");
     if (widens) {
       bool toDouble = dtype == DType::I32 || dtype == DType::I64 || dtype == DType::U32 || dtype == DType::U64;
-      if (name == "reciprocal" || !toDouble) decline("numpy." + name + " of " + types.show(args[0].type) + " is not compiled");
-      item = anyArray ? combine({item}, DType::F64, [=, this](const std::vector<Value>& items) { return castElement(items[0], DType::F64); })
+      if (name == "reciprocal" || !toDouble)
+        decline("numpy." + name + " of " + types.show(args[0].type) + " is not compiled");
+      item = anyArray ? combine({item}, DType::F64,
+                                [=, this](const std::vector<Value>& items) { return castElement(items[0], DType::F64); })
                       : castElement(item, DType::F64);
       dtype = DType::F64;
     }
-    static const char* const NATIVE[] = {"copy",  "logical_not", "square", "positive", "negative", "absolute", "fabs",    "floor",
-                                         "ceil",  "trunc",       "rint",   "isnan",    "isfinite", "isinf",    "sqrt",    "reciprocal"};
+    static const char* const NATIVE[] = {"copy",     "logical_not", "square", "positive",  "negative", "absolute",
+                                         "fabs",     "floor",       "ceil",   "trunc",     "rint",     "isnan",
+                                         "isfinite", "isinf",       "sqrt",   "reciprocal"};
     if (std::any_of(std::begin(NATIVE), std::end(NATIVE), [&](auto* known) { return name == known; })) {
       auto compute = [=, this](const Value& one) {
         auto result = elementFunction(name, settleChecks(one));
@@ -415,7 +425,8 @@ Value FunctionElaborator::elementwise(const std::string& name, const std::vector
       };
       if (!anyArray) return compute(item);
       bool isTest = name == "logical_not" || name.starts_with("is");
-      return combine({item}, isTest ? DType::BOOL : dtype, [=](const std::vector<Value>& items) { return compute(items[0]); });
+      return combine({item}, isTest ? DType::BOOL : dtype,
+                     [=](const std::vector<Value>& items) { return compute(items[0]); });
     }
   }
   if (!ufuncNamed(name)) decline("numpy." + name + " is not compiled");
@@ -459,7 +470,8 @@ Value FunctionElaborator::ufunc(const std::string& name, const std::vector<Value
                : args[0].type == Types::BOOL                          ? DType::BOOL
                                                                       : DType::F64;
   if (dtype == DType::I32 || dtype == DType::I64 || dtype == DType::U32 || dtype == DType::U64) {
-    bool keepsIntegers = name == "power" || name == "fmin" || name == "fmax" || name == "minimum" || name == "maximum" || name == "fmod";
+    bool keepsIntegers =
+        name == "power" || name == "fmin" || name == "fmax" || name == "minimum" || name == "maximum" || name == "fmod";
     if (keepsIntegers) decline("numpy." + name + " of integers is not compiled");
     dtype = DType::F64;
   }

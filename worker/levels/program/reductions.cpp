@@ -149,7 +149,8 @@ ValueId FunctionElaborator::sumAsDouble(const Value& array) {
   counted(chunks, true, [&](ValueId chunk) {
     auto from = iop(Op::MUL, chunk, constI(NUMPY_BUFFER));
     auto left = iop(Op::SUB, count, from);
-    auto size = emit(Op::SELECT, {icmp(Compare::LT, left, constI(NUMPY_BUFFER)), left, constI(NUMPY_BUFFER)}, {.prim = Prim::I});
+    auto size =
+        emit(Op::SELECT, {icmp(Compare::LT, left, constI(NUMPY_BUFFER)), left, constI(NUMPY_BUFFER)}, {.prim = Prim::I});
     auto where = emit(Op::POINTER_ADD, {doubles.leaves[0], iop(Op::MUL, from, constI(8))}, {.prim = Prim::P});
     reduceChunk("add", DType::F64, cell, where, constI(8), size);
   });

@@ -104,7 +104,8 @@ void FunctionElaborator::augment(Statement statement) {
     // In place: what the array's type cannot hold raises.
     if (!isArray(with) && !isNumber(with.type)) decline("this augmented assignment is not compiled");
     auto result = settleChecks(binary(op, before, with));
-    if (!isArray(result) || !castsInPlace(dtypeOf(result), dtypeOf(before))) fail("UFuncTypeError: the result does not fit the array");
+    if (!isArray(result) || !castsInPlace(dtypeOf(result), dtypeOf(before)))
+      fail("UFuncTypeError: the result does not fit the array");
     return result;
   };
   if (target.isLocal()) {
