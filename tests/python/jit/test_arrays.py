@@ -121,6 +121,18 @@ def test_memory_of_a_loop_is_taken_again():
     assert jit.declined == ""
 
 
+@pytest.mark.parametrize("shape", [2**61, 2**62 + 1, (2**31, 2**31), (2**20, 2**20, 2**24), -1])
+def test_an_array_too_large_for_memory_raises_as_in_numpy(shape):
+    def make(shape):
+        return np.ones(shape)
+
+    with pytest.raises((ValueError, MemoryError)) as expected:
+        make(shape)
+    with pytest.raises(type(expected.value)) as got:
+        Jit(make)(shape)
+    assert str(got.value) == str(expected.value)
+
+
 def test_what_numpy_warns_about_it_warns_about_once():
     def divide(a, b):
         return a / b + 1

@@ -14,6 +14,8 @@ namespace {
 
 constexpr bool isReal(DType dtype) { return dtype == DType::F32 || dtype == DType::F64; }
 // Elements between two looks for Ctrl-C: about 10 us of work, and enough for vector code.
+// A call's memory is bounded by a GiB; squared it is far from 64 bits.
+constexpr int64_t ELEMENTS_MAX = int64_t(1) << 30;
 constexpr int64_t CHUNK_BITS = 13, CHUNK = int64_t(1) << CHUNK_BITS;
 
 }  // namespace
@@ -239,8 +241,15 @@ void FunctionElaborator::noteEscape(Type type) {
 
 Value FunctionElaborator::newArray(DType dtype, const std::vector<ValueId>& shape, const std::vector<ValueId>& strides) {
   auto site = types.site((uint64_t(instance.function) + 1) << 32 | currentId);
-  for (auto size : shape) guard(icmp(Compare::GE, size, constI(0)), "ValueError: a negative dimension");
-  auto bytes = iop(Op::MUL_CHECKED, sizeOf(shape), constI(bytesOf(dtype)), "an array beyond 64 bits");
+  // Comparisons, as these guards may not wait: what follows writes so much.
+  auto count = constI(1);
+  for (auto size : shape) {
+    guard(icmp(Compare::GE, size, constI(0)), "ValueError: a negative dimension");
+    guard(icmp(Compare::LE, size, constI(ELEMENTS_MAX)), "an array too large for a compiled call");
+    count = iop(Op::MUL, count, size);
+    guard(icmp(Compare::LE, count, constI(ELEMENTS_MAX)), "an array too large for a compiled call");
+  }
+  auto bytes = iop(Op::MUL, count, constI(bytesOf(dtype)));
   int64_t slot = -1;
   std::vector<ValueId> args{bytes};
   if (!types(site).escapes) {
