@@ -7,8 +7,7 @@
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("epochly::schema");
 
-# A task's name, unique for ever. `space` is the client's namespace (random 64 bits chosen by the client, or assigned when it
-# sends 0); `seq` counts up from 1 within it. A submission whose seq was seen before is the same submission, not a new one.
+# A task's name, unique for ever. `space` is the client's namespace (random 64 bits chosen by the scheduler); `seq` counts up from 1 within it. A submission whose seq was seen before is the same submission, not a new one.
 struct TaskId {
   space @0 :UInt64;
   seq @1 :UInt64;

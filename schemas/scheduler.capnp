@@ -11,7 +11,8 @@ using Worker = import "worker.capnp";
 # Until one of the methods has answered, a message may hold HANDSHAKE_BYTES_MAX of schemas/wire/task_spec.h, and the peer has
 # HANDSHAKE_MS: so wait for the answer before the first batch.
 interface Gateway {
-  # space 0 asks for a new namespace. A known space resumes: results not yet acknowledged are sent again.
+  # A known space resumes: results not yet acknowledged are sent again. Any other, 0 or one that was forgotten, gets a new
+  # namespace: the answer says which, so a client that wanted another knows that its tasks are gone.
   openClient @0 (hello :Common.Hello, space :UInt64, sink :ClientSink)
       -> (welcome :Common.Welcome, space :UInt64, session :ClientSession);
   joinWorker @1 (hello :Common.Hello, info :Worker.WorkerInfo, sink :Worker.WorkerSink)

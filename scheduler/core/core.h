@@ -38,6 +38,9 @@ struct Limits {
   uint32_t prefetchMax = 1024;
   // ... nor this per worker and pool: 16,384 small attempts are 4 MB in the worker.
   uint32_t inflightMax = 16'384;
+  // An attempt that waits at its worker for longer than this while another has a slot free is asked back: five times what
+  // prefetch covers, so that it is not merely late. Also how often this is looked at: 20 times a second costs nothing.
+  kj::Duration recallAfter = 50 * kj::MILLISECONDS;
   // Told to a client that met a bound.
   kj::Duration retryAfter = 50 * kj::MILLISECONDS;
 };
@@ -69,6 +72,8 @@ struct Core {
   uint64_t functionBytes = 0;
   uint64_t eventCount = 0;
   uint64_t lastWorkerId = 0;
+  uint64_t aheadCount = 0;  // attempts sent ahead of a free slot: over all pools, inflight beyond slots
+  uint32_t reservedWorkers = 0;
   bool draining = false;  // SIGTERM came: nothing new is accepted
 
   uint64_t queuedCount() const;

@@ -15,6 +15,8 @@ class WorkerPort {
   // Task and function stay in the core while the attempt is current: read them when the batch is written.
   virtual void send(WorkerId worker, TaskId task, Attempt attempt) = 0;
   virtual void cancel(WorkerId worker, TaskId task, Attempt attempt) = 0;
+  // Asks for it back if it has not begun; it is answered as every attempt, not run or as it ends.
+  virtual void recall(WorkerId worker, TaskId task, Attempt attempt) = 0;
   // The core has taken its tasks back; close the connection.
   virtual void drop(WorkerId worker, kj::StringPtr why) = 0;
 };

@@ -2,11 +2,21 @@
 
 #include <kj/debug.h>
 
+#include "wire/task_spec.h"
+
 namespace epochly::core {
 
-void ReadyQueue::pushBack(Task& task) {
-  KJ_ASSERT(task.queue == nullptr, "task stands in a queue already", task.id.seq);
-  task.queue = this;
+bool Task::runsAlone() const { return losses >= LOSSES_BEFORE_ALONE || spared >= SPARED_BEFORE_ALONE; }
+
+QueueKey Task::keyAt(Level level) const {
+  QueueKey key{level, function->pythonVersion, HostId(), runsAlone()};
+  KJ_IF_MAYBE(host, arguments.sharedHost()) {
+    key.host = *host;
+  }
+  return key;
+}
+
+void TaskList::pushBack(Task& task) {
   task.previous = tail;
   task.next = nullptr;
   (tail == nullptr ? head : tail->next) = &task;
@@ -14,9 +24,7 @@ void ReadyQueue::pushBack(Task& task) {
   size++;
 }
 
-void ReadyQueue::pushFront(Task& task) {
-  KJ_ASSERT(task.queue == nullptr, "task stands in a queue already", task.id.seq);
-  task.queue = this;
+void TaskList::pushFront(Task& task) {
   task.previous = nullptr;
   task.next = head;
   (head == nullptr ? tail : head->previous) = &task;
@@ -24,13 +32,29 @@ void ReadyQueue::pushFront(Task& task) {
   size++;
 }
 
-void ReadyQueue::remove(Task& task) {
-  KJ_ASSERT(task.queue == this, "task stands in another queue", task.id.seq);
+void TaskList::remove(Task& task) {
   (task.previous == nullptr ? head : task.previous->next) = task.next;
   (task.next == nullptr ? tail : task.next->previous) = task.previous;
   task.previous = task.next = nullptr;
-  task.queue = nullptr;
   size--;
+}
+
+void ReadyQueue::pushBack(Task& task) {
+  KJ_ASSERT(task.queue == nullptr, "task stands in a queue already", task.id.seq);
+  task.queue = this;
+  TaskList::pushBack(task);
+}
+
+void ReadyQueue::pushFront(Task& task) {
+  KJ_ASSERT(task.queue == nullptr, "task stands in a queue already", task.id.seq);
+  task.queue = this;
+  TaskList::pushFront(task);
+}
+
+void ReadyQueue::remove(Task& task) {
+  KJ_ASSERT(task.queue == this, "task stands in another queue", task.id.seq);
+  TaskList::remove(task);
+  task.queue = nullptr;
 }
 
 kj::StringPtr outcomeName(Outcome outcome) {

@@ -48,9 +48,11 @@ struct QueueKey {
   Level level = Level::MONITOR;
   PythonVersion pythonVersion;  // 0 = any
   HostId host;                  // whose shared memory it needs, 0 = any
+  bool alone = false;           // its tasks run on a worker that holds nothing else (Task::runsAlone)
   bool operator==(const QueueKey&) const = default;
   auto operator<=>(const QueueKey& other) const {
-    return std::tie(level, pythonVersion.value, host) <=> std::tie(other.level, other.pythonVersion.value, other.host);
+    return std::tie(level, pythonVersion.value, host, alone) <=>
+           std::tie(other.level, other.pythonVersion.value, other.host, other.alone);
   }
 };
 
@@ -69,7 +71,8 @@ struct Task {
   uint32_t timeoutMs = 0;
   uint16_t retriesLeft = 0;
   uint16_t retriesDone = 0;
-  uint16_t losses = 0;  // workers lost under it
+  uint16_t losses = 0;  // workers lost when it may have begun there
+  uint16_t spared = 0;  // workers lost when it waited there behind others
   int8_t levelAsked = -1;
   Level levelChosen = Level::MONITOR;
   Level level = Level::MONITOR;  // after falling past levels that no worker offers
@@ -77,19 +80,39 @@ struct Task {
   Reason reason = Reason::NOT_MEASURED;
   TaskState state = TaskState::QUEUED;
   bool cancelRequested = false;
+  bool recallRequested = false;  // while ASSIGNED: its worker was asked to give it back
 
-  // Links of the ReadyQueue while QUEUED.
+  // Links of the ReadyQueue while QUEUED, of PoolUse::held while ASSIGNED.
   Task* previous = nullptr;
   Task* next = nullptr;
   struct ReadyQueue* queue = nullptr;
+  // Its neighbours among the tasks of its client that have not ended.
+  Task* clientPrevious = nullptr;
+  Task* clientNext = nullptr;
+
+  // Suspected of what happened to its workers: alone on one it is either cleared or proved to be the cause, and its neighbours
+  // have no part in it.
+  bool runsAlone() const;
+  // The queue it stands in when it is to run at `level`.
+  QueueKey keyAt(Level level) const;
 };
 
-// FIFO through Task::previous/next. Owns nothing.
-struct ReadyQueue {
-  QueueKey key;
+// FIFO through Task::previous/next: a task is in at most one. Owns nothing.
+struct TaskList {
   Task* head = nullptr;
   Task* tail = nullptr;
   uint64_t size = 0;
+
+  void pushBack(Task& task);
+  void pushFront(Task& task);
+  void remove(Task& task);
+};
+
+struct ReadyQueue : private TaskList {
+  using TaskList::head;
+  using TaskList::size;
+  using TaskList::tail;
+  QueueKey key;
   // Since when no joined worker has fitted it; none while one does. Its tasks have waited from then or, if later, from their
   // queuedAt.
   kj::Maybe<kj::TimePoint> unfitSince;

@@ -53,10 +53,17 @@ enum class WorkerState : uint8_t {
   DRAINING,  // gets no more; what it holds may still come back
 };
 
+// Attempts that compete for the same slots.
 struct PoolUse {
-  uint32_t slots = 0;
+  uint32_t slots = 0;  // the most that any of its levels offers; each level has its own bound within (Worker::hasFreeSlot)
   uint32_t inflight = 0;
   double backlogSeconds = 0;  // sum of Task::expectedSeconds over inflight
+  // Those in flight, in the order in which they were sent. The worker begins them in that order, so any beyond the first `slots`
+  // waits there.
+  TaskList held;
+  // What waits there was asked back, for what runs takes longer than it was reckoned at: nothing is sent ahead of a free slot
+  // until an attempt ends.
+  bool stalled = false;
 };
 
 struct Worker {
@@ -66,6 +73,9 @@ struct Worker {
   kj::TimePoint lastHeard = kj::origin<kj::TimePoint>();
   Load load;
   std::array<PoolUse, POOL_COUNT> pools;
+  std::array<uint32_t, LEVEL_COUNT> inflightAt{};  // of each level
+  // Holds one task at a time: some that run alone wait for it to fall idle, or it has one. Counted in Core::reservedWorkers.
+  bool reserved = false;
   // Tasks sent to this worker and not yet answered. Each is ASSIGNED to this worker; checkInvariants() verifies both
   // directions.
   std::unordered_map<TaskId, Task*> inflight;
@@ -74,6 +84,12 @@ struct Worker {
   uint64_t completed = 0;
 
   bool fits(const QueueKey& key) const;
+  // Of its pool and of this level, as far as sent attempts tell.
+  bool hasFreeSlot(Level level) const {
+    auto& use = pool(level);
+    auto i = static_cast<uint>(level);
+    return use.inflight < use.slots && inflightAt[i] < spec.slots[i];
+  }
   PoolUse& pool(Level level) { return pools[static_cast<uint>(poolOf(level))]; }
   const PoolUse& pool(Level level) const { return pools[static_cast<uint>(poolOf(level))]; }
 };
@@ -83,6 +99,9 @@ struct Client {
   HostId host;          // whose shared memory it can open, 0 = unknown; told anew with each connection
   uint64_t seqMax = 0;  // highest accepted; a seq up to here is a repeat
   uint64_t queued = 0;  // its tasks that have not ended
+  // The same, oldest first, through Task::clientNext: closing costs what the client has, not what everybody has.
+  Task* firstTask = nullptr;
+  Task* lastTask = nullptr;
   // Ended and not acknowledged, oldest first. The first `sent` of them are on their way on the present connection.
   std::deque<Result> results;
   size_t sent = 0;

@@ -58,6 +58,13 @@ void WorkerLinks::cancel(WorkerId worker, TaskId task, Attempt attempt) {
   touch(worker, *found->second);
 }
 
+void WorkerLinks::recall(WorkerId worker, TaskId task, Attempt attempt) {
+  auto found = links.find(worker);
+  if (found == links.end()) return;
+  found->second->recalls.add(AttemptName{task, attempt});
+  touch(worker, *found->second);
+}
+
 void WorkerLinks::drop(WorkerId worker, kj::StringPtr why) {
   auto found = links.find(worker);
   if (found == links.end()) return;
@@ -103,8 +110,9 @@ void WorkerLinks::write(WorkerId worker, Link& link) {
         return;
       }
     }
-    // In order: a cancellation never overtakes its assignment.
+    // In order: neither overtakes its assignment.
     if (link.pending.empty() && !link.cancels.empty()) sendCancels(worker, link, *sink);
+    if (link.pending.empty() && !link.recalls.empty()) sendRecalls(worker, link, *sink);
   }
 }
 
@@ -180,22 +188,30 @@ void WorkerLinks::sendBatch(WorkerId worker, Link& link, schema::WorkerSink::Cli
       [this, worker](kj::Exception&& error) { onCallFailed(worker, kj::mv(error)); }));
 }
 
-void WorkerLinks::sendCancels(WorkerId worker, Link& link, schema::WorkerSink::Client& sink) {
-  size_t sent = 0;
-  while (sent < link.cancels.size()) {
-    auto count = std::min<size_t>(link.cancels.size() - sent, BATCH_TASKS_MAX);
-    auto request = sink.cancelRequest();
-    auto names = request.initAttempts(count);
+template <typename NewRequest>
+void WorkerLinks::sendNames(WorkerId worker, kj::ArrayPtr<const AttemptName> names, NewRequest&& newRequest) {
+  while (names.size() > 0) {
+    auto count = std::min<size_t>(names.size(), BATCH_TASKS_MAX);
+    auto request = newRequest();
+    auto list = request.initAttempts(count);
     for (size_t i = 0; i < count; i++) {
-      auto& name = link.cancels[sent + i];
-      writeTaskId(name.task, names[i].initTask());
-      names[i].setAttempt(name.attempt.value);
+      writeTaskId(names[i].task, list[i].initTask());
+      list[i].setAttempt(names[i].attempt.value);
     }
     tasks.add(
         request.send().then([](auto&&) {}, [this, worker](kj::Exception&& error) { onCallFailed(worker, kj::mv(error)); }));
-    sent += count;
+    names = names.slice(count, names.size());
   }
+}
+
+void WorkerLinks::sendCancels(WorkerId worker, Link& link, schema::WorkerSink::Client& sink) {
+  sendNames(worker, link.cancels, [&]() { return sink.cancelRequest(); });
   link.cancels.clear();
+}
+
+void WorkerLinks::sendRecalls(WorkerId worker, Link& link, schema::WorkerSink::Client& sink) {
+  sendNames(worker, link.recalls, [&]() { return sink.recallRequest(); });
+  link.recalls.clear();
 }
 
 void WorkerLinks::onCallFailed(WorkerId worker, kj::Exception&& error) {

@@ -44,6 +44,7 @@ class WorkerLinks final : public core::WorkerPort, private kj::TaskSet::ErrorHan
   // ---- core::WorkerPort ----
   void send(WorkerId worker, TaskId task, Attempt attempt) override;
   void cancel(WorkerId worker, TaskId task, Attempt attempt) override;
+  void recall(WorkerId worker, TaskId task, Attempt attempt) override;
   void drop(WorkerId worker, kj::StringPtr why) override;
 
  private:
@@ -59,6 +60,7 @@ class WorkerLinks final : public core::WorkerPort, private kj::TaskSet::ErrorHan
     // Noted and not yet written. Each was current when noted; whether it still is shows when it is written.
     std::deque<AttemptName> pending;
     kj::Vector<AttemptName> cancels;
+    kj::Vector<AttemptName> recalls;
     std::unordered_map<FunctionHash, uint32_t> functionIds;  // those this connection was told
     size_t bytesInFlight = 0;
     bool isDirty = false;  // in `dirty`
@@ -91,6 +93,9 @@ class WorkerLinks final : public core::WorkerPort, private kj::TaskSet::ErrorHan
   void fillBatch(WorkerId worker, Link& link);
   void sendBatch(WorkerId worker, Link& link, schema::WorkerSink::Client& sink);
   void sendCancels(WorkerId worker, Link& link, schema::WorkerSink::Client& sink);
+  void sendRecalls(WorkerId worker, Link& link, schema::WorkerSink::Client& sink);
+  template <typename NewRequest>
+  void sendNames(WorkerId worker, kj::ArrayPtr<const AttemptName> names, NewRequest&& newRequest);
   const core::Task* current(WorkerId worker, const AttemptName& name) const;
   // A function that the connection was not told gets an id and a place in the batch. False: send
   // what the batch has before its task.

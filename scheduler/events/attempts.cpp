@@ -87,6 +87,7 @@ void Events::onReport(Worker& worker, AttemptReport&& report, kj::TimePoint now)
     return;
   }
   auto& task = *found->second;
+  if (!report.notRun) worker.pool(task.level).stalled = false;
   unassign(task, worker);
   observer.attemptEnded(task, endOf(report));
   if (report.notRun) {
@@ -161,13 +162,16 @@ void Events::learn(Task& task, const AttemptReport& report) {
 }
 
 // Its worker is gone. The loss is not charged to the caller's retries, but a task that loses worker after worker is the
-// likely cause.
-void Events::takeBack(Task& task, Worker& worker, kj::TimePoint now) {
+// likely cause. What had not begun there is no suspect.
+void Events::takeBack(Task& task, Worker& worker, bool mayHaveBegun, kj::TimePoint now) {
   unassign(task, worker);
   observer.attemptEnded(task, AttemptEnd::WORKER_LOST);
   if (task.cancelRequested) {
     endCancelled(task, now);
-  } else if (++task.losses > LOSSES_MAX) {
+    return;
+  }
+  mayHaveBegun ? task.losses++ : task.spared += task.spared < UINT16_MAX;
+  if (task.losses > LOSSES_MAX) {
     endFailed(task,
               Failure::of(ErrorCode::WORKER_LOST,
                           kj::str("given up after ", task.losses, " workers were lost while they held it (limit ",

@@ -1,6 +1,4 @@
 // What clients do: open, submit, cancel, acknowledge, leave.
-#include <algorithm>
-
 #include <kj/debug.h>
 
 #include "events/events.h"
@@ -64,10 +62,12 @@ void Events::onClientLost(SpaceId space, kj::TimePoint now) {
 void Events::onClientClosed(SpaceId space, kj::TimePoint now) {
   auto found = core.clients.find(space);
   if (found == core.clients.end()) return;
-  for (auto& result : found->second.results) ports.store.acknowledged(result.id);  // nobody will take them any more
+  auto& client = found->second;
+  for (auto& result : client.results) ports.store.acknowledged(result.id);  // nobody will take them any more
+  kj::Vector<uint64_t> seqs(client.queued);
+  for (auto task = client.firstTask; task != nullptr; task = task->clientNext) seqs.add(task->id.seq);
   core.clients.erase(found);
-  cancelTasksOf(space, now);
-  settle(now);
+  onCancel(space, seqs, now);
 }
 
 Receipt Events::onSubmit(SpaceId space, kj::ArrayPtr<NewTask> tasks, kj::TimePoint now) {
@@ -135,16 +135,6 @@ void Events::onAcknowledged(SpaceId space, size_t count) {
     client.results.pop_front();
   }
   client.sent -= count;
-}
-
-void Events::cancelTasksOf(SpaceId space, kj::TimePoint now) {
-  kj::Vector<TaskId> ids;
-  for (auto& [id, task] : core.tasks) {
-    if (id.space == space) ids.add(id);
-  }
-  std::sort(ids.begin(), ids.end());
-  auto seqs = KJ_MAP(id, ids) { return id.seq; };
-  onCancel(space, seqs, now);
 }
 
 }  // namespace epochly::events

@@ -56,7 +56,8 @@ class Events {
   KJ_DISALLOW_COPY(Events);
 
   // ---- clients ----
-  // Opens or resumes `wanted`; a fresh random one if it is 0. Throws OVERLOADED or SHUTTING_DOWN.
+  // Resumes `wanted` if it is known; if not (0, or forgotten since), opens a fresh random one. `host`: whose shared memory the
+  // client can open, 0 = unknown. Throws OVERLOADED or SHUTTING_DOWN.
   SpaceId onClientOpen(SpaceId wanted, HostId host, kj::TimePoint now);
   // Connection lost: results and tasks are kept for Limits::clientGrace.
   void onClientLost(SpaceId space, kj::TimePoint now);
@@ -82,7 +83,7 @@ class Events {
   void onResults(WorkerId worker, kj::ArrayPtr<AttemptReport> reports, kj::TimePoint now);
   void onFunctionSent(WorkerId worker, FunctionHash hash);
   void onWorkerLeaving(WorkerId worker, kj::TimePoint now);
-  // Its tasks go back to the queue, each charged one loss.
+  // Its tasks go back to the queue; those that may have begun are charged one loss.
   void onLost(WorkerId worker, kj::StringPtr why, kj::TimePoint now);
 
   // ---- time ----
@@ -101,6 +102,7 @@ class Events {
   // The time asked of TimerPort and not yet reached.
   kj::Maybe<kj::TimePoint> armedFor;
   kj::TimePoint housekeepingAt = kj::origin<kj::TimePoint>();
+  kj::TimePoint recallAt = kj::origin<kj::TimePoint>();  // when to look next, while anything was sent ahead
 
   // ---- one task's way (task_flow.cpp) ----
   void accept(core::Client& client, NewTask&& task, kj::TimePoint now);
@@ -118,7 +120,7 @@ class Events {
   void onReport(core::Worker& worker, AttemptReport&& report, kj::TimePoint now);
   void learn(core::Task& task, const AttemptReport& report);
   core::Result resultOf(core::Task& task, const core::Worker& worker, AttemptReport&& report, kj::TimePoint now);
-  void takeBack(core::Task& task, core::Worker& worker, kj::TimePoint now);
+  void takeBack(core::Task& task, core::Worker& worker, bool mayHaveBegun, kj::TimePoint now);
 
   // ---- queues and workers (placement.cpp) ----
   core::ReadyQueue& queueFor(core::Task& task);
@@ -127,6 +129,12 @@ class Events {
   void refitQueue(core::ReadyQueue& queue, kj::TimePoint now);
   void failUnfit(kj::TimePoint now);
   kj::Maybe<core::QueueKey> fittingKey(core::QueueKey key, Level chosen, uint8_t& notOffered) const;
+  void reserve(core::Worker& worker, bool reserved);
+  void reserveWorkers();
+
+  // ---- work that waits at the wrong worker (recall.cpp) ----
+  void recallWaiting(kj::TimePoint now);
+  void recallFrom(core::Worker& worker, core::PoolUse& pool, kj::Vector<core::Worker*>& idle, kj::TimePoint now);
 
   // ---- time (ticks.cpp) ----
   void forgive(kj::Duration late, kj::TimePoint now);
@@ -134,7 +142,6 @@ class Events {
   void dropSilentWorkers(kj::TimePoint now);
   void wakeBackoff(kj::TimePoint now);
   void forgetLostClients(kj::TimePoint now);
-  void cancelTasksOf(SpaceId space, kj::TimePoint now);
   void armTimer(kj::TimePoint now);
 
   // ---- functions (functions.cpp) ----

@@ -34,14 +34,6 @@ bool anyoneIsReady(const core::Core& core) {
 
 double inSeconds(kj::Duration duration) { return static_cast<double>(duration / kj::MILLISECONDS) / 1000; }
 
-QueueKey keyOf(const Task& task) {
-  QueueKey key{task.levelChosen, task.function->pythonVersion, HostId()};
-  KJ_IF_MAYBE(host, task.arguments.sharedHost()) {
-    key.host = *host;
-  }
-  return key;
-}
-
 }  // namespace
 
 // The chosen level if a worker fits it, else the next of its fallbacks that one fits. None: nobody fits any of them.
@@ -59,7 +51,7 @@ kj::Maybe<QueueKey> Events::fittingKey(QueueKey key, Level chosen, uint8_t& notO
 }
 
 ReadyQueue& Events::queueFor(Task& task) {
-  auto key = keyOf(task);
+  auto key = task.keyAt(task.levelChosen);
   uint8_t notOffered = 0;
   KJ_IF_MAYBE(fitting, fittingKey(key, task.levelChosen, notOffered)) {
     key = *fitting;
@@ -73,6 +65,7 @@ ReadyQueue& Events::queueFor(Task& task) {
 
 // Oldest task first, over all queues that have a worker with room, so that no level starves another of their common slots.
 void Events::placeReady(kj::TimePoint now) {
+  reserveWorkers();
   kj::Vector<ReadyQueue*> open;
   for (auto& [key, queue] : core.queues) {
     if (queue.head != nullptr) open.add(&queue);
@@ -94,6 +87,36 @@ void Events::placeReady(kj::TimePoint now) {
       *oldest = open.back();
       open.removeLast();
     }
+  }
+}
+
+void Events::reserve(core::Worker& worker, bool reserved) {
+  core.reservedWorkers += reserved - worker.reserved;
+  worker.reserved = reserved;
+}
+
+// Each queue of tasks that run alone has a worker kept for it: one that is idle, else one that gets nothing else and so falls idle.
+// That stays the same one as long as any of them waits, else it might never do so.
+void Events::reserveWorkers() {
+  kj::Vector<const QueueKey*> waiting;
+  for (auto& [key, queue] : core.queues) {
+    if (key.alone && queue.head != nullptr) waiting.add(&key);
+  }
+  if (waiting.empty() && core.reservedWorkers == 0) return;
+  for (auto& [id, worker] : core.workers) {
+    if (!worker.reserved) continue;
+    bool hasOne = worker.inflight.size() == 1 && worker.inflight.begin()->second->runsAlone();
+    bool awaited = std::any_of(waiting.begin(), waiting.end(), [&](auto key) { return worker.fits(*key); });
+    if (!hasOne && !awaited) reserve(worker, false);
+  }
+  for (auto key : waiting) {
+    core::Worker* soonest = nullptr;
+    for (auto& [id, worker] : core.workers) {
+      if (!worker.fits(*key)) continue;
+      auto rank = [](auto& w) { return std::tuple(!w.inflight.empty(), !w.reserved, w.inflight.size()); };
+      if (soonest == nullptr || rank(worker) < rank(*soonest)) soonest = &worker;
+    }
+    if (soonest != nullptr) reserve(*soonest, true);
   }
 }
 

@@ -23,6 +23,9 @@ void Events::accept(core::Client& client, NewTask&& told, kj::TimePoint now) {
   function.references++;
   function.lastUse = core.eventCount;
   client.queued++;
+  task.clientPrevious = client.lastTask;
+  (client.lastTask == nullptr ? client.firstTask : client.lastTask->clientNext) = &task;
+  client.lastTask = &task;
   client.seqMax = told.seq;
   core.argumentBytes += argumentBytes;
   core.totals.submitted++;
@@ -67,8 +70,12 @@ void Events::assign(Task& task, core::Worker& worker, double expectedSeconds, kj
   task.worker = worker.id;
   task.assignedAt = now;
   task.expectedSeconds = expectedSeconds;
+  task.recallRequested = false;
   auto& pool = worker.pool(task.level);
+  pool.held.pushBack(task);
+  worker.inflightAt[static_cast<uint>(task.level)]++;
   pool.inflight++;
+  core.aheadCount += pool.inflight > pool.slots;
   pool.backlogSeconds += expectedSeconds;
   worker.inflight.emplace(task.id, &task);
   ports.workers.send(worker.id, task.id, task.attempt);
@@ -77,6 +84,9 @@ void Events::assign(Task& task, core::Worker& worker, double expectedSeconds, kj
 
 void Events::unassign(Task& task, core::Worker& worker) {
   auto& pool = worker.pool(task.level);
+  pool.held.remove(task);
+  worker.inflightAt[static_cast<uint>(task.level)]--;
+  core.aheadCount -= pool.inflight > pool.slots;
   pool.inflight--;
   pool.backlogSeconds -= task.expectedSeconds;
   if (pool.inflight == 0) pool.backlogSeconds = 0;  // rounding does not add up over millions of tasks
@@ -135,7 +145,11 @@ void Events::endWith(Task& task, core::Result result, kj::TimePoint now) {
   core.argumentBytes -= task.arguments.inlineBytes();
   task.function->references--;
   auto client = core.clients.find(task.id.space);
+  if (task.clientPrevious != nullptr) task.clientPrevious->clientNext = task.clientNext;
+  if (task.clientNext != nullptr) task.clientNext->clientPrevious = task.clientPrevious;
   if (client != core.clients.end()) {
+    if (client->second.firstTask == &task) client->second.firstTask = task.clientNext;
+    if (client->second.lastTask == &task) client->second.lastTask = task.clientPrevious;
     client->second.queued--;
     client->second.resultBytes += result.bytes();
     client->second.results.push_back(kj::mv(result));

@@ -15,6 +15,10 @@ void Events::onTick(kj::TimePoint now) {
     }
   }
   wakeBackoff(now);
+  if (recallAt != kj::origin<kj::TimePoint>() && now >= recallAt) {
+    recallWaiting(now);
+    recallAt = kj::origin<kj::TimePoint>();
+  }
   if (now >= housekeepingAt) {
     dropSilentWorkers(now);
     forgetLostClients(now);
@@ -73,12 +77,18 @@ void Events::forgetLostClients(kj::TimePoint now) {
   for (auto space : expired) onClientClosed(space, now);
 }
 
-// The next retry, and twice a heartbeat while anyone is there to be watched.
+// The next retry, twice a heartbeat while anyone is there to be watched, and more often while work waits at one worker that
+// another could take.
 void Events::armTimer(kj::TimePoint now) {
   kj::Maybe<kj::TimePoint> wanted;
   if (!core.backoff.empty()) wanted = core.backoff.begin()->first;
   if (!core.workers.empty() || !core.clients.empty() || !core.tasks.empty()) {
     auto next = std::max(housekeepingAt, now);
+    if (core.aheadCount > 0 && core.workers.size() > 1) {
+      // Once set it stays until a tick has looked: a timer that is late must not put it off again and again.
+      if (recallAt == kj::origin<kj::TimePoint>()) recallAt = now + core.limits.recallAfter;
+      next = std::min(next, std::max(recallAt, now));
+    }
     KJ_IF_MAYBE(earlier, wanted) {
       next = std::min(*earlier, next);
     }

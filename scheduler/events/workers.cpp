@@ -52,13 +52,22 @@ void Events::onLost(WorkerId id, kj::StringPtr why, kj::TimePoint now) {
   auto found = core.workers.find(id);
   if (found == core.workers.end()) return;
   auto& worker = found->second;
-  kj::Vector<core::Task*> tasks;
-  for (auto& [taskId, task] : worker.inflight) tasks.add(task);
+  struct Held {
+    core::Task* task;
+    bool mayHaveBegun;
+  };
+  kj::Vector<Held> tasks;
+  for (auto& pool : worker.pools) {
+    uint64_t position = 0;
+    for (auto task = pool.held.head; task != nullptr; task = task->next) tasks.add(Held{task, position++ < pool.slots});
+  }
   // Newest first, each to the front of its queue: they end up in the order in which they were accepted.
-  std::sort(tasks.begin(), tasks.end(),
-            [](auto a, auto b) { return std::tie(b->acceptedAt, b->id) < std::tie(a->acceptedAt, a->id); });
-  for (auto task : tasks) takeBack(*task, worker, now);
+  std::sort(tasks.begin(), tasks.end(), [](auto& a, auto& b) {
+    return std::tie(b.task->acceptedAt, b.task->id) < std::tie(a.task->acceptedAt, a.task->id);
+  });
+  for (auto& held : tasks) takeBack(*held.task, worker, held.mayHaveBegun, now);
   observer.workerGone(worker, why);
+  reserve(worker, false);
   core.workers.erase(found);
   ports.workers.drop(id, why);
   refit(now);

@@ -19,8 +19,12 @@ kj::String whyNot(const core::Worker& worker, const core::QueueKey& key, const R
     return kj::str("it is on another host than the shared memory of the arguments");
   }
   auto& pool = worker.pool(key.level);
-  if (!router.hasRoom(worker, key.level)) {
-    return kj::str("its window is full: ", pool.inflight, " attempts on ", pool.slots, " slots");
+  if (!router.hasRoom(worker, key)) {
+    if (key.alone && !worker.inflight.empty())
+      return kj::str("it holds ", worker.inflight.size(), " attempts: the task runs alone");
+    if (worker.reserved) return kj::str("it is kept for tasks that run alone, because workers were lost under them");
+    return kj::str("its window is full: ", pool.inflight, " attempts on ", worker.spec.slots[static_cast<uint>(key.level)],
+                   " slots");
   }
   return kj::str("it fits and has room: the task is next");
 }

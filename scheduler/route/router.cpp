@@ -25,16 +25,20 @@ double Router::expectedRun(const core::Task& task) const {
   return std::max(known, OVERHEAD_SECONDS);
 }
 
-bool Router::hasRoom(const core::Worker& worker, Level level) const {
-  auto& pool = worker.pool(level);
-  uint64_t most = std::min<uint64_t>(limits.inflightMax, uint64_t(pool.slots) * (1 + limits.prefetchMax));
-  if (pool.inflight >= most) return false;
-  return pool.inflight < pool.slots || pool.backlogSeconds < pool.slots * seconds(limits.prefetch);
+bool Router::hasRoom(const core::Worker& worker, const core::QueueKey& key) const {
+  if (key.alone) return worker.reserved && worker.inflight.empty();
+  if (worker.reserved) return false;
+  auto& pool = worker.pool(key.level);
+  auto slots = worker.spec.slots[static_cast<uint>(key.level)];
+  auto most = [&](uint32_t of) { return std::min<uint64_t>(limits.inflightMax, uint64_t(of) * (1 + limits.prefetchMax)); };
+  if (pool.inflight >= most(pool.slots) || worker.inflightAt[static_cast<uint>(key.level)] >= most(slots)) return false;
+  if (worker.hasFreeSlot(key.level)) return true;
+  return !pool.stalled && pool.backlogSeconds < slots * seconds(limits.prefetch);
 }
 
 double Router::expectedFinish(const core::Task& task, const core::Worker& worker) const {
   auto& pool = worker.pool(task.level);
-  double ahead = pool.inflight < pool.slots ? 0 : pool.backlogSeconds / pool.slots;
+  double ahead = worker.hasFreeSlot(task.level) ? 0 : pool.backlogSeconds / pool.slots;
   double transfer = static_cast<double>(task.arguments.inlineBytes()) * SECONDS_PER_BYTE;
   if (worker.functions.count(task.function->hash) == 0) {
     transfer += COLD_FUNCTION_SECONDS + static_cast<double>(task.function->code.size()) * SECONDS_PER_BYTE;
@@ -48,7 +52,7 @@ kj::OneOf<Chosen, NoRoom, NoFit> Router::place(const core::Task& task, const cor
   double bestBacklog = best;
   for (auto& [id, worker] : core.workers) {
     if (!worker.fits(task.queue->key)) continue;
-    if (!hasRoom(worker, task.level)) {
+    if (!hasRoom(worker, task.queue->key)) {
       if (answer.is<NoFit>()) answer = NoRoom();
       continue;
     }

@@ -25,8 +25,9 @@ class Router {
 
   // Seconds until `worker` would finish `task`, from now: queue ahead + transfer of what is not there + run.
   double expectedFinish(const core::Task& task, const core::Worker& worker) const;
-  // Attempts `worker` may hold at `level` now: its slots plus what `prefetch` covers.
-  bool hasRoom(const core::Worker& worker, Level level) const;
+  // Whether `worker`, which fits it, may take a task of this queue now: a slot is free or what is ahead is covered by `prefetch`;
+  // for one that runs alone, that it is reserved and idle.
+  bool hasRoom(const core::Worker& worker, const core::QueueKey& key) const;
   // What a task whose function never ran at this level is reckoned at.
   double expectedRun(const core::Task& task) const;
 

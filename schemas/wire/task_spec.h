@@ -44,6 +44,11 @@ constexpr uint BUFFERS_MAX = 16'384;
 constexpr uint RETRIES_MAX = 1000;
 // Workers that may be lost under a task before it is given up as the likely cause. Not charged to the caller's retries.
 constexpr uint LOSSES_MAX = 16;
+// Of these, in the company of others. From then on it runs on a worker that holds nothing else, so that only the cause goes on
+// losing workers. A quarter: machines do go away, and running alone keeps a whole worker busy.
+constexpr uint LOSSES_BEFORE_ALONE = LOSSES_MAX / 4;
+// The same for workers lost while it waited there behind others, as far as the scheduler knew: more, because mostly it is true.
+constexpr uint SPARED_BEFORE_ALONE = LOSSES_MAX;
 // A day: longer runs belong to no timeout at all (0).
 constexpr uint32_t TIMEOUT_MS_MAX = 24u * 3600 * 1000;
 

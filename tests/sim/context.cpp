@@ -14,13 +14,13 @@ void addCount(kj::Vector<kj::String>& into, const char* name, uint64_t count) {
 
 const char* faultName(Fault fault) {
   constexpr const char* NAMES[FAULT_COUNT] = {
-      "connections cut",    "messages lost",     "reports doubled",    "submissions doubled",    "submissions resent",
-      "late messages",      "workers crashed",   "workers frozen",     "workers left",           "workers silent",
-      "clients away",       "clients forgotten", "clients vanished",   "clients closed early",   "tasks cancelled",
-      "executors died",     "attempts failed",   "attempts timed out", "attempts not run",       "levels declined",
-      "levels not offered", "tasks invalid",     "results repeated",   "submissions overloaded", "functions overloaded",
-      "functions evicted",  "workers refused",   "clients refused",    "scheduler stalled",      "scheduler drained",
-      "mischief",
+      "connections cut",    "messages lost",     "reports doubled",      "submissions doubled",    "submissions resent",
+      "late messages",      "workers crashed",   "workers frozen",       "workers left",           "workers silent",
+      "clients away",       "clients forgotten", "clients vanished",     "clients closed early",   "tasks cancelled",
+      "executors died",     "attempts failed",   "attempts timed out",   "attempts not run",       "levels declined",
+      "levels not offered", "tasks invalid",     "results repeated",     "submissions overloaded", "functions overloaded",
+      "functions evicted",  "workers refused",   "clients refused",      "scheduler stalled",      "scheduler drained",
+      "mischief",           "attempts recalled", "tasks that ran alone",
   };
   return NAMES[static_cast<uint>(fault)];
 }

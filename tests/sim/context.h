@@ -54,8 +54,10 @@ enum class Fault : uint8_t {
   SCHEDULER_STALLED,
   SCHEDULER_DRAINED,
   MISCHIEF,
+  ATTEMPT_RECALLED,
+  TASK_RAN_ALONE,
 };
-constexpr uint FAULT_COUNT = 31;
+constexpr uint FAULT_COUNT = 33;
 const char* faultName(Fault fault);
 
 struct Stats {

@@ -149,6 +149,7 @@ void History::workerGone(const core::Worker& worker, kj::StringPtr why) {
              inSeconds(silent), " s in which it could be heard");
   }
   losing.erase(worker.id);
+  holding.erase(worker.id);
   lastHeard.erase(worker.id);
 }
 
@@ -222,6 +223,10 @@ void History::assigned(const core::Task& task, kj::Duration) {
            window);
   life.attempt = task.attempt;
   life.worker = life.lastWorker = task.worker;
+  auto held = ++holding[task.worker];
+  SIM_RULE(held == 1 || (!task.runsAlone() && !worker.reserved), "task ", name, " has company on worker ", task.worker.value,
+           ", which is kept for one task at a time");
+  context.stats[Fault::TASK_RAN_ALONE] += task.runsAlone();
   context.stats.attempts++;
   context.stats[Fault::LEVEL_NOT_OFFERED] += task.notOffered != 0;
   context.noteTask(What::TASK_ASSIGNED, task.id, task.attempt.value, task.worker.value);
@@ -241,8 +246,9 @@ void History::attemptEnded(const core::Task& task, AttemptEnd end) {
   SIM_RULE(life.worker.value != 0 && task.attempt == life.attempt, "an attempt at task ", toString(task.id),
            " ended that was not current");
   if (end == AttemptEnd::WORKER_LOST) {
-    losing.insert(life.worker);
+    auto held = losing.emplace(life.worker, holding[life.worker]).first->second;
     life.losses++;
+    life.lossesAlone += held == 1;
     lossCount++;
   } else {
     SIM_RULE(end == expectedEnd(reportOf(task.id, life)), "attempt at task ", toString(task.id), " ended as ",
@@ -256,6 +262,7 @@ void History::attemptEnded(const core::Task& task, AttemptEnd end) {
   }
   life.lastEnd = end;
   life.lastEndEvent = eventNumber;
+  holding[life.worker]--;
   life.worker = WorkerId();
   context.noteWord(What::ATTEMPT_ENDED, core::attemptEndName(end).cStr(), task.attempt.value, task.id);
 }

@@ -80,11 +80,19 @@ class History final : public core::Observer, public core::StorePort {
     uint32_t failures = 0;  // attempts charged to the caller
     uint32_t retries = 0;
     uint32_t losses = 0;
+    uint32_t lossesAlone = 0;  // of them, of workers that held nothing else
     bool cancelAsked = false;
     kj::TimePoint notBefore = kj::origin<kj::TimePoint>();  // of its retry
     std::vector<Attempt> received;                          // by workers
     bool delivered = false;
     bool stored = false, storedEnd = false, storeForgot = false;
+  };
+  // A task that waits at one worker, and another that could begin it.
+  struct BesideIdle {
+    TaskId task;
+    WorkerId idle;           // 0: there is no such task
+    uint64_t completed = 0;  // by it
+    kj::TimePoint since = kj::origin<kj::TimePoint>();
   };
   struct Space {
     bool connected = true;
@@ -98,7 +106,9 @@ class History final : public core::Observer, public core::StorePort {
   std::vector<TaskId> order;
   std::map<SpaceId, Space> spaces;  // that the core must know
   std::map<WorkerId, kj::TimePoint> lastHeard;
-  std::set<WorkerId> losing;  // lost tasks in this event; must be gone when it ends
+  std::map<WorkerId, uint32_t> holding;  // attempts that each worker has now
+  std::map<WorkerId, uint32_t> losing;   // lost tasks in this event, of so many; must be gone when it ends
+  BesideIdle besideIdle;                 // as of the last tick, and since when
   SpaceId offeringSpace;
   WorkerId reportingWorker;
   const std::vector<Report>* reports = nullptr;
@@ -122,6 +132,7 @@ class History final : public core::Observer, public core::StorePort {
   void checkReported(TaskId id, const Life& life, const core::Result& result, const kj::Array<byte>& stamped) const;
   void checkNoFit(const core::Task& task, const Life& life) const;
   void checkLevel(TaskId id, const Life& life, const core::Result& result) const;
+  void checkGivenUp(TaskId id, const Life& life) const;
 
   // What must hold between events (rules.cpp).
   void checkTotals() const;
@@ -129,6 +140,9 @@ class History final : public core::Observer, public core::StorePort {
   void checkTimer(kj::Maybe<kj::TimePoint> armed) const;
   void checkSpaces() const;
   void checkSilence() const;
+  void checkRecalls();
+  BesideIdle waitingBesideIdle() const;
+  bool anyRecalled() const;
   void checkRefusal(SpaceId space, const TaskSpec& task) const;
   void audit();
   void checkBooks() const;

@@ -65,13 +65,22 @@ void History::checkFailure(const core::Task& task, const Life& life, const core:
     case ErrorCode::INVALID_ARGUMENT:
       SIM_RULE(!life.spec.valid() && life.attempt.value == 0, "task ", name, " is valid, but was refused as invalid");
       return;
-    case ErrorCode::WORKER_LOST:
-      SIM_RULE(life.losses > LOSSES_MAX, "task ", name, " was given up after ", life.losses, " lost workers, the limit is ",
-               LOSSES_MAX);
-      return;
+    case ErrorCode::WORKER_LOST: checkGivenUp(task.id, life); return;
     case ErrorCode::NO_FITTING_WORKER: checkNoFit(task, life); return;
     default: SIM_RULE(false, "task ", name, " failed with ", errorRow(code).name, ", which nobody reported");
   }
+}
+
+// Only what lost worker after worker while it was alone on it: a neighbour of the cause never does.
+void History::checkGivenUp(TaskId id, const Life& life) const {
+  auto name = toString(id);
+  constexpr uint ALONE_MIN = LOSSES_MAX + 1 - LOSSES_BEFORE_ALONE;
+  SIM_RULE(life.losses > LOSSES_MAX, "task ", name, " was given up after ", life.losses, " lost workers, the limit is ",
+           LOSSES_MAX);
+  SIM_RULE(life.lossesAlone >= ALONE_MIN, "task ", name, " was given up, but on ", life.losses - life.lossesAlone, " of ",
+           life.losses, " lost workers it was not alone");
+  SIM_RULE(functionOf(life).poison || !context.plan.onlyPoisonLosesWorkers(), "task ", name,
+           " was given up for what its neighbours did");
 }
 
 void History::checkNoFit(const core::Task& task, const Life& life) const {

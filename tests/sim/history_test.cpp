@@ -232,6 +232,45 @@ TEST_F(Rules, ATaskIsNotGivenUpBeforeItsLastLoss) {
   expectViolation("given up after 16", [&] { endFailed(ErrorCode::WORKER_LOST); });
 }
 
+TEST_F(Rules, ATaskIsNotGivenUpForWorkersThatItSharedWithOthers) {
+  accept();
+  TaskId neighbour{SPACE, 2};
+  core::Task other;
+  other.id = neighbour;
+  other.function = &function;
+  history.offering(SPACE, {TaskSpec{.seq = 2}});
+  history.submitted(other);
+  for (uint i = 1; i <= LOSSES_MAX + 1; i++) {
+    assign(WORKER, i);
+    if (i <= LOSSES_BEFORE_ALONE + 1) {
+      other.worker = WORKER;
+      other.attempt = Attempt(i);
+      history.assigned(other, 0 * kj::SECONDS);
+      history.attemptEnded(other, core::AttemptEnd::WORKER_LOST);
+    }
+    history.attemptEnded(task, core::AttemptEnd::WORKER_LOST);
+    history.workerGone(core.workers.at(WORKER), "lost");
+  }
+  expectViolation("it was not alone", [&] { endFailed(ErrorCode::WORKER_LOST); });
+}
+
+TEST_F(Rules, WhatRunsAloneHasNoCompany) {
+  accept();
+  assign(WORKER, 1);
+  history.attemptEnded(task, core::AttemptEnd::WORKER_LOST);
+  history.workerGone(core.workers.at(WORKER), "lost");
+  core.workers.at(WORKER).reserved = true;
+  assign(WORKER, 2);
+  core::Task other;
+  other.id = TaskId{SPACE, 2};
+  other.function = &function;
+  history.offering(SPACE, {TaskSpec{.seq = 2}});
+  history.submitted(other);
+  other.worker = WORKER;
+  other.attempt = Attempt(1);
+  expectViolation("has company", [&] { history.assigned(other, 0 * kj::SECONDS); });
+}
+
 TEST_F(Rules, ATaskIsNotFailedForWantOfAWorkerThatIsThere) {
   accept();
   task.queuedAt = context.now() - 60 * kj::SECONDS;

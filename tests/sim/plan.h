@@ -96,6 +96,11 @@ struct Plan {
   static Plan draw(uint64_t seed);
 
   core::Limits limits() const;
+  // Nothing else closes a worker's connection with work in hand.
+  bool onlyPoisonLosesWorkers() const {
+    return crashSeconds == 0 && freezeSeconds == 0 && crashAllAt == 0 && cutSeconds == 0 && stallSeconds == 0 &&
+           mischiefSeconds == 0;
+  }
   // Raises bounds that would keep honest peers out for ever: a limit below one task's arguments is not a fault to survive.
   void makeViable();
   // Knobs that differ from a calm plan's, as "--set name=value ...".

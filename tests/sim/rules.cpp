@@ -29,6 +29,7 @@ void History::afterEvent(kj::Maybe<kj::TimePoint> armed) {
 void History::afterTick() {
   checkSpaces();
   checkSilence();
+  checkRecalls();
 }
 
 void History::checkTotals() const {
@@ -130,12 +131,53 @@ void History::checkPlacement() const {
     for (auto& [id, worker] : core.workers) {
       if (!worker.fits(key)) continue;
       auto& pool = worker.pool(key.level);
-      SIM_RULE(!router.hasRoom(worker, key.level), "task ", toString(queue.head->id), " waits while worker ", id.value,
+      SIM_RULE(!router.hasRoom(worker, key), "task ", toString(queue.head->id), " waits while worker ", id.value,
                " has room for it");
-      SIM_RULE(pool.inflight >= std::min(pool.slots, core.limits.inflightMax), "task ", toString(queue.head->id),
-               " waits while worker ", id.value, " has ", pool.slots - pool.inflight, " slots free");
+      if (key.alone || worker.reserved) continue;
+      SIM_RULE(!worker.hasFreeSlot(key.level) || pool.inflight >= core.limits.inflightMax, "task ", toString(queue.head->id),
+               " waits while worker ", id.value, " has a slot free");
     }
   }
+}
+
+// No attempt waits at one worker while another has had a slot for it all the time that the core may take to see that.
+void History::checkRecalls() {
+  auto found = waitingBesideIdle();
+  if (found.task == besideIdle.task && found.idle == besideIdle.idle && found.completed == besideIdle.completed) {
+    auto wait = context.now() - besideIdle.since;
+    SIM_RULE(found.idle.value == 0 || wait < core.limits.recallAfter * 2, "task ", toString(found.task), " waits at worker ",
+             lives.at(found.task).worker.value, " while worker ", found.idle.value, " has had a slot for it for ",
+             inSeconds(wait), " s");
+  } else {
+    besideIdle = found;
+  }
+}
+
+// An attempt that waits at a worker, of which none was asked back, and a worker that is idle; none if there is no such pair.
+History::BesideIdle History::waitingBesideIdle() const {
+  for (auto& [id, worker] : core.workers) {
+    for (auto& pool : worker.pools) {
+      if (pool.held.size <= pool.slots) continue;
+      auto& last = *pool.held.tail;
+      if (last.cancelRequested || context.now() - last.assignedAt < core.limits.recallAfter) continue;
+      if (anyRecalled()) return BesideIdle();  // it is on its way, and may need the slots that are free now
+      for (auto& [otherId, other] : core.workers) {
+        auto& use = other.pool(last.level);
+        bool idle = other.hasFreeSlot(last.level) && use.inflight < core.limits.inflightMax && !other.reserved;
+        if (idle && other.fits(last.keyAt(last.level))) return {last.id, otherId, other.completed, context.now()};
+      }
+    }
+  }
+  return BesideIdle();
+}
+
+bool History::anyRecalled() const {
+  for (auto& [id, worker] : core.workers) {
+    for (auto& [taskId, task] : worker.inflight) {
+      if (task->recallRequested) return true;
+    }
+  }
+  return false;
 }
 
 void History::atTheEnd() {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/world.h"
+#include "wire/task_spec.h"
 
 namespace epochly::sim {
 namespace {
@@ -66,7 +67,7 @@ TEST(Scenario, AClientThatReturnsInTimeLosesNothingAndOneThatIsLateKnowsIt) {
   world.awayLong = 0.3;
   world.clientGraceMs = 500;
   world.delayMs = 20;
-  auto stats = run(world);
+  auto stats = run(world, 100);
   EXPECT_GT(stats[Fault::CLIENT_FORGOTTEN], 0u);
   EXPECT_GT(stats[Fault::RESULT_REPEATED], 0u);
   EXPECT_GT(stats[Fault::SUBMISSION_RESENT], 0u);
@@ -99,6 +100,32 @@ TEST(Scenario, AFunctionThatKillsItsWorkersIsGivenUpAfterSoManyLosses) {
   auto stats = run(world);
   EXPECT_EQ(failures(stats, ErrorCode::WORKER_LOST), stats.tasks);
   EXPECT_EQ(stats.attempts, 17 * stats.tasks) << "LOSSES_MAX and one more";
+}
+
+TEST(Scenario, TheNeighboursOfAFunctionThatKillsWorkersAllSucceed) {
+  auto world = plan(4, 2, 60);
+  world.functions = 12;
+  world.poison = 0.1;
+  world.runMs = 50;
+  world.downSeconds = 0.05;
+  auto stats = run(world);
+  auto killers = failures(stats, ErrorCode::WORKER_LOST);
+  EXPECT_GT(killers, 0u);
+  EXPECT_GT(stats.succeeded, 0u);
+  EXPECT_EQ(stats.succeeded + killers, stats.tasks);
+  EXPECT_LE(stats[Fault::WORKER_CRASHED], killers * (LOSSES_MAX + 1 + SPARED_BEFORE_ALONE));
+  EXPECT_GT(stats[Fault::TASK_RAN_ALONE], killers);
+}
+
+TEST(Scenario, WorkThatWaitsBehindAStragglerGoesToAnIdleWorker) {
+  auto world = plan(4, 2, 500);
+  world.burst = 500;
+  world.functions = 4;
+  world.runMs = 3;
+  world.stragglers = 0.02;
+  auto stats = run(world);
+  EXPECT_GT(stats[Fault::ATTEMPT_RECALLED], 0u);
+  EXPECT_EQ(stats.succeeded, stats.tasks);
 }
 
 TEST(Scenario, StragglersDelayNobodyForEver) {

@@ -275,6 +275,11 @@ void Scheduler::cancel(WorkerId worker, TaskId task, Attempt attempt) {
   noteTurn();
 }
 
+void Scheduler::recall(WorkerId worker, TaskId task, Attempt attempt) {
+  notes[worker].recalls.push_back(AttemptName{task, attempt});
+  noteTurn();
+}
+
 void Scheduler::drop(WorkerId worker, kj::StringPtr) {
   dropped.push_back(worker);
   noteTurn();
@@ -331,6 +336,8 @@ void Scheduler::sendBatch(WorkerId id, const Batch& batch) {
   if (!runs.empty()) wire.send(End::PEER, [&wire, &peer, runs] { peer.onRun(wire, runs); });
   if (!batch.cancels.empty())
     wire.send(End::PEER, [&wire, &peer, cancels = batch.cancels] { peer.onCancel(wire, cancels); });
+  if (!batch.recalls.empty())
+    wire.send(End::PEER, [&wire, &peer, recalls = batch.recalls] { peer.onRecall(wire, recalls); });
 }
 
 // The core has given the worker up. Its connection is closed now, or a little later with what it says meanwhile still heard.

@@ -29,6 +29,7 @@ class WorkerPeer {
   virtual void onTurnedAway(Wire& wire, ErrorCode why) = 0;
   virtual void onRun(Wire& wire, const std::vector<Assignment>& assignments) = 0;
   virtual void onCancel(Wire& wire, const std::vector<AttemptName>& attempts) = 0;
+  virtual void onRecall(Wire& wire, const std::vector<AttemptName>& attempts) = 0;
 };
 
 // Ports take notes during an event; notes are acted on at the end of the turn, when tables may have changed again.
@@ -83,6 +84,7 @@ class Scheduler final : public core::WorkerPort, public core::ClientPort, public
   struct Batch {
     std::vector<Assignment> runs;
     std::vector<AttemptName> cancels;
+    std::vector<AttemptName> recalls;
   };
 
   Context& context;
@@ -115,6 +117,7 @@ class Scheduler final : public core::WorkerPort, public core::ClientPort, public
   // ---- ports ----
   void send(WorkerId worker, TaskId task, Attempt attempt) override;
   void cancel(WorkerId worker, TaskId task, Attempt attempt) override;
+  void recall(WorkerId worker, TaskId task, Attempt attempt) override;
   void drop(WorkerId worker, kj::StringPtr why) override;
   void resultsReady(SpaceId space) override;
   void wakeAt(kj::TimePoint when) override;

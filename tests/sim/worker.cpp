@@ -172,6 +172,24 @@ void Worker::onCancel(Wire& from, const std::vector<AttemptName>& attempts) {
   leaveIfDone();
 }
 
+// What has begun runs on.
+void Worker::onRecall(Wire& from, const std::vector<AttemptName>& attempts) {
+  if (&from != wire) return;
+  for (auto& name : attempts) {
+    for (auto& queue : queues) {
+      auto queued = std::find_if(queue.begin(), queue.end(), [&](auto& assignment) {
+        return assignment.task == name.task && assignment.attempt == name.attempt;
+      });
+      if (queued == queue.end()) continue;
+      auto report = reportOn(*queued);
+      report.notRun = true;
+      queue.erase(queued);
+      put(report);
+      context.stats[Fault::ATTEMPT_RECALLED]++;
+    }
+  }
+}
+
 void Worker::begin(uint pool) {
   while (!queues[pool].empty() && running[pool].size() < slots[pool]) {
     auto assignment = queues[pool].front();

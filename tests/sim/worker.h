@@ -73,6 +73,7 @@ class Worker final : public WorkerPeer {
   void onTurnedAway(Wire& wire, ErrorCode why) override;
   void onRun(Wire& wire, const std::vector<Assignment>& assignments) override;
   void onCancel(Wire& wire, const std::vector<AttemptName>& attempts) override;
+  void onRecall(Wire& wire, const std::vector<AttemptName>& attempts) override;
 };
 
 }  // namespace epochly::sim

@@ -92,6 +92,13 @@ struct FakeGateway final : public kj::TaskSet::ErrorHandler {
     name.setAttempt(1);
     return request.send().ignoreResult();
   }
+  kj::Promise<void> recall(uint64_t seq) {
+    auto request = KJ_ASSERT_NONNULL(sink).recallRequest();
+    auto name = request.initAttempts(1)[0];
+    name.initTask().setSeq(seq);
+    name.setAttempt(1);
+    return request.send().ignoreResult();
+  }
   kj::Promise<void> drain() { return KJ_ASSERT_NONNULL(sink).drainRequest().send().ignoreResult(); }
 
  private:

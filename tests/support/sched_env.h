@@ -30,6 +30,7 @@ class RecordingPorts final : public core::WorkerPort,
  public:
   std::vector<Sent> sent;
   std::vector<Sent> cancelled;
+  std::vector<Sent> recalled;
   std::vector<WorkerId> dropped;
   std::vector<SpaceId> ready;
   std::vector<TaskId> stored, storedEnds, forgotten;
@@ -37,6 +38,7 @@ class RecordingPorts final : public core::WorkerPort,
 
   void send(WorkerId worker, TaskId task, Attempt attempt) override { sent.push_back({worker, task, attempt}); }
   void cancel(WorkerId worker, TaskId task, Attempt attempt) override { cancelled.push_back({worker, task, attempt}); }
+  void recall(WorkerId worker, TaskId task, Attempt attempt) override { recalled.push_back({worker, task, attempt}); }
   void drop(WorkerId worker, kj::StringPtr) override { dropped.push_back(worker); }
   void resultsReady(SpaceId space) override { ready.push_back(space); }
   void accepted(const core::Task& task) override { stored.push_back(task.id); }
@@ -219,7 +221,9 @@ class SchedEnv {
   const core::Client& client() { return core.clients.at(space); }
   const core::Result& lastResult() { return client().results.back(); }
   // Nothing else was sent, stored or answered since the last take.
-  void expectNothingSent() { EXPECT_TRUE(outbox.sent.empty() && outbox.cancelled.empty() && outbox.dropped.empty()); }
+  void expectNothingSent() {
+    EXPECT_TRUE(outbox.sent.empty() && outbox.cancelled.empty() && outbox.recalled.empty() && outbox.dropped.empty());
+  }
 
  private:
   uint64_t lastSeq = 0;

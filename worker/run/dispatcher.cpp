@@ -72,6 +72,17 @@ void Dispatcher::onCancel(const AttemptName& name, kj::TimePoint now) {
   }  // else its result is on the way
 }
 
+void Dispatcher::onRecall(const AttemptName& name) {
+  KJ_IF_MAYBE(found, byName.find(name)) {
+    AssignmentList::iterator assignment = *found;
+    if (assignment->executor != ExecutorId() && assignment->queue == Role::CPU) recall(executors.at(assignment->executor));
+    // A suspect has begun before; what threads have been given begins at once.
+    if (assignment->executor != ExecutorId() || assignment->queue == Role::ALONE) return;
+    results.notRun(assignment->name, assignment->level);
+    forget(queue(assignment->queue), assignment, Outcome::NOT_RUN);
+  }  // else its result is on the way
+}
+
 void Dispatcher::onDrain() { draining = true; }
 
 void Dispatcher::onResume() { draining = false; }

@@ -93,6 +93,8 @@ class Dispatcher {
   // False: it is here already, which is the scheduler's mistake; it is answered once.
   bool onAssigned(schema::Assignment::Reader assignment);
   void onCancel(const AttemptName& name, kj::TimePoint now);
+  // Goes back if it has not begun.
+  void onRecall(const AttemptName& name);
   // What has not begun goes back; what has finishes. So does everything that comes later.
   void onDrain();
   void onResume();

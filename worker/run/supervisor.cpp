@@ -88,6 +88,12 @@ void Supervisor::cancel(const AttemptName& name) {
   scheduleTurn();
 }
 
+void Supervisor::recall(const AttemptName& name) {
+  drainRings();  // it may have ended
+  dispatcher.onRecall(name);
+  scheduleTurn();
+}
+
 void Supervisor::drain() {
   draining = true;
   dispatcher.onDrain();

@@ -46,6 +46,7 @@ class Supervisor final : private ExecutorControl, private ResultPort, private kj
   // survive such a batch).
   void assign(schema::Assignments::Reader batch);
   void cancel(const AttemptName& name);
+  void recall(const AttemptName& name);  // answered not run if it has not begun
   void drain();
   kj::Promise<void> onDrained();  // draining, nothing held, nothing in the outbox
   void resume();                  // after a drain: takes work again

@@ -28,6 +28,7 @@ struct Received {
   std::vector<bool> inlineResults;  // of each assignment
   std::vector<size_t> functions;    // of each `run`
   std::vector<uint64_t> cancelled;
+  std::vector<uint64_t> recalled;
   kj::Vector<kj::Own<kj::PromiseFulfiller<void>>> unanswered;
   bool answers = true;
 };
@@ -52,6 +53,11 @@ class Sink final : public schema::WorkerSink::Server {
   }
   kj::Promise<void> cancel(CancelContext context) override {
     for (auto name : context.getParams().getAttempts()) received.cancelled.push_back(name.getTask().getSeq());
+    return kj::READY_NOW;
+  }
+
+  kj::Promise<void> recall(RecallContext context) override {
+    for (auto name : context.getParams().getAttempts()) received.recalled.push_back(name.getTask().getSeq());
     return kj::READY_NOW;
   }
 
@@ -225,6 +231,18 @@ TEST(WorkerLinks, ACancellationNeverOvertakesItsAssignment) {
   env.turn();
   EXPECT_EQ(received.seqs.size(), 12u);
   EXPECT_THAT(received.cancelled, testing::ElementsAre(12u));
+}
+
+TEST(WorkerLinks, AttemptsAreRecalledAfterTheirAssignmentsInOneCall) {
+  Env env;
+  Received received;
+  auto worker = env.join(received, 100);
+  env.submit(3);
+  for (uint64_t seq = 2; seq <= 3; seq++) env.links.recall(worker, TaskId{env.space, seq}, Attempt(1));
+  EXPECT_TRUE(received.recalled.empty()) << "ports only take notes";
+  env.turn();
+  EXPECT_EQ(received.seqs.size(), 3u);
+  EXPECT_THAT(received.recalled, testing::ElementsAre(2u, 3u));
 }
 
 TEST(WorkerLinks, AWorkerThatRefusesACallIsLost) {

@@ -72,6 +72,21 @@ TEST(Clients, ClosingCancelsWhatRunsToo) {
   EXPECT_EQ(env.core.endedById.at(task)->outcome, core::Outcome::CANCELLED);
 }
 
+TEST(Clients, ClosingTouchesNobodyElsesTasks) {
+  SchedEnv env;
+  std::vector<TaskId> mine;
+  for (int i = 0; i < 3; i++) mine.push_back(env.submit());
+  env.events.onCancel(env.space, {mine[1].seq}, env.now);
+  auto other = env.events.onClientOpen(SpaceId(), HostId(), env.now);
+  auto theirs = TaskBuilder().build();
+  theirs.seq = 1;
+  env.events.onSubmit(other, kj::arrayPtr(&theirs, 1), env.now);
+  env.events.onClientClosed(env.space, env.now);
+  env.check();
+  ASSERT_EQ(env.core.tasks.size(), 1u);
+  EXPECT_EQ(env.core.tasks.begin()->first, (TaskId{other, 1}));
+}
+
 TEST(Clients, SubmittingToANamespaceThatIsNotOpenIsNotFound) {
   SchedEnv env;
   env.tell(1);

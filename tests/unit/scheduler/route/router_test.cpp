@@ -38,6 +38,19 @@ TEST(Router, NoWorkerHoldsMoreThanItsWindowHoweverManySlotsItHas) {
   EXPECT_LE(route::window(env.core.workers.at(worker), env.core.limits), 3u);
 }
 
+TEST(Router, ALevelHasItsOwnSlotsWithinItsPool) {
+  SchedEnv env;
+  env.tell(1);
+  for (auto level : {Level::MONITOR, Level::JIT}) {
+    env.core.functions.at(FunctionHash{0, 1}).runSeconds[static_cast<uint>(level)].add(1.0);
+  }
+  auto& worker = env.core.workers.at(env.join(WorkerBuilder().cpus(4).offers(Level::JIT, 1)));
+  for (int i = 0; i < 3; i++) env.submit(TaskBuilder().level(Level::JIT));
+  EXPECT_EQ(worker.inflight.size(), 1u) << "its pool has four slots, this level one";
+  for (int i = 0; i < 5; i++) env.submit(TaskBuilder().level(Level::MONITOR));
+  EXPECT_EQ(worker.inflight.size(), 4u) << "the others of the pool are for the other levels";
+}
+
 TEST(Router, TiesGoToTheLowerId) {
   SchedEnv env;
   auto first = env.join();

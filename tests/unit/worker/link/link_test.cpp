@@ -106,6 +106,17 @@ TEST(Link, CancelsWhatItIsToldTo) {
   EXPECT_EQ(env.gateway.results[0].failure, static_cast<uint16_t>(ErrorCode::CANCELLED));
 }
 
+TEST(Link, GivesBackWhatIsRecalledAndHasNotBegun) {
+  LinkEnv env;
+  env.join();
+  for (uint64_t seq = 1; seq <= 3; seq++) env.gateway.run(seq, "hang").wait(env.io.waitScope);
+  env.until([&] { return env.supervisor->load().running == 2; });
+  env.gateway.recall(3).wait(env.io.waitScope);
+  env.untilResults(1);
+  EXPECT_EQ(env.gateway.results[0].seq, 3u);
+  EXPECT_TRUE(env.gateway.results[0].notRun);
+}
+
 TEST(Link, KeepsAtMostTwoCallsOfResultsInFlightAndPutsTheRestIntoTheNext) {
   LinkEnv env;
   env.join();

@@ -532,6 +532,38 @@ TEST(Dispatcher, CancelsWhatIsQueuedDeliveredOrRunning) {
 
 // ---- leaving -------------------------------------------------------------------------------------------------------
 
+TEST(Dispatcher, GivesBackWhatIsRecalledUnlessItHasBegun) {
+  DispatchEnv env(1);
+  env.beginReady();
+  env.learn(1, 900 * kj::MICROSECONDS);
+  for (uint64_t seq = 1; seq <= 4; seq++) env.assign(seq);
+  env.settle();
+  ASSERT_THAT(env.delivered(1), ElementsAre(1, 2)) << "3 and 4 are queued";
+  env.begins(1, 1);
+  for (uint64_t seq : {4, 2, 1, 99}) env.dispatcher->onRecall(DispatchEnv::name(seq));
+  env.settle();
+  EXPECT_THAT(env.takeAnswers(), ElementsAre(answered(4, ErrorCode::NONE), answered(2, ErrorCode::NONE)));
+  EXPECT_FALSE(env.fakes.at(1).killed) << "1 runs on, and nobody knows 99";
+  EXPECT_TRUE(env.resultNow(1, 1));
+  EXPECT_THAT(env.delivered(1), ElementsAre(1, 2, 3));
+}
+
+TEST(Dispatcher, DoesNotGiveBackWhatThreadsHaveBeenGivenOrASuspectThatHasBegunBefore) {
+  DispatchEnv env(1, 4);
+  env.beginReady();
+  uint32_t io = env.last(Role::IO);
+  env.assign(1, Level::THREADS);
+  env.assign(2, Level::THREADS);
+  env.settle();
+  env.dispatcher->onRecall(DispatchEnv::name(1));
+  EXPECT_THAT(env.takeAnswers(), IsEmpty()) << "a thread begins it at once";
+  env.enters(io, 0);
+  env.enters(io, 1);
+  env.dies(io);
+  env.dispatcher->onRecall(DispatchEnv::name(1));
+  EXPECT_THAT(env.takeAnswers(), IsEmpty()) << "it waits for an executor of its own, but has begun on the one that died";
+}
+
 TEST(Dispatcher, DrainGivesBackWhatHasNotBegunAndFinishesTheRest) {
   DispatchEnv env(1);
   env.beginReady();
