@@ -315,8 +315,8 @@ def run_all(terminal, client, todo):
 
 
 def stay(terminal):
-    terminal.say("The cluster stays until Ctrl-C.")
     with contextlib.suppress(KeyboardInterrupt):
+        terminal.say("The cluster stays until Ctrl-C.")
         threading.Event().wait()
 
 

@@ -37,8 +37,12 @@ constexpr kj::Duration METRICS_REFRESH = 1 * kj::SECONDS;
 
 // Levels that executors of this release run, and how many attempts of each at once. A level engine that needs more than Python
 // (a compiler, a device) is added here, with the probe's word on whether this machine has what it needs.
-kj::Array<std::pair<Level, uint>> offeredLevels(uint cpuSlots, uint ioThreads) {
-  return kj::arr(std::make_pair(Level::MONITOR, cpuSlots), std::make_pair(Level::THREADS, ioThreads));
+kj::Array<std::pair<Level, uint>> offeredLevels(uint cpuSlots, uint ioThreads, bool hasJit) {
+  kj::Vector<std::pair<Level, uint>> levels;
+  levels.add(Level::MONITOR, cpuSlots);
+  levels.add(Level::THREADS, ioThreads);
+  if (hasJit) levels.add(Level::JIT, cpuSlots);
+  return levels.releaseAsArray();
 }
 
 kj::String quoted(kj::StringPtr text) {
@@ -120,7 +124,7 @@ class Worker final : public link::LinkObserver {
   run::Supervisor supervisor;
   kj::Maybe<kj::Own<link::Link>> link;
 
-  kj::Own<link::Introduction> introduce(const probe::Python& python, kj::ArrayPtr<const probe::Fact> pythonFacts);
+  kj::Own<link::Introduction> introduce(const probe::Python& python, bool hasJit, kj::ArrayPtr<const probe::Fact> facts);
   kj::Promise<int> serve();
   kj::Promise<int> untilTold();
   kj::Promise<void> sweepLoop();
@@ -164,7 +168,8 @@ void writeFacts(kj::ArrayPtr<const probe::Fact> facts, capnp::List<schema::Fact>
   }
 }
 
-kj::Own<link::Introduction> Worker::introduce(const probe::Python& python, kj::ArrayPtr<const probe::Fact> pythonFacts) {
+kj::Own<link::Introduction> Worker::introduce(const probe::Python& python, bool hasJit,
+                                              kj::ArrayPtr<const probe::Fact> pythonFacts) {
   auto introduction = kj::heap<link::Introduction>();
   KJ_IF_MAYBE(t, token) introduction->token = kj::heapArray<kj::byte>(t->bytes());
   auto info = introduction->info.initRoot<schema::WorkerInfo>();
@@ -176,7 +181,7 @@ kj::Own<link::Introduction> Worker::introduce(const probe::Python& python, kj::A
   info.setPythonVersion(python.version.value);
   info.setCores(machine.cores);
   info.setMemoryBytes(machine.memoryBytes);
-  auto levels = offeredLevels(limits.cpuSlots, limits.ioThreads);
+  auto levels = offeredLevels(limits.cpuSlots, limits.ioThreads, hasJit);
   auto capabilities = info.initCapabilities(levels.size());
   for (auto i : kj::indices(levels)) {
     capabilities[i].setLevel(static_cast<uint8_t>(levels[i].first));
@@ -203,9 +208,10 @@ kj::Promise<int> Worker::serve() {
   probe::Facts facts;
   auto python = probe::probePython(options.python, facts);
   if (python.problem.size() > 0) refuse(kj::str("--python ", options.python, " ", python.problem));
+  bool hasJit = probe::probeJit(options.python, facts);
   metrics.setPython(toString(python.version));
   auto& made = *link.emplace(kj::heap<link::Link>(io, timer, KJ_ASSERT_NONNULL(options.scheduler),
-                                                  introduce(python, facts.release()), supervisor, *this));
+                                                  introduce(python, hasJit, facts.release()), supervisor, *this));
   return ready.exclusiveJoin(made.onDrain())
       .then([&made]() { return made.run(); })
       .then([this](kj::Maybe<link::Refused> refused) -> kj::Promise<int> {

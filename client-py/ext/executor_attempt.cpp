@@ -5,6 +5,8 @@
 #include <ctime>
 
 #include "ext/local/clock.h"
+#include "ext/local/jit_engine.h"
+#include "ext/local/levels.h"
 #include "ext/local/loops.h"
 #include "ext/local/ready.h"
 #include "ext/local/sizes.h"
@@ -59,6 +61,34 @@ nb::object awaited(nb::object value) {
   return nb::module_::import_("asyncio").attr("run")(value);
 }
 
+// A call's arguments as vectorcall takes them. Borrowed from `args` and `kwargs`, which outlive it.
+class VectorArguments {
+ public:
+  VectorArguments(PyObject* args, PyObject* kwargs) : positional(PyTuple_GET_SIZE(args)), first(&PyTuple_GET_ITEM(args, 0)) {
+    if (kwargs == Py_None || PyDict_GET_SIZE(kwargs) == 0) return;
+    all.assign(first, first + positional);
+    keywords = nb::steal(PyTuple_New(PyDict_GET_SIZE(kwargs)));
+    if (!keywords.is_valid()) throw nb::python_error();
+    Py_ssize_t at = 0, i = 0;
+    for (PyObject *key, *value; PyDict_Next(kwargs, &at, &key, &value); i++) {
+      PyTuple_SET_ITEM(keywords.ptr(), i, Py_NewRef(key));
+      all.push_back(value);
+    }
+    first = all.data();
+  }
+  KJ_DISALLOW_COPY(VectorArguments);
+
+  PyObject* const* data() const { return first; }
+  size_t count() const { return positional; }
+  PyObject* names() const { return keywords.ptr(); }
+
+ private:
+  size_t positional;
+  PyObject* const* first;
+  std::vector<PyObject*> all;
+  nb::object keywords;  // null: none
+};
+
 }  // namespace
 
 struct AttemptRunner::Report {
@@ -67,6 +97,9 @@ struct AttemptRunner::Report {
   uint64_t runNs = UINT64_MAX;  // as schema Timings
   uint64_t cpuNs = UINT64_MAX;
   uint64_t waitNs = UINT64_MAX;
+  uint64_t compileNs = UINT64_MAX;
+  Level ran = Level::MONITOR;
+  kj::Vector<run::Decline> declined;
   double loopIterations = std::nan("");
   double dataSize = std::nan("");
 };
@@ -110,7 +143,7 @@ void AttemptRunner::call(const Attempt& attempt, kj::Function<nb::object()>& loa
   }
   nb::object value;
   try {
-    value = invoke(*function, arguments, report);
+    value = invoke(attempt, *function, arguments, report);
   } catch (nb::python_error& error) {
     report.failure = failureOf(error);
     return;
@@ -138,14 +171,14 @@ bool AttemptRunner::send(const Attempt& attempt, Report& report, run::Wake wake)
   } else {
     report.value.payload.write(result.initValue());
   }
-  auto ran = mode == run::Mode::IO ? Level::THREADS : Level::MONITOR;
-  result.setLevelRan(static_cast<uint8_t>(ran));
-  if (attempt.level != ran) {
-    auto declined = result.initDeclined(1)[0];
-    declined.setLevel(static_cast<uint8_t>(attempt.level));
-    declined.setReason(kj::str("this worker's executor has no ", levelName(attempt.level), " engine"));
+  result.setLevelRan(static_cast<uint8_t>(report.ran));
+  auto declined = result.initDeclined(report.declined.size());
+  for (auto i : kj::indices(report.declined)) {
+    declined[i].setLevel(static_cast<uint8_t>(report.declined[i].level));
+    declined[i].setReason(report.declined[i].reason);
   }
   auto timings = result.initTimings();
+  timings.setCompile(report.compileNs);
   timings.setRun(report.runNs);
   timings.setCpu(report.cpuNs);
   timings.setWait(report.waitNs);
@@ -172,15 +205,35 @@ void AttemptRunner::readCpuTimes(Nanos cpuStart, std::optional<Nanos> readyStart
   report.waitNs = wall - std::min(wall, report.cpuNs + (*readyEnd - *readyStart));
 }
 
-nb::object AttemptRunner::invoke(FunctionStore::Function& function, nb::handle arguments, Report& report) {
+levels::Engines::Pick AttemptRunner::pick(const Attempt& attempt, PythonCall& call, Report& report) {
+  if (mode == run::Mode::IO) {
+    auto plain = engines().pick(Level::MONITOR, call);
+    report.ran = Level::THREADS;
+    return plain;
+  }
+  auto madeBefore = madeCodeNs();
+  auto picked = engines().pick(attempt.level, call);
+  if (auto made = madeCodeNs() - madeBefore; made > 0) report.compileNs = made;
+  auto& outcome = picked.standing == nullptr ? *picked.fresh : *picked.standing;
+  report.ran = outcome.ran;
+  for (auto& d : outcome.declined) report.declined.add(run::Decline{d.level, kj::str(d.reason)});
+  return picked;
+}
+
+nb::object AttemptRunner::invoke(const Attempt& attempt, FunctionStore::Function& function, nb::handle arguments,
+                                 Report& report) {
   thread_local monitor::CpuRation ration(CPU_READING_COST_NS);
   PyObject* args = PyTuple_GetItem(arguments.ptr(), 0);
   PyObject* kwargs = args == nullptr ? nullptr : PyTuple_GetItem(arguments.ptr(), 1);
   if (kwargs == nullptr) throw nb::python_error();
   report.dataSize = dataSizeOf(&PyTuple_GET_ITEM(args, 0), PyTuple_GET_SIZE(args));
   auto callable = function.callable;  // keeps it, should it be unloaded meanwhile
+  VectorArguments vector(args, kwargs);
+  PythonCall call(callable.ptr(), vector.data(), vector.count(), vector.names());
+  auto picked = pick(attempt, call, report);
   auto& sampler = function.sampler;
-  Nanos limit = sampler.beginCall();
+  bool isPlain = picked.engine.level() == Level::MONITOR;
+  Nanos limit = isPlain ? sampler.beginCall() : monitor::NEVER;
   bool counting = limit != monitor::NEVER && loops::start(limit);
   if (limit != monitor::NEVER && !counting) sampler.refusedCounting();
   // The CPU clock's readings are around the wall clock's: reading it takes longer than a short call, and that must not look
@@ -193,7 +246,8 @@ nb::object AttemptRunner::invoke(FunctionStore::Function& function, nb::handle a
   kj::Maybe<nb::python_error> raised;
   nb::object value;
   try {
-    value = nb::steal(PyObject_Call(callable.ptr(), args, kwargs == Py_None ? nullptr : kwargs));
+    picked.engine.run(call);
+    value = nb::steal(call.result);
     if (!value.is_valid()) throw nb::python_error();
     value = awaited(kj::mv(value));
   } catch (nb::python_error& error) {
@@ -208,8 +262,12 @@ nb::object AttemptRunner::invoke(FunctionStore::Function& function, nb::handle a
     if (count.complete) report.loopIterations = static_cast<double>(count.iterations);
     report.cpuNs = report.waitNs = UINT64_MAX;  // the times are those of counting
   } else {
-    sampler.endStretch(wall);
+    if (isPlain) sampler.endStretch(wall);
     report.runNs = wall;
+  }
+  KJ_IF_MAYBE(reason, call.givenBack) {
+    report.ran = Level::MONITOR;
+    report.declined.add(run::Decline{picked.engine.level(), kj::mv(*reason)});
   }
   KJ_IF_MAYBE(error, raised) throw nb::python_error(kj::mv(*error));
   return value;

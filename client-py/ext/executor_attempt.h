@@ -7,7 +7,9 @@
 
 #include "ext/codec.h"
 #include "ext/executor_functions.h"
+#include "ext/local/call.h"
 #include "levels/monitor/sampling.h"
+#include "levels/registry/engines.h"
 #include "run/executor_port.h"
 
 namespace epochly::ext {
@@ -40,7 +42,9 @@ class AttemptRunner {
   void call(const Attempt& attempt, kj::Function<nb::object()>& loadArguments, Report& report);
   static void readCpuTimes(monitor::Nanos cpuStart, std::optional<monitor::Nanos> readyStart, monitor::Nanos wall,
                            Report& report);
-  nb::object invoke(FunctionStore::Function& function, nb::handle arguments, Report& report);
+  nb::object invoke(const Attempt& attempt, FunctionStore::Function& function, nb::handle arguments, Report& report);
+  // What runs it, of the engines of this process. An executor of I/O has Python only.
+  levels::Engines::Pick pick(const Attempt& attempt, PythonCall& call, Report& report);
   bool send(const Attempt& attempt, Report& report, run::Wake wake);
 };
 

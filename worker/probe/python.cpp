@@ -18,6 +18,13 @@ constexpr kj::StringPtr QUESTION =
     "print('.'.join(map(str, sys.version_info[:3])))\n"
     "print(sys.executable)\n"_kj;
 
+// The engine of level 2 and, where there is none, why.
+constexpr kj::StringPtr JIT_QUESTION =
+    "from epochly import _native\n"
+    "has, why = _native.engine(2)\n"
+    "print('yes' if has else 'no')\n"
+    "print(why)\n"_kj;
+
 Python unusable(Facts& facts, kj::String problem) {
   facts.unknown("python.version", kj::str("the interpreter ", problem));
   return {PythonVersion(), kj::mv(problem)};
@@ -43,6 +50,22 @@ Python probePython(kj::StringPtr program, Facts& facts) {
     python.problem = kj::str("is version ", toString(python.version), "; Epochly needs ", toString(PYTHON_MIN), " or newer");
   }
   return python;
+}
+
+bool probeJit(kj::StringPtr program, Facts& facts) {
+  kj::StringPtr command[] = {program, "-c", JIT_QUESTION};
+  auto result = runCommand(command, DEADLINE);
+  KJ_IF_MAYBE(why, result.failed) {
+    facts.unknown("python.jit", kj::str("the interpreter ", *why));
+    return false;
+  }
+  auto lines = splitLines(result.output);
+  if (lines.size() >= 1 && lines[0] == "yes") {
+    facts.known("python.jit", kj::str("LLVM"));
+    return true;
+  }
+  facts.absent("python.jit", lines.size() >= 2 ? kj::str(lines[1]) : kj::str("the package did not say why"));
+  return false;
 }
 
 }  // namespace epochly::probe

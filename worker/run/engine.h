@@ -4,6 +4,7 @@
 #include <kj/array.h>
 #include <kj/common.h>
 #include <kj/string.h>
+#include <kj/vector.h>
 
 #include "wire/ids.h"
 
@@ -35,11 +36,12 @@ struct Outcome {
   Level ran;
   kj::Array<Decline> declined;  // in the order they were asked
 
-  Outcome clone() const { return {asked, ran, KJ_MAP(d, declined){return Decline{d.level, kj::str(d.reason)}; }
+  Outcome clone() const {
+    kj::Vector<Decline> copies(declined.size());
+    for (auto& d : declined) copies.add(Decline{d.level, kj::str(d.reason)});
+    return {asked, ran, copies.releaseAsArray()};
+  }
 };
-}  // namespace epochly::run
-}
-;
 
 class LevelEngine {
  public:

@@ -91,7 +91,7 @@ bool call(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* nam
 
 }  // namespace
 
-const Api api = {declines, call};
+const Api api = {declines, call, madeCodeNs};
 
 const JitFunction* functionKnown(PyObject* callable) {
   auto found = table().rows.find(callable);

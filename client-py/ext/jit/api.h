@@ -15,6 +15,8 @@ struct Api {
   // nothing visible has happened.
   bool (*call)(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result,
                const char*& reason);
+  // Nanoseconds that the calling thread has spent making code, in all; what it found made costs nothing.
+  uint64_t (*madeCodeNs)();
 };
 
 extern const Api api;

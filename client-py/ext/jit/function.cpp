@@ -13,7 +13,19 @@ using program::Declined;
 
 namespace {
 
+// See Api::madeCodeNs.
+thread_local uint64_t madeCode = 0;
+
 int64_t nowNs() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
+class MakingCode {
+ public:
+  MakingCode() = default;
+  ~MakingCode() { madeCode += nowNs() - start; }
+
+ private:
+  const int64_t start = nowNs();
+};
 
 // Frames that CPython would still allow this thread, less what builtins and comprehensions take on the way.
 int32_t recursionLeft() {
@@ -227,6 +239,7 @@ std::shared_ptr<Version> JitFunction::compile(Bound bound) {
       return nullptr;
     }
     auto start = nowNs();
+    MakingCode making;
     Names names(function, encoded, made->assumptions);
     program::Elaborator elaborator(names, {.python = PY_VERSION_HEX >> 16, .numpy = NumpyTypes::get().version});
     made->unit = elaborator.run([&](program::Types& types) {
@@ -341,6 +354,7 @@ bool JitFunction::makeCareful(Version& version) {
   if (version.careful) return true;
   auto careful = version.options;
   careful.careful = true;
+  MakingCode making;
   try {
     auto made = compileWithoutGil(*version.unit, careful);
     if (!version.careful) version.careful = std::move(made);  // else another thread was first
@@ -418,5 +432,7 @@ Ran JitFunction::call(PyObject* const* args, size_t nargs, PyObject* names, PyOb
   }
   return ran;
 }
+
+uint64_t madeCodeNs() { return madeCode; }
 
 }  // namespace epochly::ext::jit

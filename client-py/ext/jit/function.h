@@ -99,4 +99,7 @@ class JitFunction {
   bool givenUp();
 };
 
+// Api::madeCodeNs.
+uint64_t madeCodeNs();
+
 }  // namespace epochly::ext::jit

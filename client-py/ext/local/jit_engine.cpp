@@ -21,6 +21,7 @@ class Compiler {
     return api;
   }
   kj::StringPtr reason() const { return whyNot; }
+  const jit::Api* loaded() const { return api; }
 
  private:
   const jit::Api* api = nullptr;
@@ -80,6 +81,11 @@ bool callAtJit(PyObject* function, PyObject* const* args, size_t nargsf, PyObjec
 #else
   return false;
 #endif
+}
+
+uint64_t madeCodeNs() {
+  auto* api = compiler().loaded();
+  return api == nullptr ? 0 : api->madeCodeNs();
 }
 
 void addJitEngine(levels::Engines& engines) {

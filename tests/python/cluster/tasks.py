@@ -141,3 +141,14 @@ def square(x):
 @epochly.optimize
 def wait_a_little(_):
     time.sleep(0.002)
+
+
+def doubled_sum(n, divisor=1):
+    total = 0
+    for i in range(n):
+        total += 2 * i // divisor
+    return total
+
+
+def joined_text(words):
+    return "-".join(f"{word}" for word in words)

@@ -31,9 +31,10 @@ struct Program {
   }
   ~Program() { unlink(path.c_str()); }
 
+  kj::StringPtr name() const { return kj::StringPtr(path.c_str(), path.size()); }
   Python probe() {
     Facts facts;
-    auto python = probePython(kj::StringPtr(path.c_str(), path.size()), facts);
+    auto python = probePython(name(), facts);
     told = facts.release();
     return python;
   }
@@ -62,6 +63,23 @@ TEST(Python, ThatDoesNotAnswerIsUnknownAndSaysWhy) {
   EXPECT_TRUE(broken.told[0].kind == Fact::Kind::UNKNOWN);
   EXPECT_STREQ(broken.told[0].text.cStr(), "the interpreter exited with status 1");
   EXPECT_THAT(chatty.probe().problem.cStr(), HasSubstr("did not answer as a Python does"));
+}
+
+TEST(Jit, IsOfferedWhereThePackageSaysSo) {
+  Facts facts;
+  Program has("yes\\n\\n"), hasNot("no\\nepochly was built without LLVM 19\\n"), broken("", 1), chatty("maybe");
+  EXPECT_TRUE(probeJit(has.name(), facts));
+  EXPECT_FALSE(probeJit(hasNot.name(), facts));
+  EXPECT_FALSE(probeJit(broken.name(), facts));
+  EXPECT_FALSE(probeJit(chatty.name(), facts));
+  auto told = facts.release();
+  ASSERT_EQ(told.size(), 4u);
+  EXPECT_TRUE(told[0].kind == Fact::Kind::KNOWN);
+  EXPECT_TRUE(told[1].kind == Fact::Kind::ABSENT);
+  EXPECT_STREQ(told[1].text.cStr(), "epochly was built without LLVM 19");
+  EXPECT_TRUE(told[2].kind == Fact::Kind::UNKNOWN);
+  EXPECT_STREQ(told[2].text.cStr(), "the interpreter exited with status 1");
+  EXPECT_TRUE(told[3].kind == Fact::Kind::ABSENT);
 }
 
 TEST(Python, OfThisMachineAnswers) {
