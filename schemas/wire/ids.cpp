@@ -6,6 +6,7 @@
 #include <string>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace epochly {
 
@@ -81,19 +82,25 @@ void writeTaskId(TaskId id, schema::TaskId::Builder builder) {
 
 namespace {
 
-HostId readHost() {
+HostId readHost(uid_t user) {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   std::string boot;
   struct stat shm;
   if (!std::getline(file, boot) || stat("/dev/shm", &shm) != 0) return HostId(0);
-  return HostId(fnv(fnv(0xcbf29ce484222325ull, boot), std::to_string(shm.st_dev)));
+  auto mark = boot + ' ' + std::to_string(shm.st_dev) + ' ' + std::to_string(user);
+  return HostId(fnv(0xcbf29ce484222325ull, mark));
 }
 
 }  // namespace
 
 HostId thisHost() {
-  static const HostId host = readHost();  // a process stays where it is
-  return host;
+  struct Known {
+    uid_t user = geteuid();
+    HostId host = readHost(user);
+  };
+  thread_local Known known;  // asked for with every batch; a process stays where it is, though not always whose it is
+  if (known.user != geteuid()) known = Known();
+  return known.host;
 }
 
 kj::String toString(PythonVersion version) {

@@ -31,7 +31,7 @@ struct Id {
 
 using SpaceId = Id<struct SpaceTag, uint64_t>;    // a client's namespace
 using WorkerId = Id<struct WorkerTag, uint64_t>;  // one per join: a worker that reconnects gets a new one
-using HostId = Id<struct HostTag, uint64_t>;      // machines that share /dev/shm; 0 = unknown
+using HostId = Id<struct HostTag, uint64_t>;      // who can open each other's shared memory; 0 = unknown
 using Attempt = Id<struct AttemptTag, uint32_t>;  // fencing number of a task, counting from 1
 
 struct TaskId {
@@ -73,8 +73,8 @@ kj::Maybe<FunctionHash> parseFunctionHash(kj::StringPtr text);
 TaskId readTaskId(schema::TaskId::Reader reader);
 void writeTaskId(TaskId id, schema::TaskId::Builder builder);
 
-// The HostId of this machine: a hash of the boot id and of /dev/shm's device, so that containers which do not share
-// /dev/shm differ. 0 if either cannot be read.
+// Processes with the same HostId can open each other's shared memory: a hash of the machine's boot id, of /dev/shm's device, which
+// containers may not share, and of this process's user. 0 if any cannot be read.
 HostId thisHost();
 
 // major << 8 | minor of a CPython, as in Function.pythonVersion; 0 = any.

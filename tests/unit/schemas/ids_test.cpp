@@ -1,5 +1,7 @@
 #include "wire/ids.h"
 
+#include <unistd.h>
+
 #include <gtest/gtest.h>
 
 namespace epochly {
@@ -42,6 +44,17 @@ TEST(Ids, LevelsAreTheGuidesNumbers) {
 TEST(Ids, ThisHostIsKnownAndStable) {
   EXPECT_NE(thisHost().value, 0u);
   EXPECT_EQ(thisHost(), thisHost());
+}
+
+TEST(Ids, UsersWhoCannotOpenEachOthersMemoryAreOnDifferentHosts) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  auto mine = thisHost();
+  ASSERT_EQ(seteuid(65534), 0);
+  auto theirs = thisHost();
+  ASSERT_EQ(seteuid(0), 0);
+  EXPECT_NE(theirs.value, 0u);
+  EXPECT_NE(theirs, mine);
+  EXPECT_EQ(thisHost(), mine);
 }
 
 }  // namespace
