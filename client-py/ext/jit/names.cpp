@@ -130,6 +130,11 @@ Binding Names::meaning(PyObject* object, const std::string& name) {
     for (auto* known : {"math", "numpy"}) {
       if (PyDict_GetItemString(PyImport_GetModuleDict(), known) == object) return {.what = Binding::MODULE, .name = known};
     }
+    // Another module, for its functions and constants. A module of a class of its own may answer as it likes.
+    const char* own = PyModule_GetName(object);
+    PyErr_Clear();
+    if (PyModule_CheckExact(object) && own && PyDict_GetItemString(PyImport_GetModuleDict(), own) == object)
+      return {.what = Binding::MODULE, .name = own};
     return other("the module '" + name + "' is not compiled");
   }
   auto& numpy = NumpyTypes::get();

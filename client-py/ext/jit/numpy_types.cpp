@@ -69,6 +69,12 @@ void loadFunctions(NumpyTypes& types, PyObject* module) {
     PyErr_Clear();
     if (found && Py_TYPE(found.get()) != types.ufunc) types.functions[found.release()] = name;
   }
+  Reference matmul(PyObject_GetAttrString(module, "matmul"));
+  PyErr_Clear();
+  if (matmul && Py_TYPE(matmul.get()) == types.ufunc) {
+    for (auto dtype : {DType::F32, DType::F64})
+      epochly::jit::matmulLoop(dtype) = loopOf(*reinterpret_cast<UfuncObject*>(matmul.get()), dtype);
+  }
   for (uint32_t i = 0; i < program::UFUNC_COUNT; i++) {
     Reference found(PyObject_GetAttrString(module, program::UFUNCS[i].name));
     PyErr_Clear();

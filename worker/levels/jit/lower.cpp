@@ -633,6 +633,39 @@ class FunctionLowering {
       case Op::POINTER_ADD: return at(arg(0), arg(1));
       case Op::ARRAY_LOAD: return loadArray(arg(0), static_cast<DType>(one.imm));
       case Op::ARRAY_STORE: storeArray(arg(1), arg(0), static_cast<DType>(one.imm)); return nullptr;
+      case Op::INT_TRUE_DIV: {
+        auto small = [&](Value* x) {  // a double exactly
+          return ir.CreateICmpULE(ir.CreateAdd(x, intConst(int64_t(1) << 53)), intConst(int64_t(1) << 54));
+        };
+        auto* quotient = ir.CreateFDiv(ir.CreateSIToFP(arg(0), f64), ir.CreateSIToFP(arg(1), f64));
+        return either(ir.CreateAnd(small(arg(0)), small(arg(1))), quotient,
+                      [&] { return callPure("epochly_true_divide", {arg(0), arg(1)}); });
+      }
+      case Op::INT_MATH: {
+        auto* out = slot(i64);
+        auto* second = one.args.size() > 1 ? arg(1) : intConst(0);
+        auto* failed = call(("epochly_" + one.text).c_str(), i32, {arg(0), second, out});
+        guard(ir.CreateICmpEQ(failed, ir.getInt32(0)), one.guard);
+        return ir.CreateLoad(i64, out);
+      }
+      case Op::ROUND_DIGITS: {
+        auto* out = slot(f64);
+        auto* failed = call("epochly_round", i32, {arg(0), arg(1), out});
+        guard(ir.CreateICmpEQ(failed, ir.getInt32(0)), one.guard);
+        return ir.CreateLoad(f64, out);
+      }
+      case Op::LIST_SORT:
+        guard(ir.CreateICmpEQ(call("epochly_list_sort", i32, {arg(0), intConst(one.imm)}), ir.getInt32(0)), one.guard);
+        return nullptr;
+      case Op::MATMUL: {
+        auto* pointers = slot(ArrayType::get(ptr, 3));
+        auto* numbers = slot(ArrayType::get(i64, 9));
+        for (size_t i = 0; i < 3; i++) ir.CreateStore(arg(i), at(pointers, intConst(8 * i)));
+        for (size_t i = 3; i < 12; i++) ir.CreateStore(arg(i), at(numbers, intConst(8 * (i - 3))));
+        auto* failed = call("epochly_matmul", i32, {intConst(one.imm), pointers, numbers});
+        guard(ir.CreateICmpEQ(failed, ir.getInt32(0)), one.guard);
+        return nullptr;
+      }
       case Op::WRAP: return wrapTo(ir, arg(0), static_cast<DType>(one.imm));
       case Op::ROUND_F32: return ir.CreateFPExt(ir.CreateFPTrunc(arg(0), ir.getFloatTy()), f64);
       case Op::UNSIGNED_DIV:

@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "levels/jit/numbers.h"
+
 #include <algorithm>
 #include <cfenv>
 #include <cmath>
@@ -117,6 +119,11 @@ bool Context::release(void* data) {
   return true;
 }
 
+UfuncLoop& matmulLoop(program::DType dtype) {
+  static UfuncLoop loops[DTYPES];
+  return loops[static_cast<size_t>(dtype)];
+}
+
 UfuncLoop& ufuncLoop(int64_t cell) {
   static UfuncLoop loops[program::UFUNC_COUNT][DTYPES];
   return loops[cell >> 8][cell & 0xff];
@@ -174,6 +181,17 @@ int32_t epochly_pow_int(int64_t x, int64_t y, int64_t* out) {
   return *out = result, 0;
 }
 
+// 1: numpy would warn, or has no such loop. `numbers`: m, n, p and six byte strides.
+int32_t epochly_matmul(int64_t dtype, char** operands, const intptr_t* numbers) {
+  auto& loop = matmulLoop(static_cast<program::DType>(dtype));
+  if (!loop.function) return 1;
+  intptr_t counts[4] = {1, numbers[0], numbers[1], numbers[2]}, strides[9] = {};
+  std::copy(numbers + 3, numbers + 9, strides + 3);
+  std::feclearexcept(FE_ALL_EXCEPT);
+  loop.function(operands, counts, strides, loop.data);
+  return std::fetestexcept(FE_DIVBYZERO | FE_OVERFLOW | FE_INVALID) != 0;
+}
+
 char* epochly_array_new(Context* context, ArrayPool** pool, int64_t bytes, void* const* roots, int64_t count) {
   return context->newArray(pool, bytes, roots, count);
 }
@@ -211,6 +229,16 @@ const std::vector<RuntimeSymbol>& runtimeSymbols() {
   static const std::vector<RuntimeSymbol> symbols = {
       {"epochly_list_new", address(&epochly_list_new)},
       {"epochly_list_grow", address(&epochly_list_grow)},
+      {"epochly_matmul", address(&epochly_matmul)},
+      {"epochly_true_divide", address(&numbers::trueDivide)},
+      {"epochly_round", address(&numbers::roundDigits)},
+      {"epochly_gcd", address(&numbers::gcd)},
+      {"epochly_lcm", address(&numbers::lcm)},
+      {"epochly_isqrt", address(&numbers::isqrt)},
+      {"epochly_factorial", address(&numbers::factorial)},
+      {"epochly_comb", address(&numbers::comb)},
+      {"epochly_perm", address(&numbers::perm)},
+      {"epochly_list_sort", address(&numbers::sortList)},
       {"epochly_array_new", address(&epochly_array_new)},
       {"epochly_array_free", address(&epochly_array_free)},
       {"epochly_ufunc", address(&epochly_ufunc)},

@@ -76,6 +76,9 @@ constexpr size_t DTYPES = static_cast<size_t>(program::DType::F64) + 1;
 // By program::ufuncCell(). The host fills it when numpy is imported, before code that uses it is compiled.
 UfuncLoop& ufuncLoop(int64_t cell);
 
+// numpy's matrix product, for float32 and float64.
+UfuncLoop& matmulLoop(program::DType dtype);
+
 // Names and addresses of what compiled code calls.
 struct RuntimeSymbol {
   const char* name;

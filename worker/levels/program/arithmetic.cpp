@@ -9,8 +9,6 @@ namespace {
 
 constexpr const char* OVERFLOW_REASON = "an integer does not fit 64 bits";
 constexpr const char* DIVISION_REASON = "division by zero";
-// Integers up to here are doubles exactly.
-constexpr int64_t EXACT_MAX = int64_t(1) << 53;
 // x ** n is unrolled up to here: 6 multiplications.
 constexpr int64_t POWER_UNROLL_MAX = 64;
 
@@ -51,7 +49,7 @@ Value FunctionElaborator::binary(BinaryOp op, const Value& left, const Value& ri
     return split(right, [&](const Value& one) { return binary(op, left, one); });
   }
   if (left.type == Types::NEVER || right.type == Types::NEVER) throw DeadCode();
-  if (op == BinaryOp::MAT_MUL) decline("the operator @ is not compiled yet");
+  if (op == BinaryOp::MAT_MUL) return matmul(left, right);
   if (isNumber(left.type) && isNumber(right.type)) {
     if (types.is(left.type, Kind::SCALAR) || types.is(right.type, Kind::SCALAR)) return scalarBinary(op, left, right);
     if (left.type == Types::FLOAT || right.type == Types::FLOAT) return floatBinary(op, left, right);
@@ -73,12 +71,7 @@ Value FunctionElaborator::binary(BinaryOp op, const Value& left, const Value& ri
 
 ValueId FunctionElaborator::trueDivide(ValueId a, ValueId b) {
   guard(icmp(Compare::NE, b, constI(0)), DIVISION_REASON);
-  for (auto side : {a, b}) {
-    auto low = icmp(Compare::GE, side, constI(-EXACT_MAX));
-    auto high = icmp(Compare::LE, side, constI(EXACT_MAX));
-    guard(bop(Op::BAND, low, high), "a true division of integers beyond 2**53");
-  }
-  return fop(Op::FDIV, emit(Op::I_TO_F, {a}, {.prim = Prim::F}), emit(Op::I_TO_F, {b}, {.prim = Prim::F}));
+  return emit(Op::INT_TRUE_DIV, {a, b}, {.prim = Prim::F});
 }
 
 Value FunctionElaborator::intBinary(BinaryOp op, const Value& left, const Value& right) {
@@ -147,20 +140,37 @@ void FunctionElaborator::guardWarnings(ValueId last, const std::vector<ValueId>&
   emitVoid(Op::GUARD_WARNING, std::move(args), {.guard = "numpy warns (overflow, invalid value or division by zero)"});
 }
 
+// Scalars of bool, float32 and the smaller integers: what leaves an integer type numpy wraps around with a warning.
+Value FunctionElaborator::narrowBinary(BinaryOp op, const Value& left, const Value& right) {
+  auto isScalarBool = [&](const Value& side) { return isBoolLike(side.type); };
+  if (isScalarBool(left) && isScalarBool(right) && isBitwise(op)) {
+    return {types.scalar(DType::BOOL),
+            {elementBinary(op, castElement(left, DType::BOOL), castElement(right, DType::BOOL), DType::BOOL).leaves[0]}};
+  }
+  if (owner.dialect.numpy < 0x0200) decline("scalars of this type are not compiled for numpy 1");
+  auto dtype = resultDtype(left, right);
+  if (op == BinaryOp::DIV && dtype != DType::F32) dtype = DType::F64;
+  if (dtype == DType::F64 || dtype == DType::I64)
+    return scalarBinary(op, settleChecks(castElement(settleChecks(left), dtype)),
+                        settleChecks(castElement(settleChecks(right), dtype)));
+  bool isSimple = op == BinaryOp::ADD || op == BinaryOp::SUB || op == BinaryOp::MUL || op == BinaryOp::DIV;
+  if (dtype == DType::F32 && !isSimple) decline("this operator on numpy.float32 scalars is not compiled");
+  if (dtype == DType::F32 || dtype == DType::BOOL) return elementBinary(op, left, right, dtype);
+  if (dtype == DType::U64) decline("arithmetic on numpy.uint64 scalars is not compiled");
+  auto a = settleChecks(castElement(left, dtype)), b = settleChecks(castElement(right, dtype));
+  if (!isSimple) return elementBinary(op, a, b, dtype);
+  auto leafOp = op == BinaryOp::ADD ? Op::ADD : op == BinaryOp::SUB ? Op::SUB : Op::MUL;
+  auto exact = iop(leafOp, a.leaves[0], b.leaves[0]);  // of 32 bits at most: it fits 64
+  auto kept = wrapped(exact, dtype);
+  guard(icmp(Compare::EQ, exact, kept.leaves[0]), "numpy warns (overflow)");
+  return kept;
+}
+
 Value FunctionElaborator::scalarBinary(BinaryOp op, const Value& left, const Value& right) {
   for (auto& side : {left, right}) {
     if (!isPlainInt(side.type) && side.type != Types::FLOAT && !types.isScalar(side.type, DType::F64) &&
-        !types.isScalar(side.type, DType::I64) && !types.isScalar(side.type, DType::BOOL)) {
-      decline("arithmetic on " + types.show(side.type) + " scalars is not compiled yet");
-    }
-  }
-  auto isScalarBool = [&](const Value& side) { return types.isScalar(side.type, DType::BOOL); };
-  if (isScalarBool(left) || isScalarBool(right)) {
-    if (isBitwise(op) && isBoolLike(left.type) && isBoolLike(right.type)) {
-      auto leafOp = op == BinaryOp::BIT_AND ? Op::BAND : op == BinaryOp::BIT_OR ? Op::BOR : Op::BXOR;
-      return {types.scalar(DType::BOOL), {bop(leafOp, left.leaves[0], right.leaves[0])}};
-    }
-    decline("arithmetic on numpy.bool_ is not compiled yet");
+        !types.isScalar(side.type, DType::I64))
+      return narrowBinary(op, left, right);
   }
   bool isFloat = isFloatLike(left.type) || isFloatLike(right.type) || op == BinaryOp::DIV;
   if (isFloat) {
@@ -218,6 +228,8 @@ Value FunctionElaborator::unary(schema::UnaryOp op, const Value& operand) {
   auto type = operand.type;
   if (types.is(type, Kind::ARRAY)) return arrayUnary(op, operand);
   if (types.is(type, Kind::REF)) decline("this operator on " + types.show(type) + " is not compiled");
+  if (types.is(type, Kind::SCALAR) && types[type].dtype == DType::F32 && op != schema::UnaryOp::INVERT)
+    return op == schema::UnaryOp::NEGATIVE ? Value{type, {fop1(Op::FNEG, settleChecks(operand).leaves[0])}} : operand;
   if (types.is(type, Kind::SCALAR) && type != types.scalar(DType::F64) && type != types.scalar(DType::I64)) {
     decline("arithmetic on " + types.show(type) + " scalars is not compiled yet");
   }

@@ -89,15 +89,26 @@ Value FunctionElaborator::callFunction(uint32_t index, Expression expression) {
   return value;
 }
 
+std::optional<bool> FunctionElaborator::reverseOf(Expression expression) {
+  auto keywords = expression.getCall().getKeywords();
+  if (keywords.size() == 0) return false;
+  if (keywords.size() != 1 || keywords[0].getName() != "reverse" || !keywords[0].getValue().isBool()) return {};
+  return keywords[0].getValue().getBool();
+}
+
 Value FunctionElaborator::callMethod(const Value& self, const std::string& name, Expression expression) {
   auto describe = [&] { return "the method '" + name + "' of " + types.show(self.type) + " is not compiled"; };
   if (isArray(self)) return arrayMethod(self, name, expression);
   if (!types.is(self.type, Kind::LIST)) decline(describe());
-  auto args = argumentsOf(expression);
-  if (name == "append" && args.size() == 1) {
-    push(self, args[0]);
-    return none();
+  if (name == "sort" && expression.getCall().getArguments().size() == 0) {
+    auto reverse = reverseOf(expression);
+    if (reverse) return sortList(self, *reverse), none();
   }
+  auto args = argumentsOf(expression);
+  if (name == "append" && args.size() == 1) return push(self, args[0]), none();
+  if (name == "extend" && args.size() == 1) return extend(self, args[0]), none();
+  if (name == "insert" && args.size() == 2) return insertItem(self, args[0], args[1]), none();
+  if (name == "pop" && args.size() == 1) return popAt(self, args[0]);
   if (name == "pop" && args.empty()) {
     auto length = listLength(self);
     guard(icmp(Compare::GT, length, constI(0)), "pop from an empty list");
@@ -156,7 +167,7 @@ Value FunctionElaborator::rangeOf(const std::vector<Value>& args) {
 Value FunctionElaborator::toInt(const Value& value) {
   return split(value, [&](const Value& one) {
     if (isIntLike(one.type) && !types.isScalar(one.type, DType::U64)) return integer(asInt(one));
-    if (isFloatLike(one.type)) {
+    if (isFloatLike(one.type) || types.isScalar(one.type, DType::F32)) {
       return integer(emit(Op::F_TO_I, {one.leaves[0]}, {.prim = Prim::I, .guard = "a float that is no 64-bit integer"}));
     }
     if (one.type == Types::NONE) typeError("int() of None");
@@ -173,7 +184,9 @@ Value FunctionElaborator::toFloat(const Value& value) {
 }
 
 Value FunctionElaborator::absolute(const Value& value) {
+  if (isArray(value)) return settle(elementwise("absolute", {value}));
   return split(value, [&](const Value& one) -> Value {
+    if (types.isScalar(one.type, DType::F32)) return {one.type, {fop1(Op::FABS, one.leaves[0])}};
     if (isFloatLike(one.type)) return {one.type, {fop1(Op::FABS, one.leaves[0])}};
     if (isPlainInt(one.type) || types.isScalar(one.type, DType::I64)) {
       auto type = one.type == Types::BOOL ? Types::INT : one.type;
@@ -185,7 +198,18 @@ Value FunctionElaborator::absolute(const Value& value) {
 }
 
 Value FunctionElaborator::round(const std::vector<Value>& args) {
-  if (args.size() != 1) decline("round() to digits is not compiled");
+  if (args.size() == 2) {
+    bool isPlain = isPlainInt(args[1].type) && (args[0].type == Types::FLOAT || isPlainInt(args[0].type));
+    if (!isPlain) decline("this use of round() is not compiled");
+    auto digits = asInt(args[1]);
+    if (args[0].type != Types::FLOAT) {
+      guard(icmp(Compare::GE, digits, constI(0)), "round() of an integer to tens");
+      return integer(asInt(args[0]));
+    }
+    return real(emit(Op::ROUND_DIGITS, {args[0].leaves[0], digits},
+                     {.prim = Prim::F, .guard = "round() to digits that are not usual"}));
+  }
+  if (args.size() != 1) decline("this use of round() is not compiled");
   return split(args[0], [&](const Value& one) {
     if (isPlainInt(one.type)) return integer(asInt(one));
     if (one.type == Types::FLOAT) {
@@ -320,6 +344,15 @@ Value FunctionElaborator::callBuiltin(const std::string& name, Expression expres
   if (name == "min" || name == "max") return minMax(expression, name == "min");
   if (name == "sum") return sum(expression);
   if (name == "any" || name == "all") return anyAll(expression, name == "any");
+  if (name == "sorted" && expression.getCall().getArguments().size() == 1) {
+    auto reverse = reverseOf(expression);
+    if (!reverse) decline("sorted() with a key is not compiled");
+    auto list = newList(expression.getId(), constI(0));
+    forEach(iterateValue(this->expression(expression.getCall().getArguments()[0])),
+            [&](const Value& item, Label&) { push(list, item); });
+    sortList(list, *reverse);
+    return list;
+  }
   auto args = argumentsOf(expression);
   if (name == "range") return rangeOf(args);
   if (name == "round") return round(args);
@@ -348,6 +381,23 @@ Value FunctionElaborator::callBuiltin(const std::string& name, Expression expres
   decline("this use of " + name + "() is not compiled");
 }
 
+// Functions of integers.
+std::optional<Value> FunctionElaborator::integerMath(const std::string& name, const std::vector<Value>& args) {
+  static const std::pair<const char*, size_t> NAMES[] = {{"gcd", 2},       {"lcm", 2},  {"isqrt", 1},
+                                                         {"factorial", 1}, {"comb", 2}, {"perm", 2}};
+  for (auto [known, count] : NAMES) {
+    if (name != known || args.size() != count) continue;
+    std::vector<ValueId> leaves;
+    for (auto& arg : args) {
+      if (arg.type == Types::FLOAT) typeError("math." + name + " of a float");
+      if (!isPlainInt(arg.type)) decline("math." + name + " of " + types.show(arg.type) + " is not compiled");
+      leaves.push_back(asInt(arg));
+    }
+    return integer(emit(Op::INT_MATH, leaves, {.prim = Prim::I, .guard = "no result within 64 bits", .text = name}));
+  }
+  return {};
+}
+
 Value FunctionElaborator::callMath(const std::string& name, const std::vector<Value>& args) {
   for (size_t i = 0; i < args.size(); i++) {
     if (!types.is(args[i].type, Kind::UNION)) continue;
@@ -362,6 +412,7 @@ Value FunctionElaborator::callMath(const std::string& name, const std::vector<Va
     if (!isNumber(arg.type) || types.isScalar(arg.type, DType::U64))
       decline("math." + name + " of " + types.show(arg.type) + " is not compiled");
   }
+  if (auto result = integerMath(name, args)) return *result;
   auto infinity = [&] { return constF(__builtin_inf()); };
   auto isFinite = [&](ValueId x) { return fcmp(Compare::LT, fop1(Op::FABS, x), infinity()); };
   auto isNan = [&](ValueId x) { return fcmp(Compare::NE, x, x); };
@@ -407,6 +458,11 @@ Value FunctionElaborator::callMath(const std::string& name, const std::vector<Va
   }
   if (args.size() == 2) {
     auto a = asFloat(args[0]), b = asFloat(args[1]);
+    if (name == "log") {
+      // As CPython divides the two.
+      auto x = callMath("log", {args[0]}), base = callMath("log", {args[1]});
+      return floatBinary(schema::BinaryOp::DIV, x, base);
+    }
     if (name == "copysign") return real(emit(Op::MATH2, {a, b}, {.prim = Prim::F, .text = "copysign"}));
     if (name == "atan2") {
       guard(bop(Op::BAND, isFinite(a), isFinite(b)), "math.atan2 of an infinity or NaN");

@@ -95,7 +95,12 @@ enum class Op : uint8_t {
   // arrays
   POINTER_ADD,  // args: pointer, bytes
   ARRAY_LOAD,
-  ARRAY_STORE,  // args: pointer (, value); imm: DType
+  ARRAY_STORE,   // args: pointer (, value); imm: DType
+  INT_TRUE_DIV,  // args: integers, the second not zero; the nearest double
+  INT_MATH,      // function `text` of one or two integers; guard: no result, or beyond 64 bits
+  ROUND_DIGITS,  // args: float, digits; guard: a number of digits that is not usual
+  LIST_SORT,     // args: list of floats or integers; imm: 1 for floats, 2 for descending; guard: a NaN
+  MATMUL,  // args: a, b, c; m, n, p; byte strides of m and n in a, n and p in b, m and p in c. imm: DType; guard: it warns
   // numpy's numbers and whole arrays
   WRAP,       // args: integer; imm: DType whose bits are kept, as numpy wraps around
   ROUND_F32,  // args: float; to the nearest float32, kept as a double

@@ -121,8 +121,14 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
     bool isScalar = types.is(left.type, Kind::SCALAR) || types.is(right.type, Kind::SCALAR);
     for (auto& side : {left, right}) {
       if (types.isScalar(side.type, DType::U64)) decline("comparing numpy.uint64 scalars is not compiled yet");
+    }
+    if (types.isScalar(left.type, DType::F32) || types.isScalar(right.type, DType::F32)) {
       // numpy 1 and 2 differ on a Python number that the type cannot hold.
-      if (types.isScalar(side.type, DType::F32)) decline("comparing numpy.float32 scalars is not compiled yet");
+      if (owner.dialect.numpy < 0x0200) decline("comparing numpy.float32 scalars is not compiled for numpy 1");
+      auto dtype = resultDtype(left, right);
+      bool large = dtype == DType::F64 && (types.isScalar(left.type, DType::I64) || types.isScalar(right.type, DType::I64));
+      if (large) decline("comparing numpy.float32 with numpy.int64 is not compiled");
+      return elementCompare(op, settleChecks(left), settleChecks(right), dtype);
     }
     ValueId result;
     bool leftFloat = isFloatLike(left.type), rightFloat = isFloatLike(right.type);

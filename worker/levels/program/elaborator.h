@@ -246,6 +246,7 @@ class FunctionElaborator {
   Value binary(schema::BinaryOp op, const Value& left, const Value& right);
   Value intBinary(schema::BinaryOp op, const Value& left, const Value& right);
   Value floatBinary(schema::BinaryOp op, const Value& left, const Value& right);
+  Value narrowBinary(schema::BinaryOp op, const Value& left, const Value& right);
   Value scalarBinary(schema::BinaryOp op, const Value& left, const Value& right);
   Value unary(schema::UnaryOp op, const Value& operand);
   Value compare(schema::CompareOp op, const Value& left, const Value& right);
@@ -271,6 +272,11 @@ class FunctionElaborator {
   Type elementOf(const Value& list) const;
   Value listRepeat(const Value& list, const Value& count, uint32_t id);
   Value listConcat(const Value& left, const Value& right, uint32_t id);
+  void assignSlice(const Value& list, Expression slice, const Value& value);
+  void extend(const Value& list, const Value& items);
+  void insertItem(const Value& list, const Value& index, const Value& item);
+  Value popAt(const Value& list, const Value& index);
+  void sortList(const Value& list, bool reverse);
   Value listSlice(const Value& list, Expression slice, uint32_t id);
   Value length(const Value& value);
   Value subscript(Expression expression);
@@ -317,6 +323,7 @@ class FunctionElaborator {
   using Compute = std::function<Value(const std::vector<Value>&)>;
   Fused fusedOf(const Value& value);
   Value lazily(Fused fused);
+  void keepsElements(const std::vector<ValueId>& own, const std::vector<ValueId>& result);
   Value combine(const std::vector<Value>& operands, DType dtype, const Compute& compute);
   Value arrayBinary(schema::BinaryOp op, const Value& left, const Value& right);
   Value arrayCompare(schema::CompareOp op, const Value& left, const Value& right);
@@ -370,12 +377,15 @@ class FunctionElaborator {
   std::pair<ValueId, ValueId> asRow(const Value& array);  // stride and count
   ValueId sumAsDouble(const Value& array);
   Value divided(ValueId sum, ValueId count, DType dtype);
+  std::optional<int64_t> axisOf(capnp::List<schema::Keyword>::Reader keywords);
   Value transposed(const Value& array);
   void fillWith(const Value& array, const Value& filling);
   std::optional<Value> elementFunction(const std::string& name, const Value& item);
   Value argExtreme(const Value& array, bool isMin);
   Value anyAllOf(const Value& array, bool isAny);
   Value mean(const Value& array);
+  Value reduceAxis(const std::string& name, const Value& array, int64_t axis);
+  Value matmul(const Value& left, const Value& right);
   Value where(const std::vector<Value>& args);
   Value reshape(const Value& array, const std::vector<Value>& args);
   Value astype(const Value& array, DType dtype);
@@ -383,6 +393,8 @@ class FunctionElaborator {
   // ---- calls: calls.cpp, math.cpp -----------------------------------------------------------------------------------------
   Value call(Expression expression);
   Value callBuiltin(const std::string& name, Expression expression);
+  std::optional<Value> integerMath(const std::string& name, const std::vector<Value>& args);
+  std::optional<bool> reverseOf(Expression expression);  // reverse=..., the only keyword
   Value callMath(const std::string& name, const std::vector<Value>& args);
   Value callFunction(uint32_t function, Expression expression);
   Value callMethod(const Value& self, const std::string& name, Expression expression);

@@ -50,6 +50,17 @@ Value FunctionElaborator::lazily(Fused fused) {
   return made;
 }
 
+// Elements that are broadcast to none would never be computed, and what numpy warns about them never seen.
+void FunctionElaborator::keepsElements(const std::vector<ValueId>& own, const std::vector<ValueId>& result) {
+  auto missing = result.size() - own.size();
+  for (size_t dim = 0; dim < result.size(); dim++) {
+    if (dim >= missing && own[dim - missing] == result[dim]) continue;
+    auto some = icmp(Compare::NE, result[dim], constI(0));
+    if (dim >= missing) some = bop(Op::BOR, some, icmp(Compare::NE, own[dim - missing], constI(1)));
+    guard(some, "an array is broadcast to no elements");
+  }
+}
+
 // An elementwise operation: shapes broadcast, operands side by side.
 Value FunctionElaborator::combine(const std::vector<Value>& operands, DType dtype, const Compute& compute) {
   std::vector<Fused> parts;
@@ -80,6 +91,9 @@ Value FunctionElaborator::combine(const std::vector<Value>& operands, DType dtyp
       size = emit(Op::SELECT, {isOne, *own, *size}, {.prim = Prim::I});
     }
     made.shape.push_back(*size);
+  }
+  for (size_t i = 0; i < parts.size(); i++) {
+    if (operands[i].fused) keepsElements(parts[i].shape, made.shape);
   }
   std::vector<size_t> first;
   for (auto& part : parts) {
@@ -503,6 +517,7 @@ Fused FunctionElaborator::broadcastTo(const Value& target, const Value& value) {
   auto one = constI(1);
   auto shape = shapeOf(target);
   auto missing = dims - fused.shape.size();
+  if (value.fused) keepsElements(fused.shape, shape);
   std::vector<ValueId> repeats;
   for (size_t i = 0; i < fused.shape.size(); i++) {
     auto isOne = icmp(Compare::EQ, fused.shape[i], one);

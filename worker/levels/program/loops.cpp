@@ -291,9 +291,7 @@ FunctionElaborator::Iterator FunctionElaborator::iterateRange(const Value& range
 FunctionElaborator::Iterator FunctionElaborator::iterateIndexed(const Value& sequence, bool reversed) {
   bool isList = types.is(sequence.type, Kind::LIST);
   auto size = [=, this] { return isList ? listLength(sequence) : arrayDim(sequence, 0); };
-  auto load = [=, this](ValueId index) {
-    return isList ? listLoad(sequence, index) : arrayItem(sequence, index);
-  };
+  auto load = [=, this](ValueId index) { return isList ? listLoad(sequence, index) : arrayItem(sequence, index); };
   auto at = temporary();
   auto length = size();
   if (!reversed) {

@@ -66,15 +66,19 @@ Value FunctionElaborator::callNumpy(const std::string& name, Expression expressi
   if (name == "zeros" || name == "ones" || name == "empty" || name == "full" || name == "arange")
     return create(name, expression);
   if (name.ends_with("_like")) return createLike(name, expression);
-  if (call.getKeywords().size()) decline("keywords of numpy." + name + " are not compiled");
+  std::optional<int64_t> axis;
+  if (isReduction(name)) axis = axisOf(call.getKeywords());
+  if (call.getKeywords().size() && !axis) decline("keywords of numpy." + name + " are not compiled");
   auto args = arrayArguments(expression);
   for (auto& arg : args) {
     if (types.is(arg.type, Kind::UNION)) decline("numpy." + name + " of a value of several types is not compiled");
   }
   if (isReduction(name)) {
-    if (args.size() != 1 || !isArray(args[0])) unknown();
-    return reduce(name, args[0]);
+    if (args.size() == 2 && args[1].constInt && !axis) axis = *args[1].constInt;
+    if (args.empty() || args.size() > (axis ? 2 : 1) || !isArray(args[0])) unknown();
+    return axis ? reduceAxis(name, args[0], *axis) : reduce(name, args[0]);
   }
+  if ((name == "dot" || name == "matmul") && args.size() == 2) return matmul(args[0], args[1]);
   if (name == "where" && args.size() == 3) return where(args);
   if (args.size() == 1 && isArray(args[0])) {
     if (name == "asarray" || name == "ascontiguousarray") {
@@ -90,6 +94,12 @@ Value FunctionElaborator::callNumpy(const std::string& name, Expression expressi
     if (name == "ravel") return reshape(settle(args[0]), {integerConst(-1)});
   }
   return elementwise(name, args);
+}
+
+// axis=k, where that is the only keyword.
+std::optional<int64_t> FunctionElaborator::axisOf(capnp::List<schema::Keyword>::Reader keywords) {
+  if (keywords.size() != 1 || keywords[0].getName() != "axis") return {};
+  return expression(keywords[0].getValue()).constInt;
 }
 
 Value FunctionElaborator::transposed(const Value& array) {
@@ -108,8 +118,13 @@ Value FunctionElaborator::arrayMethod(const Value& self, const std::string& name
     line = expression.getLine();
     return astype(self, *dtype);
   }
-  if (call.getKeywords().size()) decline("keywords of an array's method are not compiled");
-  auto args = argumentsOf(expression);
+  std::optional<int64_t> axis;
+  if (isReduction(name)) axis = axisOf(call.getKeywords());
+  if (call.getKeywords().size() && !axis) decline("keywords of an array's method are not compiled");
+  auto args = arrayArguments(expression);
+  for (auto& arg : args) arg = settle(arg);
+  if (isReduction(name) && args.size() == 1 && args[0].constInt && !axis) return reduceAxis(name, self, *args[0].constInt);
+  if (axis && args.empty()) return reduceAxis(name, self, *axis);
   if (isReduction(name) && args.empty()) return reduce(name, self);
   if (name == "copy" && args.empty()) {
     guard(isRowMajor(self), "a copy of an array that is not contiguous");
@@ -123,7 +138,7 @@ Value FunctionElaborator::arrayMethod(const Value& self, const std::string& name
   if (name == "reshape" && !args.empty()) return reshape(self, args);
   if (name == "ravel" && args.empty()) return reshape(self, {integerConst(-1)});
   if (name == "flatten" && args.empty()) return settle(elementwise("copy", {reshape(self, {integerConst(-1)})}));
-  if (name == "dot" && args.size() == 1) decline("dot is not compiled");
+  if (name == "dot" && args.size() == 1) return matmul(self, args[0]);
   decline("the method '" + name + "' of " + types.show(self.type) + " is not compiled");
 }
 

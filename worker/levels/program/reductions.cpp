@@ -73,6 +73,7 @@ Value FunctionElaborator::reduceIntegers(const std::string& name, const Value& a
   auto result = !isSum && !isProduct ? dtype : isUnsigned(dtype) ? DType::U64 : DType::I64;
   auto fused = fusedOf(array);
   auto size = sizeOf(fused.shape);
+  if (!isSum && !isProduct) guard(icmp(Compare::GT, size, constI(0)), "ValueError: a reduction of nothing");
   if (dtype == DType::BOOL && !isSum && !isProduct) return anyAllOf(array, name == "max" || name == "amax");
   bool isMin = name == "min" || name == "amin";
   // uint64 is ordered by its bits less the lowest signed number.
@@ -80,7 +81,6 @@ Value FunctionElaborator::reduceIntegers(const std::string& name, const Value& a
   auto total = newSlot(Prim::I);
   auto start = isSum ? 0 : isProduct ? 1 : isMin ? INT64_MAX : INT64_MIN;
   emitVoid(Op::STORE, {constI(start)}, {.imm = total});
-  if (!isSum && !isProduct) guard(icmp(Compare::GT, size, constI(0)), "ValueError: a reduction of nothing");
   elementLoop(fused, fused.streams, true, [&](const Value& element, const std::vector<ValueId>&) {
     auto item = asInt(element);
     auto before = emit(Op::LOAD, {}, {.prim = Prim::I, .imm = total});
@@ -134,6 +134,85 @@ Value FunctionElaborator::argExtreme(const Value& lazy, bool isMin) {
   });
   release(lazy, array);
   return scalarOf(DType::I64, emit(Op::LOAD, {}, {.prim = Prim::I, .imm = position}));
+}
+
+// Along one axis of an array of two dimensions without gaps: along the last one row by row, else one row onto the next.
+Value FunctionElaborator::reduceAxis(const std::string& name, const Value& lazy, int64_t axis) {
+  auto array = settle(lazy);
+  auto dtype = dtypeOf(array);
+  bool isSum = name == "sum" || name == "mean", isMin = name == "min" || name == "amin";
+  if (!isSum && !isMin && name != "max" && name != "amax") decline("numpy." + name + " along an axis is not compiled");
+  if (types[array.type].dims != 2 || !isReal(dtype))
+    decline("a reduction along an axis of " + types.show(array.type) + " is not compiled");
+  if (axis < 0) axis += 2;
+  if (axis < 0 || axis > 1) fail("AxisError: axis is out of bounds");
+  auto* ufunc = isSum ? "add" : isMin ? "minimum" : "maximum";
+  auto rows = arrayDim(array, 0), columns = arrayDim(array, 1), one = constI(1), step = constI(bytesOf(dtype));
+  guard(isRowMajor(array), "reducing an array that is not contiguous");
+  // With a side of one numpy sees a single row.
+  guard(bop(Op::BAND, icmp(Compare::GT, rows, one), icmp(Compare::GT, columns, one)),
+        "reducing an array with a side of less than two");
+  auto stride = arrayStride(array, 0);
+  auto count = axis ? rows : columns;
+  auto made = newArray(dtype, {count});
+  auto rowAt = [&](ValueId row) {
+    return emit(Op::POINTER_ADD, {array.leaves[0], iop(Op::MUL, row, stride)}, {.prim = Prim::P});
+  };
+  auto cellAt = [&](ValueId at) {
+    return emit(Op::POINTER_ADD, {made.leaves[0], iop(Op::MUL, at, step)}, {.prim = Prim::P});
+  };
+  auto skip = constI(isSum ? 0 : 1);  // numpy starts an extreme with the first of the elements
+  counted(count, true, [&](ValueId at) {
+    auto from = axis ? rowAt(at) : emit(Op::POINTER_ADD, {array.leaves[0], iop(Op::MUL, at, step)}, {.prim = Prim::P});
+    auto first = isSum ? constF(0) : loadElement(dtype, from).leaves[0];
+    emitVoid(Op::ARRAY_STORE, {cellAt(at), first}, {.imm = static_cast<int64_t>(dtype)});
+    if (!axis) return;
+    auto next = emit(Op::POINTER_ADD, {from, iop(Op::MUL, skip, step)}, {.prim = Prim::P});
+    reduceChunk(ufunc, dtype, cellAt(at), next, step, iop(Op::SUB, columns, skip));
+  });
+  if (!axis) {
+    counted(iop(Op::SUB, rows, skip), true, [&](ValueId at) {
+      auto row = rowAt(iop(Op::ADD, at, skip));
+      emitVoid(Op::UFUNC, {columns, made.leaves[0], step, row, step, made.leaves[0], step},
+               {.imm = ufuncCell(*ufuncNamed(ufunc), dtype), .guard = "numpy warns here"});
+    });
+  }
+  release(lazy, array);
+  if (name != "mean") return made;
+  auto divisor = emit(Op::I_TO_F, {axis ? columns : rows}, {.prim = Prim::F});
+  return settle(combine({made}, dtype, [=, this](const std::vector<Value>& items) {
+    return elementBinary(BinaryOp::DIV, items[0], scalarOf(dtype, divisor), dtype);
+  }));
+}
+
+// left @ right, by numpy's own loop, which calls its BLAS.
+Value FunctionElaborator::matmul(const Value& lazyLeft, const Value& lazyRight) {
+  if (!isArray(lazyLeft) || !isArray(lazyRight))
+    decline("@ of " + types.show(lazyLeft.type) + " and " + types.show(lazyRight.type) + " is not compiled");
+  auto left = settle(lazyLeft), right = settle(lazyRight);
+  auto dtype = dtypeOf(left);
+  auto a = types[left.type].dims, b = types[right.type].dims;
+  if (dtype != dtypeOf(right) || !isReal(dtype) || a > 2 || b > 2)
+    decline("@ of " + types.show(left.type) + " and " + types.show(right.type) + " is not compiled");
+  auto zero = constI(0), one = constI(1);
+  auto rows = a == 2 ? arrayDim(left, 0) : one, columns = b == 2 ? arrayDim(right, 1) : one;
+  auto inner = arrayDim(left, a - 1);
+  guard(icmp(Compare::EQ, inner, arrayDim(right, 0)), "ValueError: the shapes do not fit");
+  std::vector<ValueId> shape;
+  if (a == 2) shape.push_back(rows);
+  if (b == 2) shape.push_back(columns);
+  auto cell = shape.empty() ? scratch(8) : 0;
+  auto made = shape.empty() ? Value{} : newArray(dtype, shape);
+  auto pointer = shape.empty() ? cell : made.leaves[0];
+  auto outRow = a == 2 ? arrayStride(made, 0) : zero;
+  auto outColumn = b == 2 ? arrayStride(made, shape.size() - 1) : zero;
+  emitVoid(Op::MATMUL,
+           {left.leaves[0], right.leaves[0], pointer, rows, inner, columns, a == 2 ? arrayStride(left, 0) : zero,
+            arrayStride(left, a - 1), arrayStride(right, 0), b == 2 ? arrayStride(right, 1) : zero, outRow, outColumn},
+           {.imm = static_cast<int64_t>(dtype), .guard = "numpy warns here"});
+  release(lazyLeft, left);
+  release(lazyRight, right);
+  return shape.empty() ? loadElement(dtype, cell) : made;
 }
 
 // The sum as float64 of integers, added up as numpy's buffered reduction does.

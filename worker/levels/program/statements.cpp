@@ -78,7 +78,7 @@ void FunctionElaborator::assignSubscript(Expression target, const Value& value) 
   auto parts = target.getSubscript();
   auto base = expression(parts.getOf());
   if (types.is(base.type, Kind::LIST)) {
-    if (parts.getIndex().isSlice()) decline("assigning to a slice is not compiled yet");
+    if (parts.getIndex().isSlice()) return assignSlice(base, parts.getIndex(), value);
     auto index = expression(parts.getIndex());
     line = target.getLine();
     return listStore(base, checkedIndex(index, listLength(base)), value);
@@ -94,7 +94,11 @@ void FunctionElaborator::augment(Statement statement) {
   auto parts = statement.getAugment();
   auto target = parts.getTarget();
   auto apply = [&](const Value& before) {
-    if (types.is(before.type, Kind::LIST)) decline("changing a list by an augmented assignment is not compiled yet");
+    if (types.is(before.type, Kind::LIST)) {
+      if (parts.getOp() != schema::BinaryOp::ADD) decline("this augmented assignment of a list is not compiled");
+      extend(before, expression(parts.getWith()));
+      return before;
+    }
     auto op = parts.getOp();
     bool spreads = op == schema::BinaryOp::ADD || op == schema::BinaryOp::SUB || op == schema::BinaryOp::MUL;
     auto with = unsettled(parts.getWith());
