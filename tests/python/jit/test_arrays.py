@@ -171,6 +171,32 @@ def test_a_result_that_is_an_argument_is_that_object_and_a_new_one_owns_its_memo
     assert both(A)[1][0] == A[0] * 2
 
 
+def test_an_item_refuses_what_its_type_cannot_hold_where_a_view_wraps_it():
+    def store(a, x):
+        a[-1] = x
+        return a
+
+    jit = Jit(store)
+    for value in (np.int64(300), 300, np.uint64(2**63)):
+        with pytest.raises(OverflowError):
+            store(np.zeros(3, np.int8), value)
+        with pytest.raises(OverflowError):
+            jit(np.zeros(3, np.int8), value)
+    compiled(lambda a: a.astype(np.int8) + 0, np.array([300, -129, 5]))
+
+
+def test_warnings_of_elements_that_are_broadcast_to_none_are_not_lost():
+    def f(a, b):
+        b += 3 // a
+        return b
+
+    jit = Jit(f)
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        jit(np.zeros((9, 1), np.int64), np.zeros((9, 0)))
+    with pytest.raises(ValueError, match="zero-size"):
+        Jit(lambda a: a.max())(np.zeros(0, bool))
+
+
 def test_a_read_only_target_raises_as_in_numpy():
     def fill(a):
         a[:] = 1.0

@@ -138,7 +138,12 @@ void FunctionElaborator::storeElement(const Value& array, ValueId pointer, const
   auto dtype = dtypeOf(array);
   if (!isNumber(item.type)) decline("assigning " + types.show(item.type) + " to an item of an array is not compiled");
   types.mark(types[array.type].ref, &Site::written);
-  auto cast = settleChecks(castElement(item, dtype));
+  // An item, other than a view, takes a numpy integer as it takes a Python one: what does not fit raises.
+  bool isInteger = isIntLike(item.type) && !isBoolLike(item.type);
+  if (types.isScalar(item.type, DType::U64) && dtype != DType::U64)
+    guard(icmp(Compare::GE, item.leaves[0], constI(0)), "a value out of the array type's range");
+  bool checked = isInteger && !isReal(dtype) && dtype != DType::BOOL && !types.isScalar(item.type, dtype);
+  auto cast = settleChecks(castElement(checked ? integer(asInt(item)) : item, dtype));
   emitVoid(Op::ARRAY_STORE, {pointer, cast.leaves[0]}, {.imm = static_cast<int64_t>(dtype)});
 }
 
