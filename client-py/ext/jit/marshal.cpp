@@ -16,6 +16,9 @@ using program::Types;
 
 namespace {
 
+// Objects of a list lie all over memory; so many items ahead they are asked for.
+constexpr Py_ssize_t PREFETCH = 12;
+
 uint64_t bitsOf(double value) { return std::bit_cast<uint64_t>(value); }
 
 // numpy's scalar objects: the value follows the header.
@@ -98,7 +101,9 @@ bool isGapless(DType dtype, uint32_t dims, const uint64_t* leaves) {
 }  // namespace
 
 Marshal::~Marshal() {
-  for (auto& array : arrays) std::free(array.copy);
+  for (auto& array : arrays) {
+    if (array.copy.data) epochly::jit::returnMemory(array.copy);
+  }
   for (auto* object : held) Py_DECREF(object);
 }
 
@@ -167,19 +172,44 @@ bool Marshal::loadList(PyObject* object, Type type, uint64_t*& leaf) {
   held.push_back(Py_NewRef(object));
   native->length = count;
   auto* to = native->data;
+  auto** items = reinterpret_cast<PyListObject*>(object)->ob_item;
   if (site.element == Types::FLOAT) {
     for (Py_ssize_t i = 0; i < count; i++) {
-      PyObject* item = PyList_GET_ITEM(object, i);
-      if (Py_TYPE(item) != &PyFloat_Type) return false;
-      to[i] = bitsOf(PyFloat_AS_DOUBLE(item));
+      if (i + PREFETCH < count) __builtin_prefetch(items[i + PREFETCH]);
+      if (Py_TYPE(items[i]) != &PyFloat_Type) return false;
+      to[i] = bitsOf(PyFloat_AS_DOUBLE(items[i]));
     }
+  } else if (types.is(site.element, Kind::TUPLE)) {
+    if (!loadTuples(object, site.element, to)) return false;
   } else {
     for (Py_ssize_t i = 0; i < count; i++) {
-      if (!load(PyList_GET_ITEM(object, i), site.element, to)) return false;
+      if (!load(items[i], site.element, to)) return false;
     }
   }
   if (site.written) lists.push_back({object, native, type});
   *leaf++ = reinterpret_cast<uint64_t>(native);
+  return true;
+}
+
+bool Marshal::loadTuples(PyObject* list, Type element, uint64_t* to) {
+  auto parts = types[element].parts;
+  auto width = static_cast<Py_ssize_t>(parts.size());
+  auto count = PyList_GET_SIZE(list);
+  auto** items = reinterpret_cast<PyListObject*>(list)->ob_item;
+  for (Py_ssize_t i = 0; i < count; i++) {
+    if (i + PREFETCH < count) __builtin_prefetch(reinterpret_cast<PyTupleObject*>(items[i + PREFETCH])->ob_item);
+    PyObject* tuple = items[i];
+    if (Py_TYPE(tuple) != &PyTuple_Type || PyTuple_GET_SIZE(tuple) != width) return false;
+    for (Py_ssize_t k = 0; k < width; k++) {
+      PyObject* item = PyTuple_GET_ITEM(tuple, k);
+      if (parts[k] != Types::FLOAT) {
+        if (!load(item, parts[k], to)) return false;
+        continue;
+      }
+      if (Py_TYPE(item) != &PyFloat_Type) return false;
+      *to++ = bitsOf(PyFloat_AS_DOUBLE(item));
+    }
+  }
   return true;
 }
 
@@ -206,13 +236,13 @@ bool Marshal::keepArrays() {
   for (auto& kept : arrays) {
     auto* array = reinterpret_cast<ArrayObject*>(kept.object);
     auto size = program::bytesOf(*elementType(array));
-    kept.copy = static_cast<char*>(std::malloc(elementsOf(array) * size + 1));
-    if (!kept.copy) return false;
+    kept.copy = epochly::jit::takeMemory(elementsOf(array) * size);
+    if (!kept.copy.data) return false;
     if (array->flags & ArrayObject::CONTIGUOUS) {
-      std::memcpy(kept.copy, array->data, elementsOf(array) * size);
+      std::memcpy(kept.copy.data, array->data, elementsOf(array) * size);
       continue;
     }
-    auto* to = kept.copy;
+    auto* to = static_cast<char*>(kept.copy.data);
     forElements(array, [&](char* from) {
       std::memcpy(to, from, size);
       to += size;
@@ -226,10 +256,10 @@ void Marshal::restore() {
     auto* array = reinterpret_cast<ArrayObject*>(kept.object);
     auto size = program::bytesOf(*elementType(array));
     if (array->flags & ArrayObject::CONTIGUOUS) {
-      std::memcpy(array->data, kept.copy, elementsOf(array) * size);
+      std::memcpy(array->data, kept.copy.data, elementsOf(array) * size);
       continue;
     }
-    auto* from = kept.copy;
+    auto* from = static_cast<const char*>(kept.copy.data);
     forElements(array, [&](char* to) {
       std::memcpy(to, from, size);
       from += size;

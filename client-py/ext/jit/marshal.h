@@ -36,7 +36,7 @@ class Marshal {
   };
   struct KeptArray {
     PyObject* object;
-    char* copy = nullptr;
+    epochly::jit::Memory copy;
   };
   program::Types& types;
   epochly::jit::Context& context;
@@ -47,6 +47,7 @@ class Marshal {
   std::vector<PyObject*> views;   // every array argument: a result that is one of them is that object
 
   bool loadList(PyObject* object, program::Type type, uint64_t*& leaf);
+  bool loadTuples(PyObject* list, program::Type element, uint64_t* to);
   bool loadArray(PyObject* object, program::Type type, uint64_t*& leaf);
   PyObject* boxList(program::Type type, epochly::jit::List* list);
   PyObject* boxArray(program::Type type, const uint64_t* leaves);

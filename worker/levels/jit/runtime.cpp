@@ -9,6 +9,8 @@
 #include <cfenv>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
+#include <mutex>
 
 namespace epochly::jit {
 
@@ -16,20 +18,80 @@ namespace {
 
 constexpr uintptr_t PAGE = 4096;
 constexpr size_t HUGE_PAGES_MIN = size_t(4) << 20;
+// Small lists share blocks of this size.
+constexpr size_t SHARED_BYTES = 64 << 10;
+constexpr size_t ALIGNMENT = 16;
+
+// Never destroyed: threads may end calls while the process ends.
+struct Pool {
+  std::mutex mutex;
+  std::vector<Memory> kept;  // oldest first
+  size_t bytes = 0;
+};
+Pool& pool() {
+  static Pool& one = *new Pool;
+  return one;
+}
 
 }  // namespace
 
+Memory takeMemory(size_t size) {
+  auto& kept = pool();
+  // Not waited for: after fork() in another thread's middle nobody would ever unlock it.
+  if (std::unique_lock lock(kept.mutex, std::try_to_lock); lock) {
+    auto best = kept.kept.end();
+    for (auto at = kept.kept.begin(); at != kept.kept.end(); ++at) {
+      if (at->size >= size && at->size / 4 <= size && (best == kept.kept.end() || at->size < best->size)) best = at;
+    }
+    if (best != kept.kept.end()) {
+      auto found = *best;
+      kept.kept.erase(best);
+      kept.bytes -= found.size;
+      return found;
+    }
+  }
+  return {std::malloc(size ? size : 1), size};
+}
+
+void returnMemory(Memory memory) {
+  auto& kept = pool();
+  std::unique_lock lock(kept.mutex, std::try_to_lock);
+  if (!lock || memory.size > POOL_BYTES_MAX || memory.size < SHARED_BYTES) return std::free(memory.data);
+  kept.kept.push_back(memory);
+  kept.bytes += memory.size;
+  while (kept.bytes > POOL_BYTES_MAX || kept.kept.size() > POOL_BLOCKS_MAX) {
+    std::free(kept.kept.front().data);
+    kept.bytes -= kept.kept.front().size;
+    kept.kept.erase(kept.kept.begin());
+  }
+}
+
+size_t pooledBytes() {
+  std::lock_guard lock(pool().mutex);
+  return pool().bytes;
+}
+
 Context::~Context() {
-  for (auto* block : blocks) std::free(block);
+  for (auto& block : blocks) returnMemory(block);
 }
 
 void* Context::allocate(size_t size) {
   if (size > ARENA_BYTES_MAX - bytes) return nullptr;
-  auto* block = std::malloc(size ? size : 1);
-  if (!block) return nullptr;
   bytes += size;
-  blocks.push_back(block);
-  return block;
+  size = (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+  bool shares = size <= SHARED_BYTES / 4;
+  if (!shares || size > sharedBytes) {
+    auto block = takeMemory(shares ? SHARED_BYTES : size);
+    if (!block.data) return nullptr;
+    blocks.push_back(block);
+    if (!shares) return block.data;
+    shared = static_cast<char*>(block.data);
+    sharedBytes = block.size;
+  }
+  auto* result = shared;
+  shared += size;
+  sharedBytes -= size;
+  return result;
 }
 
 List* Context::newList(int64_t capacity, size_t stride) {
@@ -54,7 +116,7 @@ bool Context::grow(List& list, size_t stride) {
   if (static_cast<size_t>(capacity) > ARENA_BYTES_MAX / 8 / stride) return false;
   auto* data = static_cast<uint64_t*>(allocate(capacity * stride * 8));
   if (!data) return false;
-  for (int64_t i = 0; i < list.length * static_cast<int64_t>(stride); i++) data[i] = list.data[i];
+  if (list.length) std::memcpy(data, list.data, list.length * stride * 8);
   // The old elements stay in the arena: at most as much again as the list itself.
   list.data = data;
   list.capacity = capacity;
@@ -71,7 +133,7 @@ char* Context::allocateArray(size_t size) {
     madvise(reinterpret_cast<void*>(start), size - PAGE, MADV_HUGEPAGE);
   }
   bytes += size;
-  blocks.push_back(block);
+  blocks.push_back({block, 0});  // not kept for the next call: numpy may become its owner
   return block;
 }
 
@@ -113,7 +175,7 @@ void Context::freeArray(ArrayPool& pool, char* data) {
 }
 
 bool Context::release(void* data) {
-  auto found = std::find(blocks.rbegin(), blocks.rend(), data);
+  auto found = std::find_if(blocks.rbegin(), blocks.rend(), [&](auto& block) { return block.data == data; });
   if (found == blocks.rend()) return false;
   blocks.erase(std::next(found).base());
   return true;

@@ -37,6 +37,23 @@ constexpr uint32_t POLL_TICKS = 4096;
 // How often the host is asked whether to stop. Ctrl-C is to end a loop within 100 ms.
 constexpr int64_t POLL_NS = 20'000'000;
 
+// Memory that ended calls leave for the next ones: the kernel takes longer to give 8 MB of fresh pages than a million floats take
+// to convert. Two lists of a million pairs, or four arrays of a million floats.
+constexpr size_t POOL_BYTES_MAX = size_t(32) << 20;
+// What is kept must be found again quickly.
+constexpr size_t POOL_BLOCKS_MAX = 16;
+
+// Raw memory, not zeroed, aligned for anything. Null data: the machine has no more.
+struct Memory {
+  void* data = nullptr;
+  size_t size = 0;  // at least what was asked for
+};
+// Thread-safe, and safe after fork().
+Memory takeMemory(size_t size);
+void returnMemory(Memory memory);
+// Of ended calls, kept now.
+size_t pooledBytes();
+
 // One call of compiled code. Lives on the calling thread's stack; its lists die with it.
 struct Context {
   // Read by compiled code.
@@ -46,7 +63,9 @@ struct Context {
   bool (*interrupted)(Context&) = nullptr;  // true: give the call back
   int64_t lastPollNs = 0;
   size_t bytes = 0;
-  std::vector<void*> blocks;
+  std::vector<Memory> blocks;
+  char* shared = nullptr;  // what is free of the last block that small lists share
+  size_t sharedBytes = 0;
 
   Context() = default;
   Context(const Context&) = delete;
