@@ -5,6 +5,7 @@
 
 #include "ext/jit/marshal.h"
 #include "ext/jit/numpy_types.h"
+#include "ext/jit/obtain.h"
 #include "levels/program/elaborator.h"
 
 namespace epochly::ext::jit {
@@ -105,13 +106,13 @@ std::map<size_t, uint64_t> stridesToRelyOn(std::span<PyObject* const> bound, con
   return result;
 }
 
-// LLVM needs nothing of Python: other threads go on meanwhile.
+// Compiling needs nothing of Python: other threads go on meanwhile.
 std::shared_ptr<epochly::jit::Code> compileWithoutGil(program::Unit& unit, const epochly::jit::Options& options) {
   std::shared_ptr<epochly::jit::Code> code;
   std::optional<Declined> refused;
   auto* state = PyEval_SaveThread();
   try {
-    code = epochly::jit::compile(unit, options);
+    code = obtain(unit, options);
   } catch (Declined& e) {
     refused = e;
   }

@@ -12,7 +12,7 @@
 #include "ext/jit/encode.h"
 #include "ext/jit/names.h"
 #include "ext/jit/shape.h"
-#include "levels/jit/compiler.h"
+#include "levels/jit/code.h"
 
 namespace epochly::ext::jit {
 

@@ -1,10 +1,11 @@
-// epochly._jit: level 2. Links LLVM, so it is loaded by the first compilation and not before.
+// epochly._jit: level 2. Loaded by the first call that asks for it; LLVM by the first whose code is not on disk.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
 #include "ext/jit/api.h"
 #include "ext/jit/function.h"
 #include "ext/jit/marshal.h"
+#include "ext/jit/obtain.h"
 
 namespace nb = nanobind;
 
@@ -25,6 +26,7 @@ nb::list versionsOf(const JitFunction& function) {
     one["given_back"] = version->failures;
     one["infer_ms"] = version->elaborateNs / 1e6;
     one["compile_ms"] = version->code->compileNs / 1e6;
+    one["from_disk"] = version->code->fromDisk;
     result.append(one);
   }
   return result;
@@ -86,8 +88,8 @@ class Jit {
     result["arguments"] = types;
     result["returns"] = unit.types.show(unit.instances[0].result);
     result["typed"] = functions;
-    result["llvm"] = epochly::jit::intermediate(unit, version->options);
-    result["assembly"] = epochly::jit::assembly(unit, version->options);
+    result["llvm"] = intermediate(unit, version->options);
+    result["assembly"] = assembly(unit, version->options);
     result["infer_ms"] = version->elaborateNs / 1e6;
     result["compile_ms"] = version->code->compileNs / 1e6;
     return result;

@@ -1,10 +1,9 @@
 // llvm::Error and llvm::Expected stop here.
 #include "levels/jit/compiler.h"
 
-#include <llvm/ExecutionEngine/Orc/Core.h>
-#include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h>
 #include <llvm/IR/LegacyPassManager.h>
-#include <llvm/IR/Verifier.h>
+#include <llvm/Support/ErrorHandling.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
@@ -20,26 +19,28 @@ namespace epochly::jit {
 
 namespace {
 
-namespace orc = llvm::orc;
-
 template <typename T>
 T take(llvm::Expected<T> value) {
   if (!value) throw program::Declined(0, "LLVM: " + llvm::toString(value.takeError()));
   return std::move(*value);
 }
 
-void check(llvm::Error error) {
-  if (error) throw program::Declined(0, "LLVM: " + llvm::toString(std::move(error)));
-}
+// Whatever LLVM's own code does when it cannot go on: without this it ends the process.
+void throwFatal(void*, const char* reason, bool) { throw program::Declined(0, std::string("LLVM: ") + reason); }
 
-orc::JITTargetMachineBuilder hostMachine() {
-  auto builder = take(orc::JITTargetMachineBuilder::detectHost());
+std::unique_ptr<llvm::TargetMachine> hostMachine() {
+  llvm::InitializeNativeTarget();
+  llvm::InitializeNativeTargetAsmPrinter();
+  llvm::install_fatal_error_handler(throwFatal);
+  auto builder = take(llvm::orc::JITTargetMachineBuilder::detectHost());
   builder.setCodeGenOptLevel(llvm::CodeGenOptLevel::Default);
+  builder.setRelocationModel(llvm::Reloc::PIC_);
+  builder.setCodeModel(llvm::CodeModel::Small);
   builder.getOptions().AllowFPOpFusion = llvm::FPOpFusion::Strict;
-  return builder;
+  return take(builder.createTargetMachine());
 }
 
-// The process's LLVM. Never destroyed: compiled code may run in other threads until the process is gone.
+// The process's LLVM. Never destroyed: other threads may be in it when the process ends.
 class Engine {
  public:
   static Engine& get() {
@@ -59,52 +60,37 @@ class Engine {
     return module;
   }
 
-  const std::unique_ptr<orc::LLJIT> jit;
-  const std::unique_ptr<llvm::TargetMachine> machine;  // for optimise() and assembly(); under `mutex`
+  std::string emit(llvm::Module& module, llvm::CodeGenFileType type) {
+    llvm::SmallVector<char, 0> text;
+    llvm::raw_svector_ostream stream(text);
+    llvm::legacy::PassManager passes;
+    if (machine->addPassesToEmitFile(passes, stream, nullptr, type))
+      throw program::Declined(0, "LLVM writes no such file for this machine");
+    passes.run(module);
+    return std::string(text.begin(), text.end());
+  }
+
   std::mutex mutex;
 
  private:
-  Engine()
-      : jit((llvm::InitializeNativeTarget(), llvm::InitializeNativeTargetAsmPrinter(),
-             take(orc::LLJITBuilder().setJITTargetMachineBuilder(hostMachine()).create()))),
-        machine(take(hostMachine().createTargetMachine())) {
-    orc::SymbolMap symbols;
-    for (auto& symbol : runtimeSymbols()) {
-      symbols[jit->mangleAndIntern(symbol.name)] = {orc::ExecutorAddr::fromPtr(symbol.address),
-                                                    llvm::JITSymbolFlags::Exported};
-    }
-    check(jit->getMainJITDylib().define(orc::absoluteSymbols(std::move(symbols))));
-  }
-};
-
-class OrcCode : public Code {
- public:
-  OrcCode(orc::LLJIT& jit, orc::ResourceTrackerSP tracker) : jit(jit), tracker(std::move(tracker)) {}
-  ~OrcCode() override { llvm::consumeError(tracker->remove()); }
-
- private:
-  orc::LLJIT& jit;
-  const orc::ResourceTrackerSP tracker;
+  const std::unique_ptr<llvm::TargetMachine> machine = hostMachine();  // under `mutex`
 };
 
 int64_t nowNs() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
 }  // namespace
 
-std::shared_ptr<Code> compile(program::Unit& unit, const Options& options) {
+std::string compileObject(program::Unit& unit, const Options& options) {
   auto& engine = Engine::get();
-  auto start = nowNs();
   std::lock_guard lock(engine.mutex);
-  auto context = std::make_unique<llvm::LLVMContext>();
-  auto module = engine.build(*context, unit, options);
-  // Each unit's entry has a name of its own.
-  static uint64_t count = 0;
-  auto name = "epochly_entry_" + std::to_string(++count);
-  module->getFunction("epochly_entry")->setName(name);
-  auto tracker = engine.jit->getMainJITDylib().createResourceTracker();
-  check(engine.jit->addIRModule(tracker, orc::ThreadSafeModule(std::move(module), std::move(context))));
-  auto code = std::make_shared<OrcCode>(*engine.jit, tracker);
-  code->entry = take(engine.jit->lookup(name)).toPtr<int32_t (*)(Context*, const uint64_t*, uint64_t*)>();
+  llvm::LLVMContext context;
+  auto module = engine.build(context, unit, options);
+  return engine.emit(*module, llvm::CodeGenFileType::ObjectFile);
+}
+
+std::shared_ptr<Code> compile(program::Unit& unit, const Options& options) {
+  auto start = nowNs();
+  auto code = link(compileObject(unit, options));
   code->compileNs = nowNs() - start;
   return code;
 }
@@ -125,14 +111,7 @@ std::string assembly(program::Unit& unit, const Options& options) {
   std::lock_guard lock(engine.mutex);
   llvm::LLVMContext context;
   auto module = engine.build(context, unit, options);
-  llvm::SmallVector<char> text;
-  llvm::raw_svector_ostream stream(text);
-  llvm::legacy::PassManager passes;
-  if (engine.machine->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::AssemblyFile)) {
-    throw program::Declined(0, "LLVM writes no assembly for this machine");
-  }
-  passes.run(*module);
-  return std::string(text.begin(), text.end());
+  return engine.emit(*module, llvm::CodeGenFileType::AssemblyFile);
 }
 
 }  // namespace epochly::jit
