@@ -4,8 +4,8 @@ Nothing is judged here: what the levels cannot run is passed on as "unsupported"
 reached.
 """
 
-import ast
-import linecache
+import _ast as ast  # the classes alone: ast itself loads ten modules, which takes longer than all the rest of a first call
+import sys
 import types
 
 __all__ = ["NoSource", "encode"]
@@ -57,10 +57,7 @@ def encode(function):
 
 
 def _find(code, function):
-    lines = linecache.getlines(code.co_filename, function.__globals__)
-    if not lines:
-        raise NoSource("its source was not found")
-    tree, codes = _parse(code.co_filename, "".join(lines))
+    tree, codes = _parse(code.co_filename, _source(code.co_filename, function.__globals__))
     if code not in codes:
         raise NoSource("its source file has changed since it was loaded, or is not what was compiled")
     found = [node for node in tree.get(code.co_firstlineno, ()) if getattr(node, "name", "<lambda>") == code.co_name]
@@ -69,17 +66,46 @@ def _find(code, function):
     return found[0]
 
 
+def _source(filename, module_globals):
+    """Text of a file, or its bytes. Where nobody has used linecache yet, nobody has put a source into it."""
+    if "linecache" not in sys.modules:
+        try:
+            with open(filename, "rb") as file:
+                return file.read()
+        except OSError:
+            pass
+    import linecache
+
+    lines = linecache.getlines(filename, module_globals)
+    if not lines:
+        raise NoSource("its source was not found")
+    return "".join(lines)
+
+
+def _walk(node):
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        yield node
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                todo.append(value)
+            elif isinstance(value, list):
+                todo.extend(item for item in value if isinstance(item, ast.AST))
+
+
 def _parse(filename, source):
     known = _files.get(filename)
     if known is not None and known[0] == source:
         return known[1]
     try:
-        tree = ast.parse(source, filename)
+        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
         module = compile(tree, filename, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise NoSource(f"its source does not parse: {error}") from None
     by_line = {}
-    for node in ast.walk(tree):
+    for node in _walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.Lambda)):
             first = min([node.lineno] + [d.lineno for d in getattr(node, "decorator_list", ())])
             by_line.setdefault(first, []).append(node)
@@ -276,7 +302,7 @@ class _Encoder:
         # The first iterable belongs to the scope around.
         first = self.expression(node.generators[0].iter)
         for generator in node.generators:
-            for name in ast.walk(generator.target):
+            for name in _walk(generator.target):
                 if isinstance(name, ast.Name):
                     scope[name.id] = f"{name.id}@{head[2]}"
         self.scopes.append(scope)
