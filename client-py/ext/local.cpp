@@ -31,15 +31,15 @@ Function& expectFunction(nb::handle object) {
   return *reinterpret_cast<Function*>(object.ptr());
 }
 
-nb::object wrap(nb::handle callable, int level, int placement) {
-  PyObject* made = makeFunction(callable.ptr(), level, static_cast<Placement>(placement));
+nb::object wrap(nb::handle callable, int level, int placement, int fastmath) {
+  PyObject* made = makeFunction(callable.ptr(), level, static_cast<Placement>(placement), fastmath);
   if (made == nullptr) throw nb::python_error();
   return nb::steal(made);
 }
 
 nb::tuple optionsOf(nb::handle object) {
   Function& f = expectFunction(object);
-  return nb::make_tuple(nb::borrow(f.wrapped), int(f.level), int(f.placement));
+  return nb::make_tuple(nb::borrow(f.wrapped), int(f.level), int(f.placement), int(f.fastmath));
 }
 
 nb::object runHere(nb::handle object, const nb::tuple& args, const nb::dict& kwargs) {
@@ -119,9 +119,9 @@ void makeContextVariable() {
   if (levelChoice.variable == nullptr) throw nb::python_error();
 }
 
-nb::object enterLevel(int level) {
+nb::object enterLevel(int level, bool fastmath) {
   levelChoice.contextUsed = true;
-  nb::int_ value(level);
+  nb::int_ value(fastmath ? level | CONTEXT_FASTMATH : level);
   PyObject* token = PyContextVar_Set(levelChoice.variable, value.ptr());
   if (token == nullptr) throw nb::python_error();
   return nb::steal(token);

@@ -1,6 +1,7 @@
 #include "ext/jit/api.h"
 
 #include <list>
+#include <map>
 #include <unordered_map>
 
 #include "ext/jit/function.h"
@@ -20,10 +21,10 @@ struct Table {
   struct Row {
     Reference callable;
     std::shared_ptr<JitFunction> function;  // a call in progress holds it too: another thread may push it out
-    std::list<PyObject*>::iterator age;
+    std::list<std::pair<PyObject*, bool>>::iterator age;
   };
-  std::unordered_map<PyObject*, Row> rows;
-  std::list<PyObject*> ages;
+  std::map<std::pair<PyObject*, bool>, Row> rows;  // by callable and fastmath
+  std::list<std::pair<PyObject*, bool>> ages;
   std::unordered_map<PyObject*, std::pair<Reference, uint32_t>> twins;  // by code object
 };
 
@@ -33,9 +34,11 @@ Table& table() {
 }
 
 // Null: too many of its kind.
-std::shared_ptr<JitFunction> functionOf(PyObject* callable) {
+std::shared_ptr<JitFunction> functionOf(Asked asked) {
   auto& all = table();
-  auto found = all.rows.find(callable);
+  auto [callable, fastmath] = asked;
+  std::pair key(callable, fastmath);
+  auto found = all.rows.find(key);
   if (found != all.rows.end()) return found->second.function;
   if (PyFunction_Check(callable)) {
     PyObject* code = PyFunction_GET_CODE(callable);
@@ -49,19 +52,19 @@ std::shared_ptr<JitFunction> functionOf(PyObject* callable) {
     all.ages.pop_front();
     all.rows.erase(oldest);
   }
-  all.ages.push_back(callable);
-  auto& row = all.rows[callable];
+  all.ages.push_back(key);
+  auto& row = all.rows[key];
   row.callable = Reference::borrowed(callable);
-  row.function = std::make_shared<JitFunction>(callable, false);
+  row.function = std::make_shared<JitFunction>(callable, fastmath);
   row.age = std::prev(all.ages.end());
   return row.function;
 }
 
 thread_local std::string lastReason;
 
-const char* declines(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names) {
+const char* declines(Asked asked, PyObject* const* args, size_t nargs, PyObject* names) {
   try {
-    auto function = functionOf(callable);
+    auto function = functionOf(asked);
     if (!function) return "the function is made anew again and again; define it once";
     if (function->ready(args, nargs, names)) return nullptr;
     lastReason = function->reason();
@@ -72,10 +75,10 @@ const char* declines(PyObject* callable, PyObject* const* args, size_t nargs, Py
   return lastReason.c_str();
 }
 
-bool call(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result, const char*& reason) {
+bool call(Asked asked, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result, const char*& reason) {
   result = nullptr;
   try {
-    auto function = functionOf(callable);
+    auto function = functionOf(asked);
     if (function) {
       auto ran = function->call(args, nargs, names, result);
       if (ran != Ran::DECLINED) return true;
@@ -93,8 +96,8 @@ bool call(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* nam
 
 const Api api = {declines, call, madeCodeNs};
 
-const JitFunction* functionKnown(PyObject* callable) {
-  auto found = table().rows.find(callable);
+const JitFunction* functionKnown(Asked asked) {
+  auto found = table().rows.find({asked.callable, asked.fastmath});
   return found == table().rows.end() ? nullptr : found->second.function.get();
 }
 

@@ -7,13 +7,19 @@ namespace epochly::ext::jit {
 
 constexpr const char* API_NAME = "epochly._jit._api";
 
+// A callable and how it is to be compiled.
+struct Asked {
+  PyObject* callable;
+  bool fastmath;
+};
+
 struct Api {
   // Null: level 2 takes calls of `callable` with such arguments, code for them is ready. Else why not, a sentence that is valid
   // until the next call from this thread. Nothing visible happens; never leaves an exception set.
-  const char* (*declines)(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names);
+  const char* (*declines)(Asked asked, PyObject* const* args, size_t nargs, PyObject* names);
   // True: it ran, `result` is its value, or null with an exception set. False: it gave the call back, `reason` says why, and
   // nothing visible has happened.
-  bool (*call)(PyObject* callable, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result,
+  bool (*call)(Asked asked, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result,
                const char*& reason);
   // Nanoseconds that the calling thread has spent making code, in all; what it found made costs nothing.
   uint64_t (*madeCodeNs)();
@@ -23,6 +29,6 @@ extern const Api api;
 
 class JitFunction;
 // What calls through the Api made of `callable`; null before the first.
-const JitFunction* functionKnown(PyObject* callable);
+const JitFunction* functionKnown(Asked asked);
 
 }  // namespace epochly::ext::jit

@@ -39,9 +39,9 @@ nb::dict declinesOf(const JitFunction& function) {
 }
 
 // What calls through optimize() made of a function.
-nb::dict known(nb::object callable) {
+nb::dict known(nb::object callable, bool fastmath) {
   nb::dict result;
-  auto* function = functionKnown(callable.ptr());
+  auto* function = functionKnown({callable.ptr(), fastmath});
   result["versions"] = function ? versionsOf(*function) : nb::list();
   result["declined"] = function ? declinesOf(*function) : nb::dict();
   return result;
@@ -124,7 +124,7 @@ NB_MODULE(_jit, m) {
   using epochly::ext::jit::Jit;
   nb::set_leak_warnings(false);  // functions that the table of compiled code holds live until the process ends
   m.attr("_api") = nb::capsule(&epochly::ext::jit::api, epochly::ext::jit::API_NAME);
-  m.def("known", &epochly::ext::jit::known);
+  m.def("known", &epochly::ext::jit::known, nb::arg("function"), nb::arg("fastmath") = false);
   nb::class_<Jit>(m, "Jit", "A function at level 2: compiled where it can be, else in CPython.")
       .def(nb::init<nb::object, bool>(), nb::arg("function"), nb::arg("fastmath") = false)
       .def("__call__", &Jit::call)

@@ -71,7 +71,7 @@ PyObject* bindCallable(PyObject* self, PyObject* instance, PyObject* type) {
     Py_DECREF(bound);
     return Py_NewRef(self);
   }
-  PyObject* made = makeFunction(bound, f->level, f->placement, self);
+  PyObject* made = makeFunction(bound, f->level, f->placement, f->fastmath, self);
   Py_DECREF(bound);
   return made;
 }
@@ -215,7 +215,7 @@ void addFunctionTypes(PyObject* module) {
 
 bool isFunction(PyObject* object) { return Py_TYPE(object) == functionType || Py_TYPE(object) == callableType; }
 
-PyObject* makeFunction(PyObject* callable, int level, Placement placement, PyObject* origin) {
+PyObject* makeFunction(PyObject* callable, int level, Placement placement, int fastmath, PyObject* origin) {
   bool binds = PyType_HasFeature(Py_TYPE(callable), Py_TPFLAGS_METHOD_DESCRIPTOR);
   PyTypeObject* type = binds ? functionType : callableType;
   auto* f = asFunction(type->tp_alloc(type, 0));
@@ -224,6 +224,7 @@ PyObject* makeFunction(PyObject* callable, int level, Placement placement, PyObj
   f->call = callFunction;
   f->level = static_cast<int8_t>(level);
   f->placement = placement;
+  f->fastmath = static_cast<int8_t>(fastmath);
   f->makes = PyFunction_Check(callable) ? Makes::VALUE : behind(callable);
   f->origin = Py_XNewRef(origin);
   f->ledger = origin != nullptr ? asFunction(origin)->ledger : new monitor::Ledger;

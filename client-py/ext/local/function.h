@@ -14,6 +14,7 @@ enum class Placement : uint8_t { AUTO, LOCAL, CLUSTER };
 enum class Makes : uint8_t { VALUE, GENERATOR, COROUTINE, ASYNC_GENERATOR };
 
 constexpr int LEVEL_NOT_GIVEN = -1;
+constexpr int FASTMATH_NOT_GIVEN = -1;
 
 struct Function {
   PyObject_HEAD
@@ -24,6 +25,7 @@ struct Function {
   PyObject* origin;         // the Function this one was bound from, whose ledger it shares; or null
   int8_t level;             // 0..4, or LEVEL_NOT_GIVEN: the context's, else the process's
   Placement placement;
+  int8_t fastmath;  // 0, 1, or FASTMATH_NOT_GIVEN: the context's, else 0
   Makes makes;  // of callables that are not plain Python functions; those are asked at each call
 };
 
@@ -33,7 +35,7 @@ void addFunctionTypes(PyObject* module);
 bool isFunction(PyObject* object);
 // A new reference, null with an exception set. `callable` must be callable and no class. With `origin` it shares the ledger of
 // that Function.
-PyObject* makeFunction(PyObject* callable, int level, Placement placement, PyObject* origin = nullptr);
+PyObject* makeFunction(PyObject* callable, int level, Placement placement, int fastmath, PyObject* origin = nullptr);
 Makes whatItMakes(const Function* function);
 
 // vectorcall of Function: ext/local/call.cpp.

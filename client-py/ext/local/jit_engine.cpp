@@ -2,12 +2,13 @@
 
 #include "ext/jit/api.h"
 #include "ext/local/call.h"
+#include "ext/local/levels.h"
 
 namespace epochly::ext {
 
 namespace {
 
-// epochly._jit, loaded with LLVM by the first call that asks for level 2. Guarded by the GIL.
+// epochly._jit, loaded by the first call that asks for level 2. Guarded by the GIL.
 class Compiler {
  public:
   const jit::Api* load() {
@@ -55,7 +56,7 @@ class JitEngine final : public run::LevelEngine {
     auto& c = static_cast<PythonCall&>(call);  // this process makes no other
     auto* api = compiler().load();
     if (api == nullptr) return kj::str(compiler().reason());
-    const char* reason = api->declines(c.callable, c.args, PyVectorcall_NARGS(c.nargsf), c.names);
+    const char* reason = api->declines({c.callable, fastmathAsked(c.function)}, c.args, PyVectorcall_NARGS(c.nargsf), c.names);
     if (reason == nullptr) return nullptr;
     return kj::str(reason);
   }
@@ -63,7 +64,8 @@ class JitEngine final : public run::LevelEngine {
   bool run(run::Invocation& call) override {
     auto& c = static_cast<PythonCall&>(call);
     const char* reason = nullptr;
-    if (compiler().load()->call(c.callable, c.args, PyVectorcall_NARGS(c.nargsf), c.names, c.result, reason)) {
+    jit::Asked asked{c.callable, fastmathAsked(c.function)};
+    if (compiler().load()->call(asked, c.args, PyVectorcall_NARGS(c.nargsf), c.names, c.result, reason)) {
       return c.result != nullptr;
     }
     call.gaveBack(kj::str(reason));
@@ -77,7 +79,7 @@ bool callAtJit(PyObject* function, PyObject* const* args, size_t nargsf, PyObjec
 #ifdef EPOCHLY_HAS_JIT
   auto* api = compiler().load();
   const char* reason = nullptr;
-  return api != nullptr && api->call(function, args, PyVectorcall_NARGS(nargsf), names, result, reason);
+  return api != nullptr && api->call({function, contextFastmath()}, args, PyVectorcall_NARGS(nargsf), names, result, reason);
 #else
   return false;
 #endif

@@ -4,7 +4,10 @@ namespace epochly::ext {
 
 LevelChoice levelChoice;
 
-int contextLevel() {
+namespace {
+
+// What optimize_context() set; LEVEL_NOT_GIVEN outside.
+int contextValue() {
   PyObject* value = nullptr;
   if (PyContextVar_Get(levelChoice.variable, nullptr, &value) != 0) {
     PyErr_Clear();
@@ -14,6 +17,18 @@ int contextLevel() {
   int level = static_cast<int>(PyLong_AsLong(value));
   Py_DECREF(value);
   return level;
+}
+
+}  // namespace
+
+int contextLevel() {
+  int value = contextValue();
+  return value == LEVEL_NOT_GIVEN ? value : value & ~CONTEXT_FASTMATH;
+}
+
+bool contextFastmath() {
+  int value = contextValue();
+  return value != LEVEL_NOT_GIVEN && (value & CONTEXT_FASTMATH);
 }
 
 levels::Engines& engines() {

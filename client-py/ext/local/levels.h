@@ -17,8 +17,17 @@ struct LevelChoice {
 
 extern LevelChoice levelChoice;
 
+// In the context variable, beside the level: optimize_context(..., fastmath=True).
+constexpr int CONTEXT_FASTMATH = 1 << 8;
+
 // LEVEL_NOT_GIVEN outside every optimize_context().
 int contextLevel();
+bool contextFastmath();
+// Explicit on the function, else the innermost context's.
+inline bool fastmathAsked(const Function* f) {
+  if (f->fastmath != FASTMATH_NOT_GIVEN) return f->fastmath == 1;
+  return levelChoice.contextUsed && contextFastmath();
+}
 // Explicit on the function, else the innermost context's, else the process's, else 0.
 inline Level levelAsked(const Function* f) {
   if (f->level != LEVEL_NOT_GIVEN) return static_cast<Level>(f->level);

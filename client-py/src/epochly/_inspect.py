@@ -58,11 +58,14 @@ def inspect(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Inspe
     """
     from epochly import _jit
 
-    inner = _native.options(function)[0] if _native.is_wrapped(function) else function
-    known = _jit.known(inner)
+    inner, fastmath = function, False
+    if _native.is_wrapped(function):
+        inner, _, _, given = _native.options(function)
+        fastmath = given == 1
+    known = _jit.known(inner, fastmath)
     code, declined = {}, dict(known["declined"])
     if args or kwargs:
-        code = _jit.Jit(inner).explain(*args, **kwargs)
+        code = _jit.Jit(inner, fastmath).explain(*args, **kwargs)
         if "declined" in code:
             declined[", ".join(type(a).__name__ for a in (*args, *kwargs.values()))] = code["declined"]
     name = f"{getattr(inner, '__module__', '?')}.{getattr(inner, '__qualname__', repr(inner))}"

@@ -21,12 +21,14 @@ _PLACEMENTS = ("auto", "local", "cluster")
 if TYPE_CHECKING:
 
     @overload
-    def optimize(function: F, /, *, level: int | None = None, placement: Placement = "auto") -> F: ...
+    def optimize(function: F, /, *, level: int | None = None, placement: Placement = "auto",
+                 fastmath: bool | None = None) -> F: ...
     @overload
-    def optimize(*, level: int | None = None, placement: Placement = "auto") -> Callable[[F], F]: ...
+    def optimize(*, level: int | None = None, placement: Placement = "auto",
+                 fastmath: bool | None = None) -> Callable[[F], F]: ...
 
 
-def optimize(function=None, /, *, level=None, placement="auto"):
+def optimize(function=None, /, *, level=None, placement="auto", fastmath=None):
     """Makes ``function`` measured, and run at a level. Use as ``@optimize``, ``@optimize(level=2)`` or ``optimize(f, level=2)``.
 
     function: a function, method, generator or coroutine function, lambda, partial, builtin or callable object. What comes back is
@@ -34,36 +36,43 @@ def optimize(function=None, /, *, level=None, placement="auto"):
     level: 0 monitor, 1 threads, 2 jit, 3 multicore, 4 gpu. None: that of the surrounding optimize_context(), else of set_level(),
     else 0. A level that cannot run a call declines it with a reason, see report().
     placement: "local" runs calls in this process, "cluster" on the cluster; "auto" on the cluster only what cannot run here.
+    fastmath: True lets level 2 reassociate, contract and vectorise sums of floats, take ``x ** 2`` for ``x * x``, not tell -0.0
+    from 0.0, and leave out numpy's warnings: results may differ in their last digits. None: as the surrounding
+    optimize_context() says, else False: the very bits of CPython.
     Raises TypeError or ValueError for a wrong argument.
     """
     number = _NOT_GIVEN if level is None else checked(level)
     if placement not in _PLACEMENTS:
         raise ValueError(f"placement must be one of {', '.join(map(repr, _PLACEMENTS))}, not {placement!r}")
+    if fastmath not in (None, False, True):
+        raise TypeError(f"fastmath must be True, False or None, not {fastmath!r}")
     place = _PLACEMENTS.index(placement)
+    fast = _NOT_GIVEN if fastmath is None else int(fastmath)
     if function is None:
-        return lambda function: _apply(function, number, place)
-    return _apply(function, number, place)
+        return lambda function: _apply(function, number, place, fast)
+    return _apply(function, number, place, fast)
 
 
-def _apply(function, level, place):
+def _apply(function, level, place, fast):
     if isinstance(function, (classmethod, staticmethod)):
-        return type(function)(_apply(function.__func__, level, place))
+        return type(function)(_apply(function.__func__, level, place, fast))
     _check(function)
     if _config.disabled:
         return function
     if _native.is_wrapped(function):
-        return _again(function, level, place)
-    return _native.wrap(function, level, place)
+        return _again(function, level, place, fast)
+    return _native.wrap(function, level, place, fast)
 
 
-def _again(function, level, place):
+def _again(function, level, place, fast):
     """Decorated twice: measured once, and what is said last counts."""
-    inner, inner_level, inner_place = _native.options(function)
+    inner, inner_level, inner_place, inner_fast = _native.options(function)
     new_level = inner_level if level == _NOT_GIVEN else level
     new_place = inner_place if place == 0 else place
-    if (new_level, new_place) == (inner_level, inner_place):
+    new_fast = inner_fast if fast == _NOT_GIVEN else fast
+    if (new_level, new_place, new_fast) == (inner_level, inner_place, inner_fast):
         return function
-    return _native.wrap(inner, new_level, new_place)
+    return _native.wrap(inner, new_level, new_place, new_fast)
 
 
 def _check(function):
@@ -94,7 +103,7 @@ def find(function):
         else:
             break
     if _config.disabled and callable(function):
-        return _native.wrap(function, _NOT_GIVEN, _PLACEMENTS.index("local"))
+        return _native.wrap(function, _NOT_GIVEN, _PLACEMENTS.index("local"), _NOT_GIVEN)
     raise TypeError(f"{function!r} is not decorated with epochly.optimize")
 
 
@@ -115,18 +124,17 @@ def reduce(function):
     name = _by_name(function)
     if name is not None:
         return name
-    inner, level, place = _native.options(function)
-    return rebuild, (inner, level, place)
+    return rebuild, _native.options(function)
 
 
-def rebuild(function, level, place):
-    return _apply(function, level, place)
+def rebuild(function, level, place, fast=_NOT_GIVEN):
+    return _apply(function, level, place, fast)
 
 
 def call_on_cluster(function, args, kwargs):
     from epochly import _cluster, _report
 
-    inner, level, _ = _native.options(function)
+    inner, level, _, _ = _native.options(function)
     if _cluster.inside_executor():
         return _native.call_here(function, args, kwargs)
     value, ran = _cluster.call(inner, args, kwargs, "auto" if level == _NOT_GIVEN else level)

@@ -79,7 +79,7 @@ def _shown(value):
 def report(function: Callable[..., Any]) -> Report:
     """What became of the calls of ``function``: level, refusals, placement, timings. Raises TypeError if it is not decorated."""
     decorated = find(function)
-    inner, _, place = _native.options(decorated)
+    inner, _, place, _ = _native.options(decorated)
     metrics = _native.figures(decorated)
     recommended, why = select_with_reason(metrics)
     asked, level, declined, placement, placement_reason = _last_run(decorated, _PLACEMENTS[place])

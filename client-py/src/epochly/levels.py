@@ -55,20 +55,23 @@ class optimize_context:
     From level 2 on also the undecorated Python functions that the code around the block names: its own variables and globals, and
     functions of modules among them. What such a function calls is compiled with it.
 
+    fastmath: as that of optimize(), for functions that were given none of their own.
+
     Holds for the thread, or the asyncio task, that entered it; contexts nest, the innermost counts. Exceptions pass through. Raises
     as set_level().
     """
 
-    __slots__ = ("level", "_tokens", "_offered")
+    __slots__ = ("level", "fastmath", "_tokens", "_offered")
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, *, fastmath: bool = False) -> None:
         self.level = checked(level)
+        self.fastmath = bool(fastmath)
         self._tokens: list[Any] = []
         self._offered: list[list[Any]] = []
 
     def __enter__(self) -> optimize_context:
         if not _config.disabled:
-            self._tokens.append(_native.enter_level(self.level))
+            self._tokens.append(_native.enter_level(self.level, self.fastmath))
             named = _functions_named(sys._getframe(1)) if self.level >= JIT else ()
             self._offered.append([function for function in named if _native.offer(function)])
         return self
@@ -80,7 +83,7 @@ class optimize_context:
                 _native.withdraw(function)
 
     def __repr__(self) -> str:
-        return f"optimize_context(level={self.level})"
+        return f"optimize_context(level={self.level}{', fastmath=True' if self.fastmath else ''})"
 
 
 def _functions_named(frame: FrameType) -> list[FunctionType]:

@@ -100,8 +100,9 @@ class Linker {
   }
   template <typename T>
   std::vector<T> table(uint64_t offset, uint64_t size) const {
+    auto* from = bytes(offset, size);
     std::vector<T> result(size / sizeof(T));
-    if (!result.empty()) std::memcpy(result.data(), bytes(offset, size), result.size() * sizeof(T));
+    if (!result.empty()) std::memcpy(result.data(), from, result.size() * sizeof(T));
     return result;
   }
 
