@@ -19,8 +19,7 @@ struct Api {
   const char* (*declines)(Asked asked, PyObject* const* args, size_t nargs, PyObject* names);
   // True: it ran, `result` is its value, or null with an exception set. False: it gave the call back, `reason` says why, and
   // nothing visible has happened.
-  bool (*call)(Asked asked, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result,
-               const char*& reason);
+  bool (*call)(Asked asked, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result, const char*& reason);
   // Nanoseconds that the calling thread has spent making code, in all; what it found made costs nothing.
   uint64_t (*madeCodeNs)();
 };

@@ -121,6 +121,21 @@ std::shared_ptr<epochly::jit::Code> compileWithoutGil(program::Unit& unit, const
   return code;
 }
 
+// To the logger "epochly": what typed code should always compile did not. Never leaves an exception set.
+void logRefusal(program::Unit& unit, const std::string& reason) {
+  std::string text;
+  for (auto& instance : unit.instances) {
+    if (instance.round == unit.instances[0].round) text += program::show(unit, instance);
+  }
+  Reference logging(PyImport_ImportModule("logging"));
+  Reference logger(logging ? PyObject_CallMethod(logging.get(), "getLogger", "s", "epochly") : nullptr);
+  Reference done(logger ? PyObject_CallMethod(logger.get(), "error", "ssss",
+                                              "level 2: %s stays in CPython, code could not be made of it: %s\n%s",
+                                              unit.instances[0].name.c_str(), reason.c_str(), text.c_str())
+                        : nullptr);
+  if (!done) PyErr_Clear();
+}
+
 bool writesArrays(program::Types& types, program::Type type) {
   auto data = types[type];
   if (data.kind == program::Kind::ARRAY) return types(data.ref).written;
@@ -262,7 +277,7 @@ std::shared_ptr<Version> JitFunction::compile(Bound bound) {
     if (std::none_of(versions.begin(), versions.end(), [&](auto& other) { return other->types == types; }))
       made->options.constants = stridesToRelyOn(bound, *made);
     made->elaborateNs = nowNs() - start;
-    made->code = compileWithoutGil(unit, made->options);
+    made->code = generate(unit, made->options);
     made->releases = unit.instances[0].hasLoop;
     for (auto type : made->arguments) {
       if (writesArrays(unit.types, type) || writesLists(unit.types, type)) made->releases = false;
@@ -351,13 +366,23 @@ JitFunction::Attempt JitFunction::attempt(Version& version, const epochly::jit::
   return execute(version, code, marshal, released.context, leaves.data(), ran, result);
 }
 
+std::shared_ptr<epochly::jit::Code> JitFunction::generate(program::Unit& unit, const epochly::jit::Options& with) {
+  try {
+    return compileWithoutGil(unit, with);
+  } catch (Declined& declined) {
+    if (!refusalLogged) logRefusal(unit, declined.reason);
+    refusalLogged = true;
+    throw;
+  }
+}
+
 bool JitFunction::makeCareful(Version& version) {
   if (version.careful) return true;
   auto careful = version.options;
   careful.careful = true;
   MakingCode making;
   try {
-    auto made = compileWithoutGil(*version.unit, careful);
+    auto made = generate(*version.unit, careful);
     if (!version.careful) version.careful = std::move(made);  // else another thread was first
   } catch (Declined& declined) {
     return decline(declined.reason, declined.line);

@@ -78,6 +78,7 @@ class JitFunction {
   std::map<std::string, std::string> declines;                            // by argument types: the reason, with its line
   std::map<std::string, std::pair<uint32_t, std::string>> declinedKinds;  // how often, the last reason
   Assumptions declineAssumptions;
+  bool refusalLogged = false;
   std::string why;
   uint32_t whyLine = 0;
 
@@ -94,6 +95,8 @@ class JitFunction {
   Attempt execute(Version& version, const epochly::jit::Code& code, class Marshal& marshal, epochly::jit::Context& context,
                   const uint64_t* arguments, Ran& ran, PyObject*& result);
   bool makeCareful(Version& version);
+  // Machine code; when there is none to be had, that is logged, once.
+  std::shared_ptr<epochly::jit::Code> generate(program::Unit& unit, const epochly::jit::Options& with);
   void failed(Version& version, uint32_t guard);
   void dropStale();
   bool givenUp();

@@ -83,6 +83,8 @@ std::string intermediate(program::Unit& unit, const epochly::jit::Options& optio
   return compiler().intermediate(unit, options);
 }
 
-std::string assembly(program::Unit& unit, const epochly::jit::Options& options) { return compiler().assembly(unit, options); }
+std::string assembly(program::Unit& unit, const epochly::jit::Options& options) {
+  return compiler().assembly(unit, options);
+}
 
 }  // namespace epochly::ext::jit

@@ -26,7 +26,7 @@ struct Function {
   int8_t level;             // 0..4, or LEVEL_NOT_GIVEN: the context's, else the process's
   Placement placement;
   int8_t fastmath;  // 0, 1, or FASTMATH_NOT_GIVEN: the context's, else 0
-  Makes makes;  // of callables that are not plain Python functions; those are asked at each call
+  Makes makes;      // of callables that are not plain Python functions; those are asked at each call
 };
 
 // Creates the types and adds them to `module`; raises.

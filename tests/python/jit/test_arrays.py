@@ -2,8 +2,9 @@
 
 import warnings
 
-import epochly
 import pytest
+
+import epochly
 
 from .exact import same
 

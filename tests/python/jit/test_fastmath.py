@@ -3,8 +3,9 @@
 import math
 import pickle
 
-import epochly
 import pytest
+
+import epochly
 
 _jit = pytest.importorskip("epochly._jit", reason="built without LLVM")
 np = pytest.importorskip("numpy")

@@ -37,7 +37,8 @@ struct Hash {
   }
   std::string hex() const {
     char text[33];
-    std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(a), static_cast<unsigned long long>(b));
+    std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(a),
+                  static_cast<unsigned long long>(b));
     return text;
   }
 };
@@ -205,7 +206,8 @@ std::string processorText() {
     if (leaf == 1) r[1] = 0;  // which core this is
     text.append(reinterpret_cast<const char*>(r), sizeof r);
   };
-  for (auto [leaf, sub] : {std::pair<uint32_t, uint32_t>{0, 0}, {1, 0}, {7, 0}, {7, 1}, {0x80000001, 0}, {0x80000008, 0}}) add(leaf, sub);
+  for (auto [leaf, sub] : {std::pair<uint32_t, uint32_t>{0, 0}, {1, 0}, {7, 0}, {7, 1}, {0x80000001, 0}, {0x80000008, 0}})
+    add(leaf, sub);
 #endif
   return text;
 }

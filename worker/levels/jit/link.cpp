@@ -163,7 +163,8 @@ class Linker {
   // Place of a symbol in the image; of its stub if it is elsewhere.
   size_t placeOf(const Elf64_Sym& symbol) {
     if (symbol.st_shndx == SHN_UNDEF) return stubFor(symbol);
-    if (symbol.st_shndx >= sections.size() || places[symbol.st_shndx] == ABSENT || symbol.st_value > sections[symbol.st_shndx].sh_size)
+    if (symbol.st_shndx >= sections.size() || places[symbol.st_shndx] == ABSENT ||
+        symbol.st_value > sections[symbol.st_shndx].sh_size)
       refuse("a symbol that is nowhere");
     return places[symbol.st_shndx] + symbol.st_value;
   }
