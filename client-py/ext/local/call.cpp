@@ -167,7 +167,7 @@ PyObject* callHere(Function* f, PyObject* const* args, size_t nargsf, PyObject* 
   ThreadState& thread = ThreadState::current();
   Block& block = f->ledger->mine(thread);
   block.tally.calls.add(1);
-  PythonCall call(f, args, nargsf, names);
+  PythonCall call(f->wrapped, args, nargsf, names, f);
   Level asked = levelAsked(f);
   Makes makes = whatItMakes(f);
   if (makes != Makes::VALUE) return makeSteps(f, makes, asked, block, call);

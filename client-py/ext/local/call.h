@@ -27,8 +27,8 @@ class RecursionRefund {
 // The arguments of one call, as vectorcall hands them over. Lives on the stack of the call.
 class PythonCall final : public run::Invocation {
  public:
-  PythonCall(Function* function, PyObject* const* args, size_t nargsf, PyObject* names)
-      : function(function), callable(function->wrapped), args(args), nargsf(nargsf), names(names) {}
+  PythonCall(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* names, const Function* through = nullptr)
+      : through(through), callable(callable), args(args), nargsf(nargsf), names(names) {}
 
   bool callPlain() override {
     [[maybe_unused]] RecursionRefund refund;
@@ -41,8 +41,8 @@ class PythonCall final : public run::Invocation {
   }
   void gaveBack(kj::String reason) override { givenBack = kj::mv(reason); }
 
-  Function* const function;
-  PyObject* const callable;  // what it wraps
+  const Function* const through;  // the decorated function that was called; null: it was not through one
+  PyObject* const callable;
   PyObject* const* const args;
   const size_t nargsf;
   PyObject* const names;

@@ -48,6 +48,8 @@ Compiler& compiler() {
   return one;
 }
 
+bool fastmathOf(const PythonCall& call) { return call.through != nullptr && fastmathAsked(call.through); }
+
 class JitEngine final : public run::LevelEngine {
  public:
   Level level() const override { return Level::JIT; }
@@ -57,7 +59,7 @@ class JitEngine final : public run::LevelEngine {
     auto* api = compiler().load();
     if (api == nullptr) return kj::str(compiler().reason());
     const char* reason =
-        api->declines({c.callable, fastmathAsked(c.function)}, c.args, PyVectorcall_NARGS(c.nargsf), c.names);
+        api->declines({c.callable, fastmathOf(c)}, c.args, PyVectorcall_NARGS(c.nargsf), c.names);
     if (reason == nullptr) return nullptr;
     return kj::str(reason);
   }
@@ -65,7 +67,7 @@ class JitEngine final : public run::LevelEngine {
   bool run(run::Invocation& call) override {
     auto& c = static_cast<PythonCall&>(call);
     const char* reason = nullptr;
-    jit::Asked asked{c.callable, fastmathAsked(c.function)};
+    jit::Asked asked{c.callable, fastmathOf(c)};
     if (compiler().load()->call(asked, c.args, PyVectorcall_NARGS(c.nargsf), c.names, c.result, reason)) {
       return c.result != nullptr;
     }

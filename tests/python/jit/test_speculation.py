@@ -237,3 +237,16 @@ def test_the_guard_that_failed_is_named_with_its_line():
         compiled([1, 2, 3], 4)
     line = raises.__code__.co_firstlineno + 3
     assert compiled.declined == f"line {line}: this call went back to CPython: an index out of range"
+
+
+def test_an_index_known_while_compiling_is_checked_where_it_stands():
+    def outside(x):
+        y = [1.0, 2.0, 3.0]
+        s = x
+        if x > 0.0:
+            s += y[5]
+        return s
+
+    assert check(outside, (-1.0,)) == 1
+    assert check(outside, (1.0,)) == 0
+    assert check(lambda x: np.zeros(3)[5] + x, (1.0,)) == 0

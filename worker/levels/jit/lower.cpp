@@ -163,7 +163,7 @@ class FunctionLowering {
     ir.CreateStore(ir.CreateOr(ir.CreateLoad(ir.getInt1Ty(), bad), ir.CreateNot(holds)), bad);
   }
   static bool isOfReals(llvm::Value* condition) {
-    if (llvm::isa<llvm::FCmpInst, llvm::ConstantInt>(condition)) return true;
+    if (llvm::isa<llvm::FCmpInst>(condition)) return true;
     auto* both = llvm::dyn_cast<llvm::BinaryOperator>(condition);
     return both && isOfReals(both->getOperand(0)) && isOfReals(both->getOperand(1));
   }
