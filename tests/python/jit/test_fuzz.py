@@ -27,4 +27,4 @@ def test_random_programs_give_what_cpython_gives():
         differential.run(seed, tally, out)
         seed += 1
     assert not tally["mismatches"], out.getvalue()
-    assert tally["compiled programs"] > 0.8 * tally["programs"], "the generator writes what the level does not take"
+    assert tally["compiled programs"] > 0.7 * tally["programs"], "the generator writes what the level does not take"
