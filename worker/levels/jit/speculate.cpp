@@ -356,7 +356,8 @@ class LoopSpeculation {
     if (checks.empty()) return;
     IRBuilder<> ir(before);
     auto* head = before->getParent();
-    auto* holds = ir.CreateAnd(checks);
+    // A check that a path not taken would have computed from nothing may fail, no more.
+    auto* holds = ir.CreateFreeze(ir.CreateAnd(checks));
     auto* rest = SplitBlock(head, before, &tree, &loops);
     head->getTerminator()->eraseFromParent();
     auto* otherwise = giveBack.block();

@@ -1,0 +1,52 @@
+"""What the fuzzer found, shrunk."""
+
+import pytest
+
+from .exact import same
+
+pytest.importorskip("epochly._jit", reason="built without LLVM")
+
+from epochly._jit import Jit  # noqa: E402
+
+
+def a_check_before_a_loop_that_is_never_reached(p0, p1, p2):
+    for k1 in range(5):
+        p2 += abs(p2**3)
+        for _ in range(1, 6):
+            p2 -= (-7.0 // -1e300) + 0.1
+    i4 = p0 & ((k1 - p0) + (7 if False else k1))
+    for k5 in range(6, 0, -1):
+        if i4 >= 5:
+            break
+        if max(k1, 1) <= p2:
+            for k6 in range(5):
+                k1 = (((-1 + k1) - (-3 + k6)) + ((k5 * k6) - abs(p2))) % 1000003
+            i9 = k1 // ((k5 // 0) if (p2 != p2) else len(p1))  # noqa: F841
+    return p2
+
+
+def tuples_of_two_lengths(flag):
+    pair = (1, 2.5)
+    if flag:
+        pair = (1, 2.5, 3)
+    return pair
+
+
+@pytest.mark.parametrize("function, args", [
+    (a_check_before_a_loop_that_is_never_reached, (-3, [], 7.260252109023067)), (tuples_of_two_lengths, (True,)),
+    (tuples_of_two_lengths, (False,)),
+])  # fmt: skip
+def test_a_program_that_once_differed(function, args):
+    assert same(Jit(function)(*args), function(*args))
+
+
+def test_arrays_of_two_types_in_one_variable():
+    np = pytest.importorskip("numpy")
+
+    def mixes(a, b):
+        for _ in range(3):
+            b = np.square(b) * a
+        return b
+
+    a, b = np.arange(5.0), np.arange(5, dtype=np.float32)
+    assert same(Jit(mixes)(a, b), mixes(a, b))
