@@ -12,6 +12,9 @@ from scripts.dev.tally import Tally, read_junit, read_passed_failed
 SIM_SECONDS = 30
 # And under each sanitizer, where a history takes about ten times as long.
 SIM_SANITIZED_SECONDS = 10
+# Random programs of level 2 with fresh seeds, in a whole run and in what continuous integration waits for.
+FUZZ_SECONDS = 60
+FUZZ_CORE_SECONDS = 20
 # The CPythons we promise.
 PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 # Beside the checkout on the project's machines: every example of the guide, checked.
@@ -73,6 +76,23 @@ def acceptance(context):
     return _report(name, tally)
 
 
+def fuzz(context):
+    return _fuzz(context, FUZZ_SECONDS)
+
+
+def _fuzz(context, seconds):
+    """One test, however many programs there was time for."""
+    name = "fuzz level 2"
+    command = [context.environment.python, "-m", "tests.fuzz.differential", "--seconds", str(seconds)]
+    code = run_step(name, command, env={**context.env(), "PYTHONPATH": str(ROOT)}, may_fail=True)
+    log = log_of(name).read_text(errors="replace")
+    seeds = "; ".join(re.findall(r"^seeds .*$", log, re.M))
+    found = re.findall(r"^MISMATCH (seed \d+)", log, re.M)
+    if code == 0 and seeds and not found:
+        return _report(name, Tally(passed=1), note=seeds)
+    return _report(name, Tally.failure(f"{name}: {', '.join(found) or f'ended with code {code}'}"))
+
+
 def sanitizers(context):
     return asan(context) + tsan(context)
 
@@ -97,8 +117,8 @@ def core(context):
 
 
 # In the order of a full run: what fails soonest and most often first.
-ALL = {"lint": quick_lint, "unit": unit, "sim": sim, "python": python, "acceptance": acceptance, "pythons": pythons, "asan": asan,
-       "tsan": tsan}
+ALL = {"lint": quick_lint, "unit": unit, "sim": sim, "python": python, "acceptance": acceptance, "fuzz": fuzz,
+       "pythons": pythons, "asan": asan, "tsan": tsan}
 NAMED = {**ALL, "sanitizers": sanitizers, "docs": docs, "core": core}
 
 

@@ -8,8 +8,9 @@ import statistics
 import sys
 import types
 
-import epochly
 import pytest
+
+import epochly
 
 from .exact import same
 
@@ -162,7 +163,7 @@ def test_matrix_products_are_numpys():
     np = pytest.importorskip("numpy")
     r = np.random.default_rng(5)
     for dtype in ("float64", "float32"):
-        a, b, v = r.standard_normal((17, 23)).astype(dtype), r.standard_normal((23, 9)).astype(dtype), r.standard_normal(23).astype(dtype)
+        a, b, v = (r.standard_normal(shape).astype(dtype) for shape in ((17, 23), (23, 9), 23))
         compiled(lambda a, b, v: (a @ b, a @ v, v @ b, v @ v, a @ a.T, a.T @ a, a[::2] @ b, v[::-1] @ v), a, b, v)
         compiled(lambda a, b, v: (np.dot(a, b), a.dot(v), np.dot(v, b), v.dot(v), np.dot(a * 2, b + 1)), a, b, v)
 

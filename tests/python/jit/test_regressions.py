@@ -10,7 +10,7 @@ from epochly._jit import Jit  # noqa: E402
 
 
 def a_check_before_a_loop_that_is_never_reached(p0, p1, p2):
-    for k1 in range(5):
+    for k1 in range(5):  # noqa: B007
         p2 += abs(p2**3)
         for _ in range(1, 6):
             p2 -= (-7.0 // -1e300) + 0.1
