@@ -4,8 +4,8 @@ import random
 
 import numpy
 
-DTYPES = ["float64", "float64", "float64", "float32", "int64", "int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64",
-          "bool"]
+DTYPES = ["float64", "float64", "float64", "float32", "int64", "int64", "int32", "int16", "int8", "uint8", "uint16", "uint32",
+          "uint64", "bool"]
 UNARY = ["np.sqrt(np.abs({}))", "np.exp({} * 0.125)", "np.sin({})", "np.cos({})", "np.tanh({})", "np.abs({})", "np.floor({})",
          "np.square({})", "np.log(np.abs({}) + 1.5)", "np.negative({})", "-{}", "np.rint({})", "{}.copy()", "np.arctan({})",
          "np.log1p(np.abs({}))", "({} ** 2)", "({} ** 3)", "({} ** 0.5)", "np.cbrt({})", "np.expm1({})", "np.zeros_like({})",
@@ -69,16 +69,19 @@ class ArrayGenerator:
         if kind < 12:
             return self.r.choice(UNARY).format(self.array(deep - 1))
         if kind == 12:
-            return f"np.where({self.condition(deep - 1)}, {self.array(deep - 1)}, {self.pick(self.array(deep - 1), self.number(0))})"
+            otherwise = self.pick(self.array(deep - 1), self.number(0))
+            return f"np.where({self.condition(deep - 1)}, {self.array(deep - 1)}, {otherwise})"
         if kind == 13:
-            return f"np.{self.pick('maximum', 'minimum', 'hypot', 'arctan2', 'add')}({self.array(deep - 1)}, {self.array(deep - 1)})"
+            function = self.pick("maximum", "minimum", "hypot", "arctan2", "add")
+            return f"np.{function}({self.array(deep - 1)}, {self.array(deep - 1)})"
         if kind == 14:
             return f"({self.array(deep - 1)} {self.pick('//', '%', '&', '|', '^')} {self.array(deep - 1)})"
         return self.condition(deep - 1)
 
     def condition(self, deep):
         if deep > 0 and self.chance(0.25):
-            return self.pick(f"(~{self.condition(deep - 1)})", f"({self.condition(deep - 1)} {self.pick('&', '|')} {self.condition(0)})")
+            both = f"({self.condition(deep - 1)} {self.pick('&', '|')} {self.condition(0)})"
+            return self.pick(f"(~{self.condition(deep - 1)})", both)
         right = self.pick(self.array(deep), self.number(0))
         return f"({self.array(deep)} {self.pick('<', '<=', '>', '>=', '==', '!=')} {right})"
 
