@@ -12,7 +12,8 @@ UNARY = ["np.sqrt(np.abs({}))", "np.exp({} * 0.125)", "np.sin({})", "np.cos({})"
          "np.full_like({}, 2)", "{}.astype(np.float64)", "{}.astype(np.float32)", "{}.astype(np.int64)", "{}.astype(np.int8)",
          "np.asarray({})", "np.reciprocal({})", "np.trunc({})", "np.ceil({})", "(~{})", "np.sqrt({})", "{}[::-1]", "{}.T.T"]
 REDUCE = ["{}.sum()", "np.sum({})", "{}.mean()", "{}.min()", "{}.max()", "np.prod({})", "{}.argmax()", "{}.argmin()", "np.any({})",
-          "{}.all()", "{}.std()", "np.var({})", "{}.size", "{}.shape[0]", "{}.ndim", "len({})", "np.max({})"]
+          "{}.all()", "{}.std()", "np.var({})", "{}.size", "{}.shape[0]", "{}.ndim", "len({})", "np.max({})",
+          "{0}.ravel().dot({0}.ravel())", "{}.sum(axis=0).max()", "np.mean({}, axis=1).sum()", "({0} @ {0}.T).sum()"]
 EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 1e300, -1e300, 1e-300, 5e-324, 2.0**53, 3e38, 1e-40, float("inf"), float("-inf"), float("nan")]
 SIZES = [0, 1, 2, 3, 5, 8, 9, 17, 130, 260]
 

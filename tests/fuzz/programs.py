@@ -189,7 +189,9 @@ class Generator:
             if lists:
                 name = self.r.choice(lists)
                 value = self.float_(1) if self.variables[name] == "l" else self.int_(1)
-                if self.chance(0.5):
+                if self.chance(0.3):
+                    self.rearrange(name, value)
+                elif self.chance(0.5):
                     self.emit(f"{name}[{self.index(1)}] = {value}")
                 elif self.chance(0.6):
                     self.emit(f"{name}.append({value})")
@@ -204,6 +206,18 @@ class Generator:
             self.variables[a], self.variables[b] = "f", "i"
         elif kind == 15 and self.chance(0.3):
             self.emit(f"assert {self.bool_(1)}")
+
+    def rearrange(self, name, value):
+        """Methods that move items. Not of a list that a loop runs over: it might never end."""
+        if name in self.readonly or self.loops:
+            return self.emit(f"{name}[:] = {name}[::-1]")
+        other = self.r.choice([n for n, k in self.variables.items() if k == self.variables[name]])
+        part = self.pick("::2", "1:", "::-1", ":-1", "5:1:-2")
+        self.emit(self.pick(
+            f"{name} += {other}", f"{name}.extend({other})", f"{name}.insert({self.index(1)}, {value})",
+            f"{name}.pop({self.index(0)})", f"{name}.sort()", f"{name}.sort(reverse=True)", f"{name} = sorted({other})",
+            f"{name} = {other}[{part}]", f"{name}[{part}] = {other}[{part}]",
+        ))
 
     def list_(self, name):
         k = name[0] if name[0] in "ln" else "l"
