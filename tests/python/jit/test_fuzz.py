@@ -27,4 +27,5 @@ def test_random_programs_give_what_cpython_gives():
         differential.run(seed, tally, out)
         seed += 1
     assert not tally["mismatches"], out.getvalue()
-    assert tally["compiled programs"] > 0.7 * tally["programs"], "the generator writes what the level does not take"
+    # Three of four compile; in as few programs as a busy machine has time for, half is five deviations off.
+    assert tally["compiled programs"] > 0.5 * tally["programs"], "the generator writes what the level does not take"
