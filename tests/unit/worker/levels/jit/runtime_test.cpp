@@ -9,7 +9,9 @@ TEST(Runtime, AListGrowsAndKeepsItsElements) {
   Context context;
   auto* list = context.newList(1, 2);
   for (uint64_t i = 0; i < 100; i++) {
-    if (list->length == list->capacity) ASSERT_TRUE(context.grow(*list, 2));
+    if (list->length == list->capacity) {
+      ASSERT_TRUE(context.grow(*list, 2));
+    }
     list->data[2 * i] = i;
     list->data[2 * i + 1] = i + 1000;
     list->length++;
