@@ -356,8 +356,9 @@ class LoopSpeculation {
     if (checks.empty()) return;
     IRBuilder<> ir(before);
     auto* head = before->getParent();
-    // A check that a path not taken would have computed from nothing may fail, no more.
-    auto* holds = ir.CreateFreeze(ir.CreateAnd(checks));
+    // A check that a path not taken would have computed from nothing may fail or hold, but does not make the others hold.
+    for (auto*& check : checks) check = ir.CreateFreeze(check);
+    auto* holds = ir.CreateAnd(checks);
     auto* rest = SplitBlock(head, before, &tree, &loops);
     head->getTerminator()->eraseFromParent();
     auto* otherwise = giveBack.block();
