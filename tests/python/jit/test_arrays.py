@@ -172,17 +172,38 @@ def test_a_result_that_is_an_argument_is_that_object_and_a_new_one_owns_its_memo
     assert both(A)[1][0] == A[0] * 2
 
 
-def test_an_item_refuses_what_its_type_cannot_hold_where_a_view_wraps_it():
-    def store(a, x):
-        a[-1] = x
-        return a
-
-    jit = Jit(store)
+@pytest.mark.parametrize("store", [
+    lambda a, x: a.__setitem__(-1, x), lambda a, x: a.fill(x), lambda a, x: a.__setitem__(slice(None), x),
+])  # fmt: skip
+def test_assignment_of_a_number_that_does_not_fit_raises_in_cpython(store):
     for value in (np.int64(300), 300, np.uint64(2**63)):
         with pytest.raises(OverflowError):
             store(np.zeros(3, np.int8), value)
-        with pytest.raises(OverflowError):
-            jit(np.zeros(3, np.int8), value)
+
+
+def test_an_array_takes_or_refuses_a_number_as_numpy_does():
+    def item(a, x):
+        a[-1] = x
+
+    def view(a, x):
+        a[:] = x
+
+    def mask(a, x):
+        a[a == 0] = x
+
+    for function in (item, view, mask):
+        jit = Jit(function)
+        for value in (np.int64(300), 300, np.uint64(2**63)):
+            outcomes = []
+            for run in (function, jit):
+                array = np.zeros(3, np.int8)
+                try:
+                    run(array, value)
+                except OverflowError as error:
+                    outcomes.append(str(error))
+                else:
+                    outcomes.append(array.tolist())
+            assert outcomes[0] == outcomes[1], (function, value)
     compiled(lambda a: a.astype(np.int8) + 0, np.array([300, -129, 5]))
 
 

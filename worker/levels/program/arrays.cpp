@@ -127,6 +127,15 @@ void FunctionElaborator::checkNumbers(const std::vector<Index>& indices) {
   }
 }
 
+// A number as an item: a numpy integer is taken as a Python one, and what does not fit raises.
+Value FunctionElaborator::storable(const Value& item, DType dtype) {
+  bool isInteger = isIntLike(item.type) && !isBoolLike(item.type);
+  if (types.isScalar(item.type, DType::U64) && dtype != DType::U64)
+    guard(icmp(Compare::GE, item.leaves[0], constI(0)), "a value out of the array type's range");
+  bool checked = isInteger && !isReal(dtype) && dtype != DType::BOOL && !types.isScalar(item.type, dtype);
+  return settleChecks(castElement(checked ? integer(asInt(item)) : item, dtype));
+}
+
 void FunctionElaborator::storeElement(const Value& array, ValueId pointer, const Value& item) {
   if (types.is(item.type, Kind::UNION)) {
     split(item, [&](const Value& one) {
@@ -138,12 +147,7 @@ void FunctionElaborator::storeElement(const Value& array, ValueId pointer, const
   auto dtype = dtypeOf(array);
   if (!isNumber(item.type)) decline("assigning " + types.show(item.type) + " to an item of an array is not compiled");
   types.mark(types[array.type].ref, &Site::written);
-  // An item, other than a view, takes a numpy integer as it takes a Python one: what does not fit raises.
-  bool isInteger = isIntLike(item.type) && !isBoolLike(item.type);
-  if (types.isScalar(item.type, DType::U64) && dtype != DType::U64)
-    guard(icmp(Compare::GE, item.leaves[0], constI(0)), "a value out of the array type's range");
-  bool checked = isInteger && !isReal(dtype) && dtype != DType::BOOL && !types.isScalar(item.type, dtype);
-  auto cast = settleChecks(castElement(checked ? integer(asInt(item)) : item, dtype));
+  auto cast = storable(item, dtype);
   emitVoid(Op::ARRAY_STORE, {pointer, cast.leaves[0]}, {.imm = static_cast<int64_t>(dtype)});
 }
 
@@ -216,7 +220,7 @@ void FunctionElaborator::assignMasked(const Value& array, const Value& mask, con
   auto dtype = dtypeOf(array);
   for (uint32_t i = 0; i < types[mask.type].dims; i++)
     guard(icmp(Compare::EQ, arrayDim(array, i), arrayDim(mask, i)), "IndexError: the mask has another shape");
-  auto scalar = settleChecks(castElement(value, dtype));
+  auto scalar = storable(value, dtype);
   assignArray(array, combine({mask, array, scalar}, dtype, [=, this](const std::vector<Value>& items) {
                 auto prim = types.leaves(items[1].type)[0];
                 return scalarOf(

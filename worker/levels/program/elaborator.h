@@ -287,6 +287,7 @@ class FunctionElaborator {
   ValueId arrayDim(const Value& array, uint32_t dim) const { return array.leaves[1 + dim]; }
   ValueId arrayStride(const Value& array, uint32_t dim) const { return array.leaves[1 + types[array.type].dims + dim]; }
   Value arrayItem(const Value& array, ValueId index);  // a scalar or a view
+  Value storable(const Value& item, DType dtype);
   void storeElement(const Value& array, ValueId pointer, const Value& item);
   // One of several indices: a number, or a slice as start, step and count.
   struct Slice {

@@ -541,7 +541,7 @@ void FunctionElaborator::assignArray(const Value& target, const Value& value) {
   types.mark(types[target.type].ref, &Site::written);
   if (!isArray(value) && !isNumber(value.type))
     decline("assigning " + types.show(value.type) + " to an array is not compiled");
-  auto fused = broadcastTo(target, isArray(value) ? value : settleChecks(castElement(value, dtypeOf(target))));
+  auto fused = broadcastTo(target, isArray(value) ? value : storable(value, dtypeOf(target)));
   if (!isArray(value)) fused.dtype = dtypeOf(target);
   auto apart = constB(true);
   for (size_t i = 0; i < fused.streams.size(); i++) {
