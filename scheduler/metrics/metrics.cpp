@@ -4,9 +4,6 @@ namespace epochly::metrics {
 
 namespace {
 
-// Twice Limits::functionsMax by default, 40 bytes each.
-constexpr size_t GROUP_CACHE_MAX = 20'000;
-
 constexpr uint indexOf(Level level) { return static_cast<uint>(level); }
 
 uint64_t nanoseconds(kj::Duration duration) {

@@ -26,6 +26,10 @@ constexpr uint ATTEMPT_END_COUNT = 6;
 // Functions with a label of their own: 50 fill a legend. All others share the last index.
 constexpr uint FUNCTION_GROUPS_MAX = 50;
 
+// Functions whose label is remembered, so that a task costs one look-up: twice what the core keeps by default
+// (Limits::functionsMax), 40 bytes each.
+constexpr size_t GROUP_CACHE_MAX = 20'000;
+
 // Plain data: a copy is a snapshot.
 struct Counts {
   std::array<uint64_t, LEVEL_COUNT> submitted{};
@@ -51,6 +55,7 @@ struct Counts {
 class Metrics final : public core::Observer {
  public:
   const Counts& counts() const { return all; }
+  size_t functionsCached() const { return groupOf.size(); }  // at most GROUP_CACHE_MAX
   void loopLag(kj::Duration lag);
 
   void submitted(const core::Task& task) override;

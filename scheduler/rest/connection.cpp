@@ -11,9 +11,6 @@ namespace http = beast::http;
 
 namespace {
 
-// What an unwanted sender may still send while it learns that it is unwanted, and for how long.
-constexpr size_t DISCARD_BYTES_MAX = 1u << 20;
-constexpr std::chrono::milliseconds DISCARD_TIME{1000};
 // First read of a request; most fit whole.
 constexpr size_t READ_BYTES = 4096;
 
@@ -168,7 +165,7 @@ void Connection::turnAway() { respond(unavailable("too many connections are open
 void Connection::closeGently() {
   beast::error_code ignored;
   stream.socket().shutdown(boost::asio::ip::tcp::socket::shutdown_send, ignored);
-  stream.expires_after(DISCARD_TIME);
+  stream.expires_after(bounds.discard);
   discard();
 }
 
@@ -176,7 +173,7 @@ void Connection::discard() {
   buffer.clear();
   stream.async_read_some(buffer.prepare(READ_BYTES), [self = shared_from_this()](beast::error_code error, size_t size) {
     self->discarded += size;
-    if (!error && self->discarded < DISCARD_BYTES_MAX) self->discard();
+    if (!error && self->discarded < self->bounds.discardBytesMax) self->discard();
   });
 }
 

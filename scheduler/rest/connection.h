@@ -26,6 +26,11 @@ struct HttpBounds {
   std::chrono::milliseconds idle{60'000};
   // Open at once: dashboards and scrapers of a large site. Each costs a descriptor and 20 KB.
   size_t connectionsMax = 256;
+  // Told that there are too many, and not yet gone. More are closed without a word: being told costs a connection's memory.
+  size_t turnedAwayMax = 64;
+  // What an unwanted sender may still send while it learns that it is unwanted, and for how long: what is under way already.
+  size_t discardBytesMax = 1u << 20;
+  std::chrono::milliseconds discard{1'000};
 };
 
 // Lives on the REST thread and keeps itself alive while it waits for something.

@@ -17,8 +17,6 @@ namespace {
 
 // After a failed accept (no descriptor left) we look again: by then some connection has ended.
 constexpr std::chrono::milliseconds ACCEPT_RETRY{100};
-// Turned away, but not yet gone. More are closed without a word.
-constexpr size_t TURNED_AWAY_MAX = 64;
 
 tcp::endpoint resolve(net::io_context& context, const rt::Address& address) {
   boost::system::error_code error;
@@ -103,7 +101,7 @@ class Server::Impl {
 
   void serve(tcp::socket socket) {
     bool isFull = *open >= options.bounds.connectionsMax;
-    if (*open >= options.bounds.connectionsMax + TURNED_AWAY_MAX) return;
+    if (*open >= options.bounds.connectionsMax + options.bounds.turnedAwayMax) return;
     auto connection = std::make_shared<Connection>(std::move(socket), api, door, options.bounds, open);
     isFull ? connection->turnAway() : connection->start();
   }

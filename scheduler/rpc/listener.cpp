@@ -10,22 +10,15 @@
 #include "rpc/gateway.h"
 #include "rt/log.h"
 #include "transport/socket_stream.h"
-#include "wire/task_spec.h"
 
 namespace epochly::rpc {
 
 namespace {
 
-// Calls of one peer that have not been answered: two of the largest. We answer each within the turn that reads it, or after a
-// commit, so an honest peer never waits for this.
-constexpr size_t FLOW_WORDS_MAX = 2 * MESSAGE_BYTES_MAX / sizeof(capnp::word);
-
 // A peer that vanished without a word is noticed after about a minute; workers sooner, by their heartbeats.
 constexpr int KEEPALIVE_IDLE_SECONDS = 30;
 constexpr int KEEPALIVE_INTERVAL_SECONDS = 10;
 constexpr int KEEPALIVE_PROBES = 3;
-// What we wrote and the peer's kernel did not acknowledge in this time is lost with its connection.
-constexpr int UNACKNOWLEDGED_MS_MAX = 60'000;
 
 void setOption(kj::AsyncIoStream& stream, int level, int option, int value) {
   stream.setsockopt(level, option, &value, sizeof(value));
@@ -82,7 +75,7 @@ struct Listener::Connection {
   capnp::TwoPartyVatNetwork network;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
 
-  Connection(kj::Own<kj::AsyncIoStream> connected, Services& services, kj::Timer& timer,
+  Connection(kj::Own<kj::AsyncIoStream> connected, Services& services, kj::Timer& timer, size_t flowWordsMax,
              kj::PromiseFulfillerPair<void> closing, kj::Function<void()> onGreeted)
       : stream(kj::mv(connected)),
         peer(kj::refcounted<Peer>(nameOf(*stream), kj::mv(closing.fulfiller), kj::mv(onGreeted))),
@@ -90,7 +83,7 @@ struct Listener::Connection {
         messages(*stream, timer, *peer),
         network(messages, capnp::rpc::twoparty::Side::SERVER, readerOptions()),
         rpc(capnp::makeRpcServer(network, kj::heap<Gateway>(services, kj::addRef(*peer)))) {
-    rpc.setFlowLimit(FLOW_WORDS_MAX);
+    rpc.setFlowLimit(flowWordsMax);
   }
 };
 
@@ -164,8 +157,8 @@ void Listener::serve(kj::Own<kj::AsyncIoStream> stream) {
     return;
   }
   if (isTcp(*stream)) tuneTcp(*stream);
-  auto connection =
-      kj::heap<Connection>(kj::mv(stream), services, timer, kj::newPromiseAndFulfiller<void>(), [this]() { handshakes--; });
+  auto connection = kj::heap<Connection>(kj::mv(stream), services, timer, bounds.flowWordsMax,
+                                         kj::newPromiseAndFulfiller<void>(), [this]() { handshakes--; });
   services.figures.connections++;
   handshakes++;
   auto& that = *connection;

@@ -16,8 +16,6 @@ namespace {
 // What is read at once when nothing is known of the next message. Several small ones fit; an idle connection costs only the
 // pages it has touched.
 constexpr size_t READ_BYTES = 16u << 10;
-// A segment per allocation of the builder, each twice as large as the one before: honest messages have a dozen.
-constexpr uint SEGMENTS_MAX = 512;
 
 // The table: the number of segments less one, the size of each in words, padded to whole words.
 constexpr size_t tableBytes(uint segmentCount) { return (segmentCount / 2 + 1) * sizeof(word); }

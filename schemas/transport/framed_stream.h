@@ -9,6 +9,10 @@
 
 namespace epochly::transport {
 
+// A segment per allocation of the builder, each twice as large as the one before: honest messages have a dozen. A table of this
+// many fits the buffer that a stream has anyway.
+constexpr uint SEGMENTS_MAX = 512;
+
 // What a stream asks and tells whoever owns it. Called on the stream's loop.
 class StreamOwner {
  public:

@@ -75,12 +75,16 @@ TEST(Metrics, TheFirstFunctionsAreNamedAndTheRestAreOther) {
 
 TEST(Metrics, FunctionsOfOneNameShareItsGroup) {
   Metrics metrics;
-  for (uint i = 0; i < 100'000; i++) {  // a lambda in a loop: a new hash each time, more than the cache holds
+  constexpr uint FUNCTIONS = 2 * GROUP_CACHE_MAX + 5;
+  size_t cachedMost = 0;
+  for (uint i = 0; i < FUNCTIONS; i++) {  // a lambda in a loop: a new hash each time, more than the cache holds
     auto function = functionNamed(i, "__main__.<lambda>");
     end(metrics, function);
+    cachedMost = std::max(cachedMost, metrics.functionsCached());
   }
   EXPECT_EQ(metrics.counts().groups.size(), 1u);
-  EXPECT_EQ(metrics.counts().finished[0][0][0], 100'000u);
+  EXPECT_EQ(metrics.counts().finished[0][0][0], FUNCTIONS);
+  EXPECT_EQ(cachedMost, GROUP_CACHE_MAX);
 }
 
 TEST(Metrics, WorkersGoneAreCountedByReason) {

@@ -249,13 +249,62 @@ TEST_F(Served, PastTheBoundConnectionsAreTurnedAwayWithAReason) {
   FAIL() << "the place of a connection that ended is not given to another";
 }
 
+TEST_F(Served, PastTheBoundOfThoseTurnedAwayConnectionsAreClosedWithoutAWord) {
+  bounds.connectionsMax = 1;
+  bounds.turnedAwayMax = 3;
+  bounds.discard = 60s;  // none of them goes by itself
+  serve();
+  Socket served(port);
+  served.send(get("/livez"));
+  served.readUntil("}\n");
+  std::vector<std::unique_ptr<Socket>> turnedAway;
+  for (size_t i = 0; i < bounds.turnedAwayMax; i++) {
+    turnedAway.push_back(std::make_unique<Socket>(port));
+    EXPECT_THAT(turnedAway.back()->readAll(), StartsWith("HTTP/1.1 503 ")) << i;
+  }
+  EXPECT_TRUE(Socket(port).isClosed());
+  turnedAway.clear();
+  for (int i = 0; i < 1000; i++) {  // the server has yet to hear of it
+    if (Socket(port).readAll().starts_with("HTTP/1.1 503 ")) return;
+    std::this_thread::sleep_for(5ms);
+  }
+  FAIL() << "the place of one that is gone is not given to another";
+}
+
+TEST_F(Served, WhoIsRefusedAndSendsOnIsCutOffAtTheBound) {
+  constexpr size_t UNBOUNDED = 64u << 20;  // far more than the kernel holds of what nobody reads
+  bounds.discardBytesMax = 64u << 10;
+  bounds.discard = 60s;
+  serve();
+  Socket socket(port);
+  socket.send(post("Content-Length: 99999999999\r\n", ""));
+  EXPECT_THAT(socket.readUntil("}\n"), StartsWith("HTTP/1.1 413 "));
+  std::string more(64u << 10, 'x');
+  size_t sent = 0;
+  while (sent < UNBOUNDED && socket.send(more)) sent += more.size();
+  EXPECT_LT(sent, UNBOUNDED);
+}
+
+TEST_F(Served, WhoIsRefusedAndStaysIsCutOffInTime) {
+  bounds.discard = 100ms;
+  serve();
+  Socket socket(port);
+  socket.send(post("Content-Length: 99999999999\r\n", ""));
+  EXPECT_THAT(socket.readUntil("}\n"), StartsWith("HTTP/1.1 413 "));
+  auto start = std::chrono::steady_clock::now();
+  while (socket.send("x") && std::chrono::steady_clock::now() - start < 10s) std::this_thread::sleep_for(5ms);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 5s);
+}
+
 TEST_F(Served, WithoutTheCoresAnswerItIsAliveAndNotReady) {
   answers = false;
   serve();
   EXPECT_THAT(ask(get("/livez")), StartsWith("HTTP/1.1 200 "));
+  auto start = std::chrono::steady_clock::now();
   auto answer = ask(get("/readyz"));
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 503 "));
   EXPECT_THAT(answer, HasSubstr("did not answer in time"));
+  EXPECT_GE(std::chrono::steady_clock::now() - start, CORE_ANSWER_MAX);
 }
 
 TEST_F(Served, AFullMailboxIs503AtOnce) {

@@ -127,6 +127,29 @@ TEST(FramedStream, AMessageOverItsOwnersBoundIsRefusedBeforeItIsRead) {
   EXPECT_THAT(env.owner.malformed, HasSubstr("over the limit"));
 }
 
+// A table of `count` empty segments, but for the first, which holds a null root.
+kj::Array<byte> manySegments(uint count) {
+  auto bytes = kj::heapArray<byte>((count / 2 + 1) * sizeof(word) + sizeof(word));
+  memset(bytes.begin(), 0, bytes.size());
+  uint32_t lessOne = count - 1;
+  for (uint i = 0; i < sizeof(lessOne); i++) bytes[i] = static_cast<byte>(lessOne >> 8 * i);
+  bytes[sizeof(lessOne)] = 1;
+  return bytes;
+}
+
+TEST(FramedStream, AMessageOfMoreSegmentsThanTheBoundIsRefusedBeforeItsTableIsRead) {
+  {
+    Env env;
+    env.send(manySegments(SEGMENTS_MAX));
+    EXPECT_FALSE(env.receive() == nullptr) << "the bound itself is fine";
+  }
+  Env env;
+  env.send(manySegments(SEGMENTS_MAX + 1).slice(0, sizeof(word)));
+  env.finish();
+  EXPECT_THAT(env.refusal(), HasSubstr("512 + 1 segments, over 512"));
+  EXPECT_THAT(env.owner.malformed, HasSubstr("segments"));
+}
+
 TEST(FramedStream, TheEndWithinAMessageIsMalformed) {
   auto bytes = textMessage("cut");
   for (size_t length : {size_t(1), size_t(7), size_t(8), bytes.size() - 1}) {
