@@ -17,8 +17,13 @@ namespace {
 // beside the one it runs: it may have put off its signal (Wake::LATER). It does so only within 0.4 ms of its last signal, so
 // one look is enough: what ends later is signalled.
 constexpr kj::Duration SWEEP = 1 * kj::MILLISECONDS;
-// Rounds over the rings before the loop's other work has its turn.
+// Rounds over the rings before the loop's other work has its turn, and frames read of one ring in a round: 2,048 frames take
+// some milliseconds, so heartbeats go out and other executors are served however fast one writes.
 constexpr uint DRAIN_ROUNDS_MAX = 8;
+constexpr uint ROUND_FRAMES_MAX = 256;
+// Rounds that read all an executor can have left in its ring. A process that it has started may still be writing there, so this
+// ends too.
+constexpr uint LAST_ROUNDS_MAX = RING_BYTES / ROUND_FRAMES_MAX;
 
 // What an executor writes may be anything: a time beyond this is nonsense, and sums of it would overflow.
 constexpr uint64_t RUN_TIME_NS_MAX = 7ull * 24 * 3600 * 1'000'000'000;
@@ -185,14 +190,14 @@ void Supervisor::drainRings() {
 bool Supervisor::drainRing(ExecutorId id, Entry& entry) {
   if (entry.broken) return false;
   try {
-    while (true) {
+    for (uint frames = 0; frames < ROUND_FRAMES_MAX; frames++) {
       KJ_IF_MAYBE(frame, entry.process->receive()) {
         onFrame(id, entry, kj::mv(*frame));
       } else {
-        break;
+        return !entry.process->prepareToSleep();
       }
     }
-    return !entry.process->prepareToSleep();
+    return true;
   } catch (const kj::Exception& e) {
     rt::log::error("an executor (", roleName(entry.process->role), ") damaged its ring and is killed: ", e.getDescription());
     entry.broken = true;
@@ -223,7 +228,9 @@ void Supervisor::onFrame(ExecutorId id, Entry& entry, kj::Array<capnp::word> wor
 void Supervisor::onExit(ExecutorId id) {
   auto found = entries.find(id);
   KJ_ASSERT(found != entries.end());
-  drainRing(id, found->second);  // what it wrote before it died counts
+  for (uint round = 0; round < LAST_ROUNDS_MAX; round++) {  // what it wrote before it died counts
+    if (!drainRing(id, found->second)) break;
+  }
   auto how = found->second.process->reap();
   bool asked = dispatcher.onGone(id, how, now());
   bool clean = how == "exited with status 0" || how.startsWith("was killed by the worker");
