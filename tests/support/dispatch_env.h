@@ -70,12 +70,13 @@ struct DispatchEnv final : public ExecutorControl, public ResultPort, public Obs
     settle();
   }
   // Function n of the connection.
-  void function(uint32_t n) {
+  void function(uint32_t n, size_t codeBytes = 0) {
     capnp::MallocMessageBuilder message;
     auto definition = message.initRoot<schema::Function>();
     definition.setId(n);
     definition.setHashHigh(n);
     definition.setHashLow(~static_cast<uint64_t>(n));
+    if (codeBytes > 0) definition.initCode(codeBytes);
     dispatcher->onFunction(definition.asReader());
   }
   void assign(uint64_t seq, Level level = Level::MONITOR, uint32_t timeoutMs = 0, uint32_t functionId = 1) {

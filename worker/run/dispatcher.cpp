@@ -143,6 +143,7 @@ bool Dispatcher::onResult(ExecutorId id, const AttemptName& name, bool failed, k
 void Dispatcher::deliver(Executor& executor, AssignmentList::iterator assignment, kj::TimePoint now) {
   auto& from = queue(assignment->queue);
   bool withFunction = executor.functions.insert(assignment->function->id).second;
+  if (withFunction) executor.functionBytes += assignment->function->definition.bytes();
   if (executor.held.empty()) executor.progressed = now;
   assignment->executor = executor.id;
   assignment->index = executor.delivered++;

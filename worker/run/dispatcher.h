@@ -43,8 +43,10 @@ struct DispatchLimits {
   // Threads of the I/O executor that still run what was cancelled or timed out; past it the executor is replaced. A quarter of
   // its threads, so that three quarters work at all times.
   uint abandonedMax() const { return kj::max(1u, ioThreads / 4); }
-  // Functions in one executor's memory; past it the executor is replaced when it falls idle.
+  // Functions in one executor's memory, which keeps the pickle of each; past either the executor is replaced when it falls idle.
+  // Most are some kilobytes: 4096 of them are a few MiB, and a program whose functions carry data meets the second bound.
   uint functionsPerExecutorMax = 4096;
+  size_t functionBytesPerExecutorMax = 256u << 20;
   // An executor that is not ready by then never will be: importing takes 0.1 s, on a cold network disk some seconds.
   kj::Duration readyDeadline = 60 * kj::SECONDS;
   // From being told to stop to being killed.
@@ -153,6 +155,7 @@ class Dispatcher {
     kj::TimePoint progressed =
         kj::origin<kj::TimePoint>();         // last result, or last delivery to an executor that held nothing
     std::unordered_set<uint32_t> functions;  // Function::id it has seen
+    size_t functionBytes = 0;                // of their definitions
     // Attempts answered while a thread of it still runs them: cancelled or timed out.
     kj::HashSet<AttemptName> abandoned;
   };

@@ -87,8 +87,9 @@ void Dispatcher::retireWorn(kj::TimePoint now) {
   for (Role role : {Role::CPU, Role::IO}) {
     if (draining || live(role) < wanted(role) || readyCount(role) < wanted(role)) continue;
     for (auto& [id, executor] : executors) {
-      if (executor.role != role || executor.functions.size() < limits.functionsPerExecutorMax) continue;
-      if (executor.state != State::READY) continue;
+      bool worn = executor.functions.size() >= limits.functionsPerExecutorMax ||
+                  executor.functionBytes >= limits.functionBytesPerExecutorMax;
+      if (executor.role != role || !worn || executor.state != State::READY) continue;
       retire(executor, now);
       break;
     }

@@ -95,6 +95,19 @@ TEST(WorkerOptions, AreReadFromTheCommandLine) {
   EXPECT_STREQ(KJ_ASSERT_NONNULL(options.logFile).cStr(), "log");
 }
 
+TEST(WorkerOptions, GoUpToTheirBounds) {
+  auto options = with({"--cpu-slots", std::to_string(CPU_SLOTS_MAX), "--executor-open-files",
+                       std::to_string(EXECUTOR_OPEN_FILES_MIN), "--executor-memory", std::to_string(EXECUTOR_MEMORY_MIN)})
+                     .options();
+  EXPECT_EQ(KJ_ASSERT_NONNULL(options.cpuSlots), CPU_SLOTS_MAX);
+  EXPECT_EQ(KJ_ASSERT_NONNULL(options.executorOpenFiles), EXECUTOR_OPEN_FILES_MIN);
+  EXPECT_EQ(KJ_ASSERT_NONNULL(options.executorMemory), EXECUTOR_MEMORY_MIN);
+  EXPECT_THAT(with({"--executor-open-files", std::to_string(EXECUTOR_OPEN_FILES_MIN - 1)}).mistake(),
+              HasSubstr("from 64 to"));
+  EXPECT_THAT(with({"--executor-memory", std::to_string(EXECUTOR_MEMORY_MIN - 1)}).mistake(),
+              HasSubstr("at least 67108864"));
+}
+
 TEST(WorkerOptions, FallBackToTheEnvironment) {
   CommandLine line{{}, {{"EPOCHLY_ADDRESS", "tcp://box:7070"}, {"EPOCHLY_LOG", "debug"}}};
   auto options = line.options();

@@ -645,6 +645,24 @@ TEST(Dispatcher, ReplacesAnExecutorThatHasSeenTooManyFunctionsOneAtATime) {
   EXPECT_TRUE(env.fakes.at(CPU_B).stopped);
 }
 
+TEST(Dispatcher, ReplacesAnExecutorThatHoldsTooManyBytesOfFunctions) {
+  DispatchEnv env(1);
+  env.limits.functionBytesPerExecutorMax = 10'000;
+  env.beginReady();
+  auto executor = env.last(Role::CPU);
+  env.function(1, 9'000);
+  for (uint64_t seq = 1; seq <= 3; seq++) {  // the same again costs nothing
+    env.assignNow(seq, Level::MONITOR, 0, 1);
+    env.resultNow(executor, seq);
+  }
+  EXPECT_FALSE(env.fakes.at(executor).stopped);
+  env.function(2, 1'000);
+  env.assignNow(4, Level::MONITOR, 0, 2);
+  EXPECT_FALSE(env.fakes.at(executor).stopped) << "it has something to do";
+  env.resultNow(executor, 4);
+  EXPECT_TRUE(env.fakes.at(executor).stopped);
+}
+
 // ---- everything at once --------------------------------------------------------------------------------------------
 
 // Random events against a model that knows only this: each attempt taken is answered exactly once.
