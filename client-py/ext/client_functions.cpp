@@ -105,7 +105,9 @@ std::shared_ptr<const client::Function> FunctionCache::shared(std::shared_ptr<co
 }
 
 void FunctionCache::remember(nb::handle function, std::shared_ptr<const client::Function> described, nb::handle checks) {
-  if (byObject.size() >= FUNCTIONS_CACHED_MAX) forgetAll();
+  size_t bytes = described->code.size();
+  if (byObject.size() >= FUNCTIONS_CACHED_MAX || cachedBytes + bytes > FUNCTIONS_CACHED_BYTES_MAX) forgetAll();
+  cachedBytes += bytes;
   Cached cached{nb::borrow(function), kj::mv(described), {}};
   for (nb::handle check : checks) {
     auto part = [&check](Py_ssize_t i) { return nb::borrow(PyTuple_GET_ITEM(check.ptr(), i)); };
@@ -117,6 +119,7 @@ void FunctionCache::remember(nb::handle function, std::shared_ptr<const client::
 void FunctionCache::forgetAll() {
   std::unordered_map<PyObject*, Cached> forgotten;
   forgotten.swap(byObject);
+  cachedBytes = 0;
 }
 
 }  // namespace epochly::ext

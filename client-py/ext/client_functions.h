@@ -13,8 +13,10 @@ namespace epochly::ext {
 
 namespace nb = nanobind;
 
-// Functions remembered, and kept alive, at once. A program that makes functions without end forgets all of them here.
+// Functions remembered, and kept alive, at once, and the bytes of their pickles: what a function holds is about as large as its
+// pickle. A program that makes functions without end, or such that carry data, forgets all of them here.
 constexpr size_t FUNCTIONS_CACHED_MAX = 4096;
+constexpr size_t FUNCTIONS_CACHED_BYTES_MAX = 64u << 20;
 
 // One per client. Guarded by the GIL.
 class FunctionCache {
@@ -49,6 +51,7 @@ class FunctionCache {
   };
 
   std::unordered_map<PyObject*, Cached> byObject;
+  size_t cachedBytes = 0;  // remembered since the last forgetAll(); what was replaced since then is counted too
   std::unordered_map<FunctionHash, std::weak_ptr<const client::Function>> byHash;  // shares equal ones
 
   std::shared_ptr<const client::Function> describe(nb::handle function);

@@ -1,4 +1,5 @@
 """The two programs as child processes."""
+import codecs
 import collections
 import json
 import os
@@ -17,6 +18,9 @@ from epochly.errors import EpochlyError
 BIN_VARIABLE = "EPOCHLY_BIN_DIR"
 # What of a program's standard error is kept for an error message.
 ERROR_LINES_MAX = 50
+# Of a line that does not end: past it a piece is passed on as it is, so that output without line ends takes no memory here. As
+# much as is read at once.
+LINE_BYTES_MAX = 64 << 10
 # From SIGTERM to SIGKILL, in seconds: a program that drains nothing ends in milliseconds.
 STOP_PATIENCE = 3.0
 
@@ -114,7 +118,7 @@ class Daemon:
             selector.register(self._process.stderr, selectors.EVENT_READ, _Lines(self._on_error))
             while selector.get_map():
                 for key, _ in selector.select():
-                    data = os.read(key.fd, 65536)
+                    data = os.read(key.fd, LINE_BYTES_MAX)
                     key.data.feed(data)
                     if not data:
                         selector.unregister(key.fileobj)
@@ -154,17 +158,22 @@ class Daemon:
 
 
 class _Lines:
-    """Cuts a stream into lines, the last of which may be without its end."""
+    """Cuts a stream into lines, the last of which may be without its end, and what is longer than LINE_BYTES_MAX into pieces."""
 
     def __init__(self, consume):
         self._consume = consume
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a piece may end within a character
         self._rest = b""
 
     def feed(self, data):
+        """``data`` is empty at the end of the stream."""
         lines = (self._rest + data).splitlines(keepends=True)
-        self._rest = lines.pop() if data and lines and not lines[-1].endswith(b"\n") else b""
+        partial = data and lines and not lines[-1].endswith(b"\n") and len(lines[-1]) < LINE_BYTES_MAX
+        self._rest = lines.pop() if partial else b""
         for line in lines:
-            self._consume(line.decode("utf-8", "replace"))
+            self._consume(self._decoder.decode(line))
+        if not data and (cut := self._decoder.decode(b"", final=True)):
+            self._consume(cut)
 
 
 def _exit_text(code):

@@ -113,6 +113,31 @@ def test_a_program_that_dies_young_is_reported_with_its_last_words():
         LocalCluster(scheduler_options=["--nonsense"])
 
 
+def pieces_of(*chunks):
+    got = []
+    lines = _daemon._Lines(got.append)
+    for chunk in [*chunks, b""]:
+        lines.feed(chunk)
+    return got
+
+
+def test_a_programs_output_is_cut_into_lines():
+    assert pieces_of(b"one\ntw", b"o\nthree") == ["one\n", "two\n", "three"]
+
+
+def test_a_line_without_an_end_is_passed_on_in_pieces():
+    bound = _daemon.LINE_BYTES_MAX
+    assert pieces_of(b"x" * (bound - 1), b"\n") == ["x" * (bound - 1) + "\n"], "a line up to the bound stays whole"
+    assert [len(piece) for piece in pieces_of(*[b"x" * bound] * 5, b"x\n")] == [bound] * 5 + [2]
+
+
+def test_a_piece_that_ends_within_a_character_loses_none():
+    text = "x" * (_daemon.LINE_BYTES_MAX - 1) + "\N{SNOWMAN}\n"
+    data = text.encode()
+    assert "".join(pieces_of(data[:_daemon.LINE_BYTES_MAX], data[_daemon.LINE_BYTES_MAX:])) == text
+    assert "".join(pieces_of(data[:_daemon.LINE_BYTES_MAX])) == text[:-2] + "\N{REPLACEMENT CHARACTER}"
+
+
 def test_a_program_that_is_missing_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(_daemon, "_native", types.SimpleNamespace(__file__=str(tmp_path / "_native.so")))
     monkeypatch.setenv("EPOCHLY_BIN_DIR", str(tmp_path))

@@ -1,8 +1,10 @@
 """What submit() takes and what comes back."""
 import functools
+import gc
 import math
 import operator
 import threading
+import weakref
 
 import pytest
 import tasks
@@ -198,3 +200,23 @@ def test_what_was_measured_here_is_told_to_the_scheduler(client):
     assert (report.level_chosen, report.level) == (1, 1), report.why
     row = next(row for row in client.metrics()["functions"] if row["name"] == "tasks.wait_a_little")
     assert row["io_wait_ratio"] == pytest.approx(here["io_wait_ratio"], abs=0.05) and row["samples"] > 1
+
+
+def test_functions_that_carry_data_are_kept_alive_up_to_a_bound_of_bytes(client):
+    mebibyte, cached_max = 1 << 20, 64  # client_functions.h FUNCTIONS_CACHED_BYTES_MAX
+    alive = []
+
+    def submit(number):
+        data = bytes([number]) * mebibyte
+        function = by_value_function(data)
+        alive.append(weakref.ref(function))
+        return client.submit(function)
+
+    for number in range(cached_max + 36):
+        assert submit(number).result() == mebibyte
+    gc.collect()
+    assert sum(ref() is not None for ref in alive) < cached_max
+
+
+def by_value_function(data):
+    return lambda: len(data)
