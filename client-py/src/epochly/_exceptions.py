@@ -20,6 +20,9 @@ CHAIN_LINKS_MAX = 32
 # Of one link: exceptions carry messages, not data. A chain of the largest, and one that carries results (epochly._map), fit a
 # message.
 LINK_BYTES_MAX = 256 << 10
+# Of the message of one, as text: what stands in for an exception that cannot be pickled or is larger than a link. A chain of such
+# fits a message as well.
+MESSAGE_CHARS_MAX = 64 << 10
 # schemas/wire/task_spec.h TRACEBACK_BYTES_MAX.
 TRACEBACK_BYTES_MAX = 64 << 10
 
@@ -31,9 +34,10 @@ def type_name(error):
 
 
 def message_of(error):
-    """``str(error)``, also of exceptions whose ``__str__`` fails."""
+    """``str(error)`` up to a bound, also of exceptions whose ``__str__`` fails."""
     try:
-        return str(error)
+        text = str(error)
+        return text if len(text) <= MESSAGE_CHARS_MAX else text[:MESSAGE_CHARS_MAX] + " [...]"
     except Exception as problem:  # user code
         return f"<its __str__ raised {type_name(problem)}>"
 

@@ -7,6 +7,7 @@ import pytest
 import tasks
 
 import epochly
+from epochly._exceptions import MESSAGE_CHARS_MAX
 
 
 class Custom(Exception):
@@ -171,6 +172,24 @@ def test_an_exception_that_does_not_pickle_comes_as_remote_error(client):
 def test_an_exception_that_cannot_be_printed_comes_all_the_same(client):
     error = exception_of(client, raise_badly_spoken)
     assert type(error).__name__ == "Silent" and isinstance(error.__cause__, epochly.RemoteTraceback)
+
+
+def raise_enormous_chain():
+    error = None
+    for _ in range(40):
+        enormous = ValueError("x" * (2 << 20))
+        enormous.__cause__ = error
+        error = enormous
+    raise error
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_message_too_large_to_travel_is_cut_and_costs_no_executor(client, level):
+    pid = client.submit(tasks.pid, level=level).result()
+    error = client.submit(raise_enormous_chain, level=level).exception()
+    assert isinstance(error, epochly.RemoteError)
+    assert "x" * MESSAGE_CHARS_MAX + " [...]" in str(error) and "x" * (MESSAGE_CHARS_MAX + 1) not in str(error)
+    assert level == 0 or client.submit(tasks.pid, level=level).result() == pid
 
 
 def test_a_long_chain_is_cut_and_a_long_message_comes_whole(client):
