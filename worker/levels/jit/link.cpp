@@ -77,7 +77,7 @@ class Linker {
       if (section.sh_type == SHT_RELA && section.sh_info < sections.size() && places[section.sh_info] != ABSENT)
         relocate(section);
     }
-    std::memcpy(image->base + stubsAt, stubs.data(), stubs.size() * sizeof(Stub));
+    if (!stubs.empty()) std::memcpy(image->base + stubsAt, stubs.data(), stubs.size() * sizeof(Stub));
     image->seal(entryAt());
     return image;
   }

@@ -294,6 +294,8 @@ TEST(Receipt, WaitsForTheStoreAndTheTasksAreAcceptedEvenIfNobodyHearsIt) {
     env.io.provider->getTimer().afterDelay(1 * kj::MILLISECONDS).wait(env.io.waitScope);
   EXPECT_EQ(env.core.tasks.size(), 1u);
   env.core.checkInvariants();
+  for (auto& commit : env.commits) commit->fulfill();
+  env.settle();  // the call that nobody hears ends here, and with it its session, which needs the services
 }
 
 TEST(Functions, AnIdUsedAgainNamesTheNewFunctionAndReleasesTheOld) {

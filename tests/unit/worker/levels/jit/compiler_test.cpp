@@ -77,7 +77,7 @@ TEST(Compiler, FloorDivisionRoundsDownAndModuloHasTheDivisorsSign) {
        std::vector<std::pair<int64_t, int64_t>>{{7, 2}, {-7, 2}, {7, -2}, {-7, -2}, {6, -3}, {0, -5}, {INT64_MIN, 3}}) {
     auto q = static_cast<int64_t>(std::floor(static_cast<long double>(a) / b));
     EXPECT_EQ(quotient.ints({a, b}), q) << a << " // " << b;
-    EXPECT_EQ(rest.ints({a, b}), a - q * b) << a << " % " << b;
+    EXPECT_EQ(rest.ints({a, b}), static_cast<int64_t>(a - __int128(q) * b)) << a << " % " << b;
   }
   EXPECT_EQ(quotient.ints({1, 0}), std::nullopt);
   EXPECT_EQ(quotient.ints({INT64_MIN, -1}), std::nullopt);
