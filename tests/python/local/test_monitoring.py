@@ -1,5 +1,6 @@
 import asyncio
 import json
+import mmap
 import pickle
 import threading
 import time
@@ -20,9 +21,10 @@ def busy(seconds):
 
 
 def touch(size):
-    """Memory of so many bytes that is really there."""
-    block = bytearray(size)
-    block[::4096] = b"x" * len(block[::4096])
+    """Memory of so many bytes that is really there, and really gone with the object: an allocator may keep what it is given back."""
+    block = mmap.mmap(-1, size)
+    for page in range(0, size, mmap.PAGESIZE):
+        block[page] = 1
     return block
 
 

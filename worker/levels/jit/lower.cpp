@@ -638,8 +638,9 @@ class FunctionLowering {
           return ir.CreateICmpULE(ir.CreateAdd(x, intConst(int64_t(1) << 53)), intConst(int64_t(1) << 54));
         };
         auto* quotient = ir.CreateFDiv(ir.CreateSIToFP(arg(0), f64), ir.CreateSIToFP(arg(1), f64));
-        return either(ir.CreateAnd(small(arg(0)), small(arg(1))), quotient,
-                      [&] { return callPure("epochly_true_divide", {arg(0), arg(1)}); });
+        return either(ir.CreateAnd(small(arg(0)), small(arg(1))), quotient, [&] {
+          return callPure("epochly_true_divide", {arg(0), arg(1)});
+        });
       }
       case Op::INT_MATH: {
         auto* out = slot(i64);
