@@ -21,7 +21,7 @@ def busy(seconds):
 
 
 def touch(size):
-    """Memory of so many bytes that is really there, and really gone with the object: an allocator may keep what it is given back."""
+    """Memory of so many bytes that is really there, and gone with the object: an allocator may keep what it is given back."""
     block = mmap.mmap(-1, size)
     for page in range(0, size, mmap.PAGESIZE):
         block[page] = 1
