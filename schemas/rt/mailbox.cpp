@@ -3,6 +3,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include <kj/debug.h>
 
 namespace epochly::rt {
@@ -25,7 +27,10 @@ void ring(int bell) {
 Mailbox::Mailbox(kj::UnixEventPort& port, size_t capacity)
     : capacity(capacity), bell(makeBell()), rung(port, bell, kj::UnixEventPort::FdObserver::OBSERVE_READ) {}
 
-Mailbox::~Mailbox() noexcept(false) { close(); }
+Mailbox::~Mailbox() noexcept(false) {
+  close();
+  while (ringing > 0) std::this_thread::yield();  // for one system call that does not block
+}
 
 bool Mailbox::post(kj::Function<void()> fn) const {
   {
@@ -34,7 +39,9 @@ bool Mailbox::post(kj::Function<void()> fn) const {
     lock->waiting.push_back(kj::mv(fn));
     if (!lock->isAsleep) return true;
     lock->isAsleep = false;
+    ringing++;
   }
+  KJ_DEFER(ringing--);
   ring(bell);
   return true;
 }

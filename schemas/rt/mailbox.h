@@ -1,6 +1,7 @@
 // The only cross-thread door into a kj event loop.
 #pragma once
 
+#include <atomic>
 #include <deque>
 
 #include <kj/async-unix.h>
@@ -42,6 +43,8 @@ class Mailbox {
   // loop with a lock held that the loop takes first: where the two share a CPU, that costs four switches between them.
   const kj::AutoCloseFd bell;
   kj::UnixEventPort::FdObserver rung;
+  // Posters between the lock and the bell. What they have posted may run, and end the mailbox, before they ring: it waits for them.
+  mutable std::atomic<uint32_t> ringing{0};
 
   kj::Promise<void> sleep();
   void runWaiting();
