@@ -123,21 +123,7 @@ void FunctionElaborator::forStatement(Statement statement) {
     loops.pop_back();
   };
   block([&](Label& onBreak) {
-    if (iterator.unrolled) {
-      for (auto& item : iterator.items) block([&](Label& next) { body(item, next, onBreak); });
-    } else {
-      block([&](Label& exhausted) {
-        loop([&](Label& again) {
-          branch(
-              iterator.hasNext(), [] {},
-              [&] {
-                jump(exhausted);
-                throw DeadCode();
-              });
-          body(iterator.next(), again, onBreak);
-        });
-      });
-    }
+    forEach(std::move(iterator), [&](const Value& item, Label& next) { body(item, next, onBreak); });
     list(parts.getElse());
   });
 }
