@@ -130,12 +130,7 @@ Value FunctionElaborator::callMethod(const Value& self, const std::string& name,
     assign(high, integer(iop(Op::SUB, listLength(self), constI(1))));
     block([&](Label& done) {
       loop([&](Label&) {
-        branch(
-            icmp(Compare::LT, read(low).leaves[0], read(high).leaves[0]), [] {},
-            [&] {
-              jump(done);
-              throw DeadCode();
-            });
+        leaveUnless(icmp(Compare::LT, read(low).leaves[0], read(high).leaves[0]), done);
         auto i = read(low).leaves[0], j = read(high).leaves[0];
         auto a = listLoad(self, i), b = listLoad(self, j);
         listStore(self, i, b);

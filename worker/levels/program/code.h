@@ -16,6 +16,7 @@ namespace epochly::program {
 
 using ValueId = uint32_t;
 
+// In the order of their families: see familyOf().
 enum class Op : uint8_t {
   // constants and variables
   CONST_B,
@@ -42,7 +43,12 @@ enum class Op : uint8_t {
   OR,
   XOR,
   INVERT,
-  POW_INT,  // guards: negative exponent, overflow
+  POW_INT,       // guards: negative exponent, overflow
+  INT_TRUE_DIV,  // args: integers, the second not zero; the nearest double
+  INT_MATH,      // function `text` of one or two integers; guard: no result, or beyond 64 bits
+  WRAP,          // args: integer; imm: DType whose bits are kept, as numpy wraps around
+  UNSIGNED_DIV,
+  UNSIGNED_MOD,  // guard: divisor zero
   // floats
   FADD,
   FSUB,
@@ -59,8 +65,10 @@ enum class Op : uint8_t {
   FFLOOR_DIV_PY,  // CPython's float % and //; divisor not zero
   FPOW_PY,        // CPython's float **; guards what raises or turns complex
   MATH1,
-  MATH2,  // libm function `text`, result as libm gives it
-  // comparisons: imm is a Compare
+  MATH2,         // libm function `text`, result as libm gives it
+  ROUND_DIGITS,  // args: float, digits; guard: a number of digits that is not usual
+  ROUND_F32,     // args: float; to the nearest float32, kept as a double
+  // tests: imm of a comparison is a Compare
   ICMP,
   FCMP,
   BAND,
@@ -71,7 +79,8 @@ enum class Op : uint8_t {
   // conversions
   B_TO_I,
   I_TO_F,
-  F_TO_I,  // F_TO_I truncates; guard: outside 64 bits or NaN
+  U_TO_F,  // an unsigned 64-bit integer
+  F_TO_I,  // truncates; guard: outside 64 bits or NaN
   TO_BITS,
   FROM_BITS,  // a leaf as a 64-bit integer and back (`prim` says to what)
   // control
@@ -92,25 +101,27 @@ enum class Op : uint8_t {
   LIST_STORE,  // args: list, index, value; as LIST_LOAD
   LIST_PUSH,   // args: list, leaves...; imm: stride
   LIST_POP,    // args: list; shortens it by one; not empty
+  LIST_SORT,   // args: list of floats or integers; imm: 1 for floats, 2 for descending; guard: a NaN
   // arrays
   POINTER_ADD,  // args: pointer, bytes
   ARRAY_LOAD,
-  ARRAY_STORE,   // args: pointer (, value); imm: DType
-  INT_TRUE_DIV,  // args: integers, the second not zero; the nearest double
-  INT_MATH,      // function `text` of one or two integers; guard: no result, or beyond 64 bits
-  ROUND_DIGITS,  // args: float, digits; guard: a number of digits that is not usual
-  LIST_SORT,     // args: list of floats or integers; imm: 1 for floats, 2 for descending; guard: a NaN
+  ARRAY_STORE,  // args: pointer (, value); imm: DType
   MATMUL,  // args: a, b, c; m, n, p; byte strides of m and n in a, n and p in b, m and p in c. imm: DType; guard: it warns
-  // numpy's numbers and whole arrays
-  WRAP,       // args: integer; imm: DType whose bits are kept, as numpy wraps around
-  ROUND_F32,  // args: float; to the nearest float32, kept as a double
-  UNSIGNED_DIV,
-  UNSIGNED_MOD,  // guard: divisor zero
-  U_TO_F,        // an unsigned 64-bit integer
   ARRAY_NEW,  // args: bytes, then the pointers that must stay valid; imm: slot that keeps the site's memory between executions
   ARRAY_FREE,  // args: pointer that ARRAY_NEW gave and nobody reads again; imm: its slot
   UFUNC,  // numpy's own inner loop. args: count, then pointer and byte stride of each operand; imm: ufuncCell(); guard: it warns
 };
+
+enum class OpFamily : uint8_t { VARIABLE, INTEGER, FLOAT, TEST, CONVERSION, CONTROL, LIST, ARRAY };
+constexpr OpFamily familyOf(Op op) {
+  if (op <= Op::STORE) return OpFamily::VARIABLE;
+  if (op <= Op::UNSIGNED_MOD) return OpFamily::INTEGER;
+  if (op <= Op::ROUND_F32) return OpFamily::FLOAT;
+  if (op <= Op::SELECT) return OpFamily::TEST;
+  if (op <= Op::FROM_BITS) return OpFamily::CONVERSION;
+  if (op <= Op::RETURN) return OpFamily::CONTROL;
+  return op <= Op::LIST_SORT ? OpFamily::LIST : OpFamily::ARRAY;
+}
 
 enum class Compare : uint8_t { EQ, NE, LT, LE, GT, GE };
 

@@ -176,6 +176,10 @@ class FunctionElaborator {
   Env joined(const Label& label);
   Mark mark();
   void rollback(const Mark& mark);
+  // `code` in `body`, where it ends in a jump to `next`.
+  void path(Block* body, Label& next, const std::function<void()>& code);
+  // A BLOCK or LOOP with that body; its label stays open.
+  Label& labelled(Op op, const std::function<void(Label&)>& body);
   void block(const std::function<void(Label& end)>& body);  // BLOCK; goes on at its end if anything jumps there
   void branch(ValueId condition, const std::function<void()>& then, const std::function<void()>& otherwise);
   // The value of one of two paths.
@@ -195,6 +199,8 @@ class FunctionElaborator {
   void unpack(Expressions targets, const Value& value);
   void augment(Statement statement);
   void ifStatement(Statement statement);
+  void leaveUnless(ValueId condition, Label& label);
+  void loopBody(Label& onBreak, Label& onContinue, Statements body);
   void whileStatement(Statement statement);
   void forStatement(Statement statement);
   void returnStatement(Statement statement);

@@ -1,5 +1,6 @@
 // Variables, the labels where paths meet, and values that can be of more than one type.
 #include <algorithm>
+#include <utility>
 
 #include "levels/program/elaborator.h"
 
@@ -190,21 +191,26 @@ void FunctionElaborator::rollback(const Mark& mark) {
   env = mark.env;
 }
 
-void FunctionElaborator::block(const std::function<void(Label& end)>& body) {
-  auto& made = emitVoid(Op::BLOCK, {});
-  made.bodies.push_back(&unit.blocks.emplace_back());
-  auto& label = openLabel();
-  made.imm = label.id;
-  auto* before = out;
-  out = made.bodies[0];
+void FunctionElaborator::path(Block* body, Label& next, const std::function<void()>& code) {
+  auto* before = std::exchange(out, body);
   try {
-    body(label);
-    jump(label);
+    code();
+    jump(next);
   } catch (DeadCode&) {
   }
   out = before;
-  closeLabel(label);
 }
+
+FunctionElaborator::Label& FunctionElaborator::labelled(Op op, const std::function<void(Label&)>& body) {
+  auto& made = emitVoid(op, {});
+  made.bodies.push_back(&unit.blocks.emplace_back());
+  auto& label = openLabel();
+  made.imm = label.id;
+  path(made.bodies[0], label, [&] { body(label); });
+  return label;
+}
+
+void FunctionElaborator::block(const std::function<void(Label& end)>& body) { closeLabel(labelled(Op::BLOCK, body)); }
 
 void FunctionElaborator::branch(ValueId condition, const std::function<void()>& then,
                                 const std::function<void()>& otherwise) {
@@ -213,19 +219,10 @@ void FunctionElaborator::branch(ValueId condition, const std::function<void()>& 
   block([&](Label& end) {
     auto& made = emitVoid(Op::IF, {condition});
     made.bodies = {&unit.blocks.emplace_back(), &unit.blocks.emplace_back()};
-    auto bodies = made.bodies;
-    auto* before = out;
     auto envBefore = env;
-    for (int side = 0; side < 2; side++) {
-      out = bodies[side];
-      env = envBefore;
-      try {
-        side == 0 ? then() : otherwise();
-        jump(end);
-      } catch (DeadCode&) {
-      }
-    }
-    out = before;
+    path(made.bodies[0], end, then);
+    env = envBefore;
+    path(made.bodies[1], end, otherwise);
     throw DeadCode();  // both sides have jumped
   });
 }

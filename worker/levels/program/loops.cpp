@@ -28,18 +28,7 @@ void FunctionElaborator::loop(const std::function<void(Label& again)>& iteration
     for (uint32_t i = 0; i < head.size(); i++) {
       if (head[i] != typeOf(i)) assign(i, convert(read(i), head[i]));
     }
-    auto& made = emitVoid(Op::LOOP, {});
-    made.bodies.push_back(&unit.blocks.emplace_back());
-    auto& again = openLabel();
-    made.imm = again.id;
-    auto* before = out;
-    out = made.bodies[0];
-    try {
-      iteration(again);
-      jump(again);
-    } catch (DeadCode&) {
-    }
-    out = before;
+    auto& again = labelled(Op::LOOP, iteration);
     auto back = joined(again);
     auto widened = head;
     if (!again.jumps.empty()) {
@@ -82,26 +71,32 @@ void FunctionElaborator::loop(const std::function<void(Label& again)>& iteration
   }
 }
 
+void FunctionElaborator::leaveUnless(ValueId condition, Label& label) {
+  branch(
+      condition, [] {},
+      [&] {
+        jump(label);
+        throw DeadCode();
+      });
+}
+
+void FunctionElaborator::loopBody(Label& onBreak, Label& onContinue, Statements body) {
+  struct Inside {
+    std::vector<LoopLabels>& loops;
+    ~Inside() { loops.pop_back(); }
+  } inside{loops};
+  loops.push_back({&onBreak, &onContinue});
+  list(body);
+}
+
 void FunctionElaborator::whileStatement(Statement statement) {
   auto parts = statement.getWhile();
   block([&](Label& onBreak) {
     block([&](Label& exhausted) {
       loop([&](Label& again) {
         auto holds = condition(parts.getTest());
-        branch(
-            holds, [] {},
-            [&] {
-              jump(exhausted);
-              throw DeadCode();
-            });
-        loops.push_back({&onBreak, &again});
-        try {
-          list(parts.getBody());
-        } catch (DeadCode&) {
-          loops.pop_back();
-          throw;
-        }
-        loops.pop_back();
+        leaveUnless(holds, exhausted);
+        loopBody(onBreak, again, parts.getBody());
       });
     });
     list(parts.getElse());
@@ -111,19 +106,11 @@ void FunctionElaborator::whileStatement(Statement statement) {
 void FunctionElaborator::forStatement(Statement statement) {
   auto parts = statement.getFor();
   auto iterator = iterate(parts.getIterable());
-  auto body = [&](const Value& item, Label& again, Label& onBreak) {
-    loops.push_back({&onBreak, &again});
-    try {
-      assignTo(parts.getTarget(), item);
-      list(parts.getBody());
-    } catch (DeadCode&) {
-      loops.pop_back();
-      throw;
-    }
-    loops.pop_back();
-  };
   block([&](Label& onBreak) {
-    forEach(std::move(iterator), [&](const Value& item, Label& next) { body(item, next, onBreak); });
+    forEach(std::move(iterator), [&](const Value& item, Label& next) {
+      assignTo(parts.getTarget(), item);
+      loopBody(onBreak, next, parts.getBody());
+    });
     list(parts.getElse());
   });
 }
@@ -135,12 +122,7 @@ void FunctionElaborator::forEach(Iterator iterator, const std::function<void(con
   }
   block([&](Label& exhausted) {
     loop([&](Label& again) {
-      branch(
-          iterator.hasNext(), [] {},
-          [&] {
-            jump(exhausted);
-            throw DeadCode();
-          });
+      leaveUnless(iterator.hasNext(), exhausted);
       body(iterator.next(), again);
     });
   });
@@ -313,12 +295,7 @@ void FunctionElaborator::generators(capnp::List<schema::Generator>::Reader gener
   forEach(generator.getIterable(), [&](const Value& item, Label& again) {
     assignTo(generator.getTarget(), item);
     for (auto test : generator.getConditions()) {
-      branch(
-          condition(test), [] {},
-          [&] {
-            jump(again);
-            throw DeadCode();
-          });
+      leaveUnless(condition(test), again);
     }
     this->generators(generators, at + 1, body);
   });
