@@ -3,6 +3,8 @@
 
 #include <llvm/IR/Intrinsics.h>
 
+#include <optional>
+
 #include "levels/jit/speculate.h"
 
 namespace epochly::jit {
@@ -41,6 +43,13 @@ llvm::CmpInst::Predicate realPredicate(int64_t compare) {
   static const llvm::CmpInst::Predicate ALL[] = {llvm::CmpInst::FCMP_OEQ, llvm::CmpInst::FCMP_UNE, llvm::CmpInst::FCMP_OLT,
                                                  llvm::CmpInst::FCMP_OLE, llvm::CmpInst::FCMP_OGT, llvm::CmpInst::FCMP_OGE};
   return ALL[compare];
+}
+
+// The exponent, if it is a constant 2**n.
+std::optional<unsigned> log2Of(llvm::Value* value) {
+  auto* number = llvm::dyn_cast<llvm::ConstantInt>(value);
+  if (!number || !number->getValue().isStrictlyPositive() || !number->getValue().isPowerOf2()) return {};
+  return number->getValue().logBase2();
 }
 
 }  // namespace
@@ -136,6 +145,7 @@ std::pair<llvm::Value*, llvm::Value*> FunctionLowering::floatDivmod(llvm::Value*
 }
 
 llvm::Value* FunctionLowering::floorDivide(llvm::Value* a, llvm::Value* b, uint32_t which) {
+  if (auto bits = log2Of(b)) return ir.CreateAShr(a, *bits);
   auto* overflows = ir.CreateAnd(ir.CreateICmpEQ(a, intConst(INT64_MIN)), ir.CreateICmpEQ(b, intConst(-1)));
   guard(ir.CreateNot(ir.CreateOr(ir.CreateICmpEQ(b, intConst(0)), overflows)), which);
   auto *quotient = ir.CreateSDiv(a, b), *rest = ir.CreateSRem(a, b);
@@ -145,6 +155,7 @@ llvm::Value* FunctionLowering::floorDivide(llvm::Value* a, llvm::Value* b, uint3
 }
 
 llvm::Value* FunctionLowering::floorModulo(llvm::Value* a, llvm::Value* b, uint32_t which) {
+  if (auto bits = log2Of(b)) return ir.CreateAnd(a, llvm::APInt::getLowBitsSet(64, *bits));
   guard(ir.CreateICmpNE(b, intConst(0)), which);
   // INT64_MIN % -1 traps on x86; x % -1 is 0.
   auto* divisor = ir.CreateSelect(ir.CreateICmpEQ(b, intConst(-1)), intConst(1), b);

@@ -22,6 +22,8 @@
 #include <llvm/Transforms/Vectorize/LoopVectorize.h>
 #include <llvm/Transforms/Vectorize/SLPVectorizer.h>
 
+#include "levels/jit/late_guards.h"
+#include "levels/jit/real_bits.h"
 #include "levels/jit/speculate.h"
 
 namespace epochly::jit {
@@ -68,7 +70,10 @@ FunctionPassManager afterSpeculation() {
   passes.addPass(CorrelatedValuePropagationPass());
   passes.addPass(SimplifyCFGPass());
   passes.addPass(DSEPass());
+  passes.addPass(RealBitsPass());
+  passes.addPass(ImpliedChecksPass());
   passes.addPass(LoopVectorizePass());
+  passes.addPass(NotANumberNotePass());
   passes.addPass(InstCombinePass());
   passes.addPass(
       SimplifyCFGPass(SimplifyCFGOptions().convertSwitchRangeToICmp(true).hoistCommonInsts(true).sinkCommonInsts(true)));
@@ -120,7 +125,10 @@ void optimise(Module& module, TargetMachine& machine, bool careful) {
   passes.addPass(std::move(inliner));
   passes.addPass(GlobalDCEPass());
   auto rest = beforeSpeculation();
-  if (!careful) rest.addPass(SpeculatePass());
+  if (!careful) {
+    rest.addPass(SpeculatePass());
+    rest.addPass(RangeChecksPass());
+  }
   rest.addPass(ExpandPointsPass());
   rest.addPass(afterSpeculation());
   passes.addPass(createModuleToFunctionPassAdaptor(std::move(rest)));

@@ -27,6 +27,9 @@ namespace {
 // Steps of an index that a check before the loop takes: with these the last index fits 128 bits whatever the trip count.
 constexpr int64_t STEP_MAX = int64_t(1) << 31;
 
+// A counter that starts below this and takes no longer steps than these would overflow after 2**58 iterations: years.
+constexpr int64_t COUNTER_START_MAX = int64_t(1) << 62, COUNTER_STEP_MAX = 16;
+
 CallInst* pointCall(Instruction& instruction, StringRef name) {
   auto* call = dyn_cast<CallInst>(&instruction);
   return call && call->getCalledFunction() && call->getCalledFunction()->getName() == name ? call : nullptr;
@@ -270,17 +273,25 @@ class LoopSpeculation {
     }
     return true;
   }
-  // `count += 1` in some iterations: never beyond its start and the trip count together.
+  // `count += 1` in some iterations: never beyond its start and the trip count together. Of a loop without a trip count, never in
+  // this machine's lifetime.
   bool isCounter(WithOverflowInst* operation) {
     auto* variable = dyn_cast<PHINode>(operation->getLHS());
     auto* step = dyn_cast<ConstantInt>(operation->getRHS());
-    if (!variable || variable->getParent() != loop.getHeader() || !step || operation->getBinaryOp() != Instruction::Add ||
-        step->getValue().abs().ugt(STEP_MAX) || !backEdges || !canExpand(backEdges))
+    if (!variable || variable->getParent() != loop.getHeader() || !step || operation->getBinaryOp() != Instruction::Add)
       return false;
+    bool counted = backEdges && canExpand(backEdges);
+    if (step->getValue().abs().ugt(counted ? STEP_MAX : COUNTER_STEP_MAX)) return false;
     auto* start = variable->getIncomingValueForBlock(before->getParent());
     for (auto* source : sourcesOf(variable)) {
       auto* part = dyn_cast<ExtractValueInst>(source);
       if (source != start && !(part && part->getAggregateOperand() == operation)) return false;
+    }
+    if (!counted) {
+      IRBuilder<> ir(before);
+      checks.push_back(ir.CreateICmpULT(ir.CreateAdd(start, ConstantInt::getSigned(start->getType(), COUNTER_START_MAX)),
+                                        ir.getInt64(uint64_t(2) * COUNTER_START_MAX)));
+      return true;
     }
     auto* first = widen(start);
     auto* last = stepsFrom(first, step->getSExtValue(), expand(backEdges));
