@@ -207,9 +207,9 @@ void AttemptRunner::readCpuTimes(Nanos cpuStart, std::optional<Nanos> readyStart
 
 levels::Engines::Pick AttemptRunner::pick(const Attempt& attempt, PythonCall& call, Report& report) {
   if (mode == run::Mode::IO) {
-    auto plain = engines().pick(Level::MONITOR, call);
+    // Sharing this executor's threads is level 1 already; a function whose own loops can be spread gains by that too.
     report.ran = Level::THREADS;
-    return plain;
+    return engines().pick(attempt.level == Level::THREADS ? Level::THREADS : Level::MONITOR, call);
   }
   auto madeBefore = madeCodeNs();
   auto picked = engines().pick(attempt.level, call);
@@ -265,8 +265,10 @@ nb::object AttemptRunner::invoke(const Attempt& attempt, FunctionStore::Function
     if (isPlain) sampler.endStretch(wall);
     report.runNs = wall;
   }
+  for (auto& reason : call.alsoDeclined) report.declined.add(run::Decline{picked.engine.level(), kj::mv(reason)});
+  bool sharesThreads = mode == run::Mode::IO;
+  if (call.givenBack != nullptr && !sharesThreads) report.ran = Level::MONITOR;
   KJ_IF_MAYBE(reason, call.givenBack) {
-    report.ran = Level::MONITOR;
     report.declined.add(run::Decline{picked.engine.level(), kj::mv(*reason)});
   }
   KJ_IF_MAYBE(error, raised) throw nb::python_error(kj::mv(*error));

@@ -10,6 +10,7 @@
 #include "ext/local/measure.h"
 #include "ext/local/offered.h"
 #include "ext/local/steps.h"
+#include "ext/local/threads_engine.h"
 #include "levels/monitor/ledger.h"
 
 namespace epochly::ext {
@@ -151,6 +152,7 @@ void bindLocal(nb::module_& m) {
   refuseSubinterpreter();
   calibrateClocks();
   makeContextVariable();
+  addThreadsEngine(engines());
   addJitEngine(engines());
   addFunctionTypes(m.ptr());
   addStepTypes(m.ptr());

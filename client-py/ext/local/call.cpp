@@ -63,19 +63,23 @@ void noteOutcome(Function* f, Block& block, levels::Engines::Pick& pick, Nanos n
   }
 }
 
-// The level that a call ran at in the end. If the engine gave it back, what was noted of it when it began is put right.
-Level noteGivenBack(Function* f, Block& block, Level asked, const levels::Engines::Pick& pick, PythonCall& call) {
-  KJ_IF_MAYBE(reason, call.givenBack) {
-    kj::Vector<run::Decline> declined;
-    if (pick.standing != nullptr) {
-      for (auto& d : pick.standing->declined) declined.add(run::Decline{d.level, kj::str(d.reason)});
-    }
-    declined.add(run::Decline{pick.engine.level(), kj::str(*reason)});
-    f->ledger->note(block, kj::heap<run::Outcome>(run::Outcome{asked, Level::MONITOR, declined.releaseAsArray()}),
-                    wallNow());
-    return Level::MONITOR;
+// The level that a call ran at in the end. If the engine gave it back, or left parts of it as they were, what was noted of it when
+// it began is put right.
+Level noteDeclined(Function* f, Block& block, Level asked, const levels::Engines::Pick& pick, PythonCall& call) {
+  Level took = pick.engine.level();
+  if (call.givenBack == nullptr && call.alsoDeclined.empty()) return took;
+  kj::Vector<run::Decline> declined;
+  if (pick.standing != nullptr) {
+    for (auto& d : pick.standing->declined) declined.add(run::Decline{d.level, kj::str(d.reason)});
   }
-  return pick.engine.level();
+  for (auto& reason : call.alsoDeclined) declined.add(run::Decline{took, kj::str(reason)});
+  Level ran = took;
+  KJ_IF_MAYBE(reason, call.givenBack) {
+    declined.add(run::Decline{took, kj::str(*reason)});
+    ran = Level::MONITOR;
+  }
+  f->ledger->note(block, kj::heap<run::Outcome>(run::Outcome{asked, ran, declined.releaseAsArray()}), wallNow());
+  return ran;
 }
 
 // One call on its way. Each way to run it says what it may measure.
@@ -112,7 +116,7 @@ void Way::insideCounted() {
   noteOutcome(f, block, pick, wallNow());
   uint64_t before = loops::soFar().iterations;
   runOn(pick.engine, call);
-  noteGivenBack(f, block, asked, pick, call);
+  noteDeclined(f, block, asked, pick, call);
   loops::Count after = loops::soFar();
   monitor::addLoops(block.tally, after.iterations - before, after.complete);
 }
@@ -122,7 +126,7 @@ void Way::timed() {
   noteOutcome(f, block, pick, stretch.startedAt());
   runOn(pick.engine, call);
   Nanos wall = stretch.end();
-  monitor::addTimedCall(block.tally, noteGivenBack(f, block, asked, pick, call), wall);
+  monitor::addTimedCall(block.tally, noteDeclined(f, block, asked, pick, call), wall);
 }
 
 PyObject* finish(Block& block, PythonCall& call) {

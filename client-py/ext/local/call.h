@@ -3,6 +3,8 @@
 
 #include <Python.h>
 
+#include <vector>
+
 #include "ext/local/function.h"
 #include "ext/local/sizes.h"
 #include "run/engine.h"
@@ -40,14 +42,18 @@ class PythonCall final : public run::Invocation {
     return dataSizeOf(args, PyVectorcall_NARGS(nargsf) + named);
   }
   void gaveBack(kj::String reason) override { givenBack = kj::mv(reason); }
+  ~PythonCall() noexcept override { Py_XDECREF(prepared); }
+  KJ_DISALLOW_COPY(PythonCall);
 
   const Function* const through;  // the decorated function that was called; null: it was not through one
   PyObject* const callable;
   PyObject* const* const args;
   const size_t nargsf;
   PyObject* const names;
-  PyObject* result = nullptr;       // a new reference, or null with the exception set
-  kj::Maybe<kj::String> givenBack;  // why the engine that took the call did not run it
+  PyObject* result = nullptr;            // a new reference, or null with the exception set
+  kj::Maybe<kj::String> givenBack;       // why the engine that took the call did not run it
+  std::vector<kj::String> alsoDeclined;  // parts of the call that the engine which ran it left as they were, and why
+  PyObject* prepared = nullptr;          // what an engine that took the call made for it; owned
 };
 
 // As a call of `function`, on this thread and in this process whatever its placement.

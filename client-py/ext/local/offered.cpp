@@ -7,6 +7,7 @@
 
 #include "ext/local/jit_engine.h"
 #include "ext/local/levels.h"
+#include "ext/local/threads_engine.h"
 
 namespace epochly::ext {
 
@@ -32,6 +33,10 @@ bool isWatched() {
 
 PyObject* callOffered(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names) {
   int level = levelChoice.contextUsed ? contextLevel() : LEVEL_NOT_GIVEN;
+  if (level == static_cast<int>(Level::THREADS) && !isWatched()) {
+    PyObject* result = nullptr;
+    if (callAtThreads(function, args, nargsf, names, result)) return result;
+  }
   if (level >= static_cast<int>(Level::JIT) && !isWatched()) {
     PyObject* result = nullptr;
     if (callAtJit(function, args, nargsf, names, result)) return result;

@@ -106,7 +106,7 @@ def _parse(filename, source):
         raise NoSource(f"its source does not parse: {error}") from None
     by_line = {}
     for node in _walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.Lambda)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             first = min([node.lineno] + [d.lineno for d in getattr(node, "decorator_list", ())])
             by_line.setdefault(first, []).append(node)
     codes, todo = set(), [module]

@@ -52,7 +52,7 @@ def get_level() -> int:
 class optimize_context:
     """In the ``with`` block, decorated functions that were given no level of their own run at ``level``.
 
-    From level 2 on also the undecorated Python functions that the code around the block names: its own variables and globals, and
+    From level 1 on also the undecorated Python functions that the code around the block names: its own variables and globals, and
     functions of modules among them. What such a function calls is compiled with it.
 
     fastmath: as that of optimize(), for functions that were given none of their own.
@@ -72,7 +72,7 @@ class optimize_context:
     def __enter__(self) -> optimize_context:
         if not _config.disabled:
             self._tokens.append(_native.enter_level(self.level, self.fastmath))
-            named = _functions_named(sys._getframe(1)) if self.level >= JIT else ()
+            named = _functions_named(sys._getframe(1)) if self.level > 0 else ()
             self._offered.append([function for function in named if _native.offer(function)])
         return self
 

@@ -1,0 +1,84 @@
+"""What the loops of a twin are handed to: one Run for each call of the twin."""
+
+import itertools
+
+from epochly.loops import shared
+
+__all__ = ["Run"]
+
+
+_CONTAINERS = (list, dict, set, bytearray)
+
+
+class Run:
+    """One call. ``spread`` is the level's runner: spread(loop, body, iterable) gives the iterations' logs in their order.
+
+    overlapped: whether a loop went to the runner. declined: sentences of those that could not.
+    May be used by several threads at once: iterations loop too.
+    """
+
+    __slots__ = ("plan", "loops", "spread", "overlapped", "declined")
+
+    def __init__(self, plan, spread):
+        self.plan, self.loops, self.spread = plan, plan.loops, spread
+        self.overlapped = False
+        self.declined = []
+
+    # ---- called by twins ----
+
+    def takes(self, index, body):
+        """Whether the runner takes a loop, now that the values of its names are there."""
+        loop = self.loops[index]
+        why = shared.obstacle(loop, body)
+        if why is None:
+            self.overlapped = True
+            return True
+        if why not in self.declined:
+            self.declined.append(why)
+        return False
+
+    def each(self, index, body, iterable):
+        return self.spread(self.loops[index], body, iterable)
+
+    def flat(self, index, body, iterable):
+        """What the iterations of an expression give, in order."""
+        if self.takes(index, body):
+            return itertools.chain.from_iterable(self.spread(self.loops[index], body, iterable))
+        values = []
+        body(iterable, values)
+        return iter(values)
+
+    def list(self, index, body, iterable):
+        values = []
+        if not self.takes(index, body):
+            body(iterable, values)
+            return values
+        for log in self.spread(self.loops[index], body, iterable):
+            values.extend(log)
+        return values
+
+    def set(self, index, body, iterable):
+        return set(self.list(index, body, iterable))
+
+    def dict(self, index, body, iterable):
+        return dict(self.list(index, body, iterable))
+
+    def map(self, index, function, *iterables):
+        if len(iterables) == 1:
+            def body(items, log):
+                log.extend(map(function, items))
+            return self.flat(index, body, iterables[0])
+
+        def body(items, log):
+            log.extend(itertools.starmap(function, items))
+        return self.flat(index, body, zip(*iterables))
+
+    @staticmethod
+    def now(value):
+        """What the caller's thread will look into, as it is now: the iteration may go on to change it, and what makes its items
+        when they are asked for has to make them here."""
+        return list(value) if hasattr(value, "__next__") else Run.copied(value)
+
+    @staticmethod
+    def copied(value):
+        return value.copy() if type(value) in _CONTAINERS else value
