@@ -27,7 +27,7 @@ EPOCHLY_PYTHON names the Python for .venv (default python3). Logs are in build/l
 """.format(suites=" ".join(suites.NAMED), presets=" ".join(cpp.PRESETS))
 
 # What the SDK's wheel is made of; the C++ tests are the rest.
-PRODUCT_TARGETS = ["epochly_native", "epochly_level2", "epochly-scheduler", "epochly-worker"]
+PRODUCT_TARGETS = ["epochly_native", "epochly_level2", "epochly-scheduler", "epochly-worker", "epochly-embedded"]
 # Of client-py/pyproject.toml. One environment for demo, tests and bench: going from one to the other costs nothing.
 EXTRAS = ["demo", "test"]
 # Exit code of a program that was interrupted, as shells have it.

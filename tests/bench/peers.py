@@ -1,6 +1,7 @@
 """One driver per system, behind one small interface. The systems' own packages are imported in start(), in the driver's
 process, so that none weighs on another."""
 import abc
+import os
 
 
 class Peer(abc.ABC):
@@ -31,10 +32,9 @@ class Epochly(Peer):
     def start(self, workers):
         import importlib.metadata
 
-        import epochly.testing
-        # One daemon with an executor per worker: what connect() starts, too.
-        self.cluster = epochly.testing.LocalCluster(workers=1, cpu_slots=workers)
-        self.client = self.cluster.client
+        import epochly
+        os.environ["EPOCHLY_MAX_WORKERS"] = str(workers)
+        self.client = epochly.connect()
         return importlib.metadata.version("epochly-client")
 
     def submit(self, fn, argument):
@@ -44,7 +44,7 @@ class Epochly(Peer):
         return self.client.gather(futures)
 
     def stop(self):
-        self.cluster.close()
+        self.client.close()
 
 
 class ProcessPool(Peer):

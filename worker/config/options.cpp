@@ -7,7 +7,7 @@
 #include "run/progress.h"
 #include "wire/task_spec.h"
 
-namespace epochly::config {
+namespace epochly::worker::config {
 
 namespace {
 
@@ -198,4 +198,4 @@ Result parse(kj::ArrayPtr<const kj::StringPtr> args, Environment& environment) {
   return kj::mv(options);
 }
 
-}  // namespace epochly::config
+}  // namespace epochly::worker::config

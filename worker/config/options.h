@@ -11,7 +11,7 @@
 #include "rt/log.h"
 #include "wire/ids.h"
 
-namespace epochly::config {
+namespace epochly::worker::config {
 
 // More executors than this are a slip of the finger: each is a Python of 30 MB.
 constexpr uint CPU_SLOTS_MAX = 4096;
@@ -52,4 +52,4 @@ using Environment = kj::Function<kj::Maybe<kj::StringPtr>(kj::StringPtr name)>;
 // `args` without the program's name. A flag wins over its variable (EPOCHLY_ADDRESS, EPOCHLY_LOG), both over the default.
 kj::OneOf<Options, Answer, Mistake> parse(kj::ArrayPtr<const kj::StringPtr> args, Environment& environment);
 
-}  // namespace epochly::config
+}  // namespace epochly::worker::config

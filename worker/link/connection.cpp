@@ -66,14 +66,8 @@ class Connection::Sink final : public schema::WorkerSink::Server {
   }
 };
 
-Connection::Connection(kj::Own<kj::AsyncIoStream> streamParam, run::Supervisor& supervisor, kj::Timer& timer)
-    : supervisor(supervisor),
-      timer(timer),
-      stream(kj::mv(streamParam)),
-      messages(*stream, timer, owner),
-      network(messages, capnp::rpc::twoparty::Side::CLIENT, capnp::ReaderOptions{TRAVERSAL_WORDS_MAX, 64}),
-      rpc(capnp::makeRpcClient(network)),
-      tasks(*this) {}
+Connection::Connection(kj::Own<Route> routeParam, run::Supervisor& supervisor, kj::Timer& timer)
+    : supervisor(supervisor), timer(timer), route(kj::mv(routeParam)), tasks(*this) {}
 
 Connection::~Connection() noexcept {
   KJ_IF_MAYBE(s, sink) s->detach();
@@ -81,10 +75,7 @@ Connection::~Connection() noexcept {
 }
 
 kj::Promise<Joined> Connection::join(Introduction& introduction) {
-  capnp::MallocMessageBuilder vat;
-  vat.initRoot<capnp::rpc::twoparty::VatId>().setSide(capnp::rpc::twoparty::Side::SERVER);
-  auto gateway = rpc.bootstrap(vat.getRoot<capnp::rpc::twoparty::VatId>()).castAs<schema::Gateway>();
-  auto request = gateway.joinWorkerRequest();
+  auto request = route->gateway().joinWorkerRequest();
   auto hello = request.initHello();
   hello.setProtocolMin(PROTOCOL_MIN);
   hello.setProtocolMax(PROTOCOL_MAX);
@@ -96,7 +87,7 @@ kj::Promise<Joined> Connection::join(Introduction& introduction) {
   auto own = kj::heap<Sink>(*this);
   sink = *own;
   request.setSink(kj::mv(own));
-  tasks.add(network.onDisconnect().then([this]() { lose(kj::str("the scheduler closed the connection")); }));
+  tasks.add(route->onClosed().then([this]() { lose(kj::str("the scheduler closed the connection")); }));
   return request.send().then([this](auto&& response) {
     session = response.getSession();
     auto interval = kj::max(response.getWelcome().getHeartbeatMs(), 1u) * kj::MILLISECONDS;

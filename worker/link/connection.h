@@ -1,13 +1,12 @@
 // One joined connection to a scheduler, from the handshake until it is lost.
 #pragma once
 
-#include <capnp/rpc-twoparty.h>
-#include <kj/async-io.h>
+#include <capnp/message.h>
 #include <kj/timer.h>
 
+#include "link/route.h"
 #include "run/supervisor.h"
 #include "scheduler.capnp.h"
-#include "transport/framed_stream.h"
 
 namespace epochly::link {
 
@@ -37,7 +36,7 @@ enum class DrainCause : uint8_t {
 // Lives on the daemon's loop.
 class Connection final : private run::ResultSink, private kj::TaskSet::ErrorHandler {
  public:
-  Connection(kj::Own<kj::AsyncIoStream> stream, run::Supervisor& supervisor, kj::Timer& timer);
+  Connection(kj::Own<Route> route, run::Supervisor& supervisor, kj::Timer& timer);
   ~Connection() noexcept;
   KJ_DISALLOW_COPY(Connection);
 
@@ -57,11 +56,7 @@ class Connection final : private run::ResultSink, private kj::TaskSet::ErrorHand
 
   run::Supervisor& supervisor;
   kj::Timer& timer;
-  kj::Own<kj::AsyncIoStream> stream;
-  transport::TrustingOwner owner;
-  transport::FramedStream messages;
-  capnp::TwoPartyVatNetwork network;
-  capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
+  kj::Own<Route> route;
   kj::Maybe<Sink&> sink;  // the scheduler holds it; detached when this ends
   kj::Maybe<schema::WorkerSession::Client> session;
   kj::PromiseFulfillerPair<kj::String> lost = kj::newPromiseAndFulfiller<kj::String>();

@@ -2,13 +2,9 @@
 
 #include <random>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-
 #include <kj/debug.h>
 
 #include "rt/log.h"
-#include "transport/socket_stream.h"
 #include "wire/errors.h"
 #include "wire/task_spec.h"
 
@@ -26,24 +22,11 @@ bool isFinal(const kj::Exception& e) {
   return code == ErrorCode::UNAUTHENTICATED || code == ErrorCode::PROTOCOL_MISMATCH || code == ErrorCode::INVALID_ARGUMENT;
 }
 
-// Batches are made here, so the kernel need not wait for more.
-void sendAtOnce(kj::AsyncIoStream& stream) {
-  int one = 1;
-  stream.setsockopt(IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-}
-
 }  // namespace
 
-Link::Link(kj::AsyncIoContext& io, kj::Timer& timer, const rt::Address& scheduler, kj::Own<Introduction> introduction,
-           run::Supervisor& supervisor, LinkObserver& observer)
-    : io(io),
-      timer(timer),
-      address(scheduler.forKj()),
-      addressText(scheduler.toString()),
-      isTcp(scheduler.reach != rt::Reach::UNIX_SOCKET),
-      introduction(kj::mv(introduction)),
-      supervisor(supervisor),
-      observer(observer) {}
+Link::Link(kj::Timer& timer, Dialer& dialer, kj::Own<Introduction> introduction, run::Supervisor& supervisor,
+           LinkObserver& observer)
+    : timer(timer), dialer(dialer), introduction(kj::mv(introduction)), supervisor(supervisor), observer(observer) {}
 
 Link::~Link() noexcept {}
 
@@ -68,22 +51,14 @@ kj::Promise<Link::End> Link::attempt() {
 }
 
 kj::Promise<void> Link::connectAndJoin() {
-  return io.provider->getNetwork()
-      .parseAddress(address)
-      .then([](kj::Own<kj::NetworkAddress>&& parsed) {
-        auto connecting = parsed->connect();
-        return connecting.attach(kj::mv(parsed));
-      })
-      .then([this](kj::Own<kj::AsyncIoStream>&& stream) {
-        if (isTcp) sendAtOnce(*stream);
-        auto& made = connection.emplace(
-            kj::heap<Connection>(transport::SocketStream::takeOver(io.unixEventPort, kj::mv(stream)), supervisor, timer));
-        return made->join(*introduction);
+  return dialer.dial()
+      .then([this](kj::Own<Route>&& route) {
+        return connection.emplace(kj::heap<Connection>(kj::mv(route), supervisor, timer))->join(*introduction);
       })
       .then([this](Joined joined) {
         joinedAt = timer.now();
         told = false;
-        rt::log::info("joined the scheduler at ", addressText, " as worker ", joined.id.value);
+        rt::log::info("joined the scheduler at ", dialer.name(), " as worker ", joined.id.value);
         observer.onJoined(joined.id);
       });
 }
@@ -92,7 +67,7 @@ kj::Promise<Link::End> Link::onFailed(kj::Exception&& e) {
   disconnect();
   if (isFinal(e)) return End(Refused{messageOf(e)});
   if (!told)
-    rt::log::warning("cannot join the scheduler at ", addressText, ": ", messageOf(e), "; trying again until it answers");
+    rt::log::warning("cannot join the scheduler at ", dialer.name(), ": ", messageOf(e), "; trying again until it answers");
   told = true;
   return again();
 }
@@ -135,7 +110,7 @@ kj::Promise<Link::End> Link::onLost(kj::StringPtr why) {
   supervisor.connectionLost();
   observer.onLost(why);
   if (after == After::EXIT) return End(nullptr);
-  rt::log::warning("lost the scheduler at ", addressText, ": ", why, "; what ran is stopped, joining again");
+  rt::log::warning("lost the scheduler at ", dialer.name(), ": ", why, "; what ran is stopped, joining again");
   if (after == After::REJOIN) {
     after = After::SERVE;
     supervisor.resume();

@@ -3,7 +3,7 @@
 
 #include "link/connection.h"
 #include "link/retry.h"
-#include "rt/address.h"
+#include "link/route.h"
 
 namespace epochly::link {
 
@@ -23,8 +23,8 @@ class LinkObserver {
 // Lives on the daemon's loop.
 class Link {
  public:
-  Link(kj::AsyncIoContext& io, kj::Timer& timer, const rt::Address& scheduler, kj::Own<Introduction> introduction,
-       run::Supervisor& supervisor, LinkObserver& observer);
+  Link(kj::Timer& timer, Dialer& dialer, kj::Own<Introduction> introduction, run::Supervisor& supervisor,
+       LinkObserver& observer);
   ~Link() noexcept;
   KJ_DISALLOW_COPY(Link);
 
@@ -40,11 +40,8 @@ class Link {
   // What becomes of the worker when it has drained.
   enum class After : uint8_t { SERVE, REJOIN, EXIT };
 
-  kj::AsyncIoContext& io;
   kj::Timer& timer;
-  const kj::String address;      // as kj takes it
-  const kj::String addressText;  // as users write it
-  const bool isTcp;
+  Dialer& dialer;
   kj::Own<Introduction> introduction;
   run::Supervisor& supervisor;
   LinkObserver& observer;

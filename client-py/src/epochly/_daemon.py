@@ -1,4 +1,4 @@
-"""The two programs as child processes."""
+"""The programs as child processes."""
 import codecs
 import collections
 import json
@@ -30,7 +30,7 @@ class DaemonFailed(EpochlyError):
 
 
 def program(name):
-    """The path of "epochly-scheduler" or "epochly-worker"."""
+    """The path of "epochly-scheduler", "epochly-worker" or "epochly-embedded"."""
     folders = [os.environ[BIN_VARIABLE]] if os.environ.get(BIN_VARIABLE) else []
     # Beside the native module, with which they are installed: in an editable install this file is elsewhere.
     folders.append(str(pathlib.Path(_native.__file__).parent / "bin"))
@@ -48,19 +48,19 @@ def program(name):
 class Daemon:
     """A running program. It ends by itself when this process does, whatever ends that: it is told our pid.
 
-    Before it says that it is ready, what it writes is kept; from then on it goes to this process's sys.stdout and sys.stderr,
+    Before it says ``last_event``, what it writes is kept; from then on it goes to this process's sys.stdout and sys.stderr,
     because it is what user code prints.
     """
 
-    def __init__(self, name, arguments, environment=None):
+    def __init__(self, name, arguments, environment=None, *, last_event):
         self.name = name
+        self._last_event = last_event
         self._owner = os.getpid()
         self._condition = threading.Condition()   # guards what follows
         self._events = {}
         self._errors = collections.deque(maxlen=ERROR_LINES_MAX)
         self._ended = False
         self._passing = False
-        self._muted = False
         # A session of its own: a Ctrl-C on the terminal is for this process, which then decides.
         self._process = subprocess.Popen(
             [program(name), *arguments, "--parent-pid", str(os.getpid())], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -85,10 +85,6 @@ class Daemon:
         why = f"ended with {_exit_text(self._process.wait())}" if ended else f"was not ready within {seconds:g} s"
         self.kill()
         raise DaemonFailed("\n".join([f"{self.name} {why}", *self._errors]))
-
-    def mute(self):
-        """What it writes from now on is not passed on."""
-        self._muted = True
 
     def stop(self):
         """Ends it and waits. Does nothing in a forked child: there it is not ours."""
@@ -136,8 +132,8 @@ class Daemon:
             return self._pass_on(sys.stdout, line)
         with self._condition:
             self._events[event.get("event")] = event
-            self._passing = True
-            held = list(self._errors)
+            self._passing = event.get("event") == self._last_event
+            held = list(self._errors) if self._passing else []
             self._condition.notify_all()
         for text in held:
             self._pass_on(sys.stderr, text + "\n")
@@ -148,8 +144,6 @@ class Daemon:
             self._pass_on(sys.stderr, line)
 
     def _pass_on(self, stream, text):
-        if self._muted:
-            return
         try:
             stream.write(text)
             stream.flush()

@@ -60,38 +60,46 @@ class Cluster:
     def __init__(self, workers=1, cpu_slots=None, io_threads=None, scheduler_options=(), worker_options=(), environment=None):
         self._folder = _private_folder()
         self._reaper = Reaper(self._folder)
+        self.address = f"unix:{self._folder}/scheduler.sock"
         self._cpu_slots = cpu_slots or default_slots()
         self._io_threads = io_threads
+        self._scheduler_options = list(scheduler_options)
         self._worker_options = list(worker_options)
-        self._environment = {**os.environ, **(environment or {})}
+        # A function of an executor that connects comes to this cluster, instead of starting one of its own.
+        self._environment = {**os.environ, **(environment or {}), SYS_PATH_VARIABLE: os.pathsep.join(_import_path()),
+                             ADDRESS_VARIABLE: self.address}
         self._environment.setdefault("EPOCHLY_LOG", "warning")
         self.workers = []
         self.scheduler = None
         self._stopped = False
         try:
-            self._start_scheduler(scheduler_options)
-            started = [self._start_worker() for _ in range(workers)]
-            for worker in started:
-                worker.await_event("joined", START_PATIENCE)
+            ready = self._start(workers)
         except BaseException:
             self.stop()
             raise
-
-    def _start_scheduler(self, options):
-        self.scheduler = Daemon(
-            "epochly-scheduler", ["--listen", f"unix:{self._folder}/scheduler.sock", "--http", "127.0.0.1:0", "--store", "memory",
-                                  "--drain-seconds", "0", *options], self._environment)
-        ready = self.scheduler.await_event("ready", START_PATIENCE)
-        self.address = ready["address"]
         self.http_url = ready.get("http") or None
 
-    def _start_worker(self):
-        # A function of an executor that connects comes to this cluster, instead of starting one of its own.
-        environment = {**self._environment, SYS_PATH_VARIABLE: os.pathsep.join(_import_path()), ADDRESS_VARIABLE: self.address}
+    def _start(self, workers):
+        """Starts everything and waits for it; what the scheduler said when it was ready."""
+        self.scheduler = Daemon("epochly-scheduler", self._scheduler_arguments(), self._environment, last_event="ready")
+        ready = self.scheduler.await_event("ready", START_PATIENCE)
+        started = [self._start_worker() for _ in range(workers)]
+        for worker in started:
+            worker.await_event("joined", START_PATIENCE)
+        return ready
+
+    def _scheduler_arguments(self):
+        return ["--listen", self.address, "--http", "127.0.0.1:0", "--store", "memory", "--drain-seconds", "0",
+                *self._scheduler_options]
+
+    def _worker_arguments(self):
         arguments = ["--scheduler", self.address, "--python", sys.executable, "--cpu-slots", str(self._cpu_slots)]
         if self._io_threads is not None:
             arguments += ["--io-threads", str(self._io_threads)]
-        worker = Daemon("epochly-worker", [*arguments, *self._worker_options], environment)
+        return arguments + self._worker_options
+
+    def _start_worker(self):
+        worker = Daemon("epochly-worker", self._worker_arguments(), self._environment, last_event="joined")
         self.workers.append(worker)
         return worker
 
@@ -109,7 +117,6 @@ class Cluster:
         for worker in self.workers:
             worker.stop()
         if self.scheduler is not None:
-            self.scheduler.mute()  # that tasks are left is no news: who wanted them is gone
             self.scheduler.stop()
         self._reaper.reap()
 
@@ -128,6 +135,16 @@ def _private_folder():
     return tempfile.mkdtemp(prefix=f"epochly-{os.getpid()}-", dir="/tmp")
 
 
+class OneProgramCluster(Cluster):
+    """The same with one worker, in one program: what passes between the two wakes no process."""
+
+    def _start(self, workers):
+        self.scheduler = Daemon("epochly-embedded", [*self._scheduler_arguments(), "--", *self._worker_arguments()],
+                                self._environment, last_event="joined")
+        self.scheduler.await_event("joined", START_PATIENCE)
+        return self.scheduler.await_event("ready", START_PATIENCE)
+
+
 # ---- this process's own ----------------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
@@ -141,7 +158,7 @@ def _embedded_cluster():
             _cluster.stop()
             _cluster = None
         if _cluster is None:
-            _cluster = Cluster()
+            _cluster = OneProgramCluster()
         return _cluster
 
 

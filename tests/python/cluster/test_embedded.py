@@ -1,4 +1,5 @@
 """epochly.connect() without an address, and LocalCluster."""
+import subprocess
 import sys
 import types
 
@@ -79,6 +80,51 @@ def test_a_function_that_connects_comes_to_the_same_cluster(script):
         client = epochly.connect()
         print(client.submit(outer, level=0).result() == (client.address, 5))
     """).stdout == "True\n"
+
+
+def test_scheduler_and_worker_are_one_program(script):
+    assert script("""
+        import epochly, os, subprocess
+        client = epochly.connect()
+        [worker] = client.workers()
+        name = open(f"/proc/{worker['pid']}/cmdline").read().split("\\0")[0].rsplit("/")[-1]
+        parent = int(open(f"/proc/{worker['pid']}/stat").read().rpartition(")")[2].split()[1])
+        print(name, parent == os.getpid(), client.submit(os.getppid).result() == worker["pid"])
+    """).stdout == "epochly-embedded True True\n"
+
+
+def test_a_crash_costs_the_embedded_cluster_one_attempt(script):
+    assert script("""
+        import os, epochly
+        client = epochly.connect()
+        pid = client.workers()[0]["pid"]
+        for end in (lambda: os._exit(3), os.abort):
+            try:
+                client.submit(end).result()
+            except epochly.errors.ExecutorDied as error:
+                print("lost")
+        print(list(client.map(abs, range(-1000, 0))) == list(range(1000, 0, -1)), client.workers()[0]["pid"] == pid)
+    """).stdout == "lost\nlost\nTrue True\n"
+
+
+def test_large_values_pass_through_the_embedded_cluster(script):
+    assert script("""
+        import numpy, epochly
+        client = epochly.connect()
+        for size in (1, 10_000, 3_000_000):
+            data, text = numpy.arange(size, dtype=float), "x" * size
+            assert (client.submit(numpy.negative, data).result() == -data).all()
+            assert client.submit(str.upper, text).result() == text.upper()
+        print("equal")
+    """).stdout == "equal\n"
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--listen", "unix:{}/s", "--", "--nonsense"],
+                                       ["--listen", "unix:{}/s", "--", "--help"]])
+def test_the_embedded_program_says_what_it_does_not_understand(arguments, tmp_path):
+    command = [_daemon.program("epochly-embedded"), *(argument.format(tmp_path) for argument in arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and ended.stderr.splitlines()[-1].startswith("epochly-embedded: "), ended.stderr
 
 
 def test_the_environments_address_is_used(cluster, script):

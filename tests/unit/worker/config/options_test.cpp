@@ -11,7 +11,7 @@
 
 #include "wire/task_spec.h"
 
-namespace epochly::config {
+namespace epochly::worker::config {
 namespace {
 
 using testing::AllOf;
@@ -159,4 +159,4 @@ TEST(WorkerOptions, HelpNamesEveryOptionAndVersionTheVersion) {
 }
 
 }  // namespace
-}  // namespace epochly::config
+}  // namespace epochly::worker::config

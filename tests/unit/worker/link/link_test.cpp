@@ -21,6 +21,7 @@ struct LinkEnv final : public LinkObserver {
   run::Scratch scratch = run::Scratch::create("/tmp");
   run::Observer observer;
   kj::Own<run::Supervisor> supervisor;
+  kj::Own<SocketDialer> dialer;
   kj::Own<Link> link;
   kj::Maybe<kj::Maybe<Refused>> end;
   kj::Promise<void> running = nullptr;
@@ -42,7 +43,8 @@ struct LinkEnv final : public LinkObserver {
     introduction->token = kj::heapArray<kj::byte>(kj::StringPtr("secret").asBytes());
     introduction->info.initRoot<schema::WorkerInfo>().setName("box");
     auto address = KJ_ASSERT_NONNULL(rt::parseAddress(kj::str("unix:", gateway.path.c_str())));
-    link = kj::heap<Link>(io, timer, address, kj::mv(introduction), *supervisor, *this);
+    dialer = kj::heap<SocketDialer>(io, address);
+    link = kj::heap<Link>(timer, *dialer, kj::mv(introduction), *supervisor, *this);
   }
   ~LinkEnv() noexcept override {}
 
