@@ -270,10 +270,13 @@ kj::Promise<int> Scheduler::drain() {
   return drained(clock.now() + options.drain).then([this]() -> int {
     if (isDone()) {
       rt::log::info("drained");
-    } else if (options.drain == 0 * kj::SECONDS) {  // nobody waits for them
-      rt::log::info(core.tasks.size(), " tasks are left behind");
     } else {
-      rt::log::warning("the time for draining is over: ", core.tasks.size(), " tasks did not end or were not delivered");
+      auto left = kj::str("the time for draining is over: ", core.tasks.size(), " tasks did not end or were not delivered");
+      if (options.drain > 0 * kj::SECONDS) {
+        rt::log::warning(left);
+      } else {
+        rt::log::info(left);  // as whoever gave no time wanted it
+      }
     }
     return 0;
   });
