@@ -29,6 +29,8 @@ EXPRESSIONS = {
     "JoinedStr": "an f-string", "Yield": "yield", "YieldFrom": "yield", "Await": "await", "NamedExpr": "the operator :=",
     "Starred": "unpacking with *",
 }
+# Of code objects and compile(): the imports from __future__ that the file has.
+FUTURE_FLAGS = 0x1FE0000
 # Files whose syntax trees are kept: a program's hot functions sit in few files, and a tree is some ten times its source.
 FILES_MAX = 32
 _files = {}
@@ -57,13 +59,49 @@ def encode(function):
 
 
 def _find(code, function):
-    tree, codes = _parse(code.co_filename, _source(code.co_filename, function.__globals__))
+    source = _source(code.co_filename, function.__globals__)
+    tree, codes = _excerpt(code, source) or _parse(code.co_filename, source)
     if code not in codes:
         raise NoSource("its source file has changed since it was loaded, or is not what was compiled")
     found = [node for node in tree.get(code.co_firstlineno, ()) if getattr(node, "name", "<lambda>") == code.co_name]
     if len(found) != 1:
         raise NoSource("several functions begin on its line")
     return found[0]
+
+
+def _excerpt(code, source):
+    """What _parse() gives, of the function's own lines alone; None: they do not compile to this code by themselves.
+
+    A function is a small part of its file. Two sources of the same code mean the same, so what the lines behind its last instruction
+    would add (comments, dead code) need not be known.
+    """
+    if code.co_name == "<lambda>" or code.co_freevars or code.co_filename in _files:
+        return None
+    first, last = code.co_firstlineno, _last_line(code)
+    newline = "\n" if isinstance(source, str) else b"\n"
+    lines = source.split(newline)[first - 1 : last]
+    if not lines or (newline == b"\n" and not b"".join(lines).isascii()):
+        return None  # bytes of an encoding that the file's first lines may name
+    if not lines[0][:1].isspace():
+        before = newline * (first - 1)
+    elif first > 1:
+        before = newline * (first - 2) + ("if 1:\n" if newline == "\n" else b"if 1:\n")
+    else:
+        return None
+    try:
+        made = _compiled(before + newline.join(lines) + newline, code.co_filename, code.co_flags & FUTURE_FLAGS)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    return made if code in made[1] else None
+
+
+def _last_line(code):
+    if hasattr(code, "co_positions"):  # 3.11; where expressions end
+        lines = [end for _, end, _, _ in code.co_positions() if end is not None]
+    else:
+        lines = [line for _, _, line in code.co_lines() if line is not None]
+    inner = [_last_line(const) for const in code.co_consts if isinstance(const, types.CodeType)]
+    return max([code.co_firstlineno, *lines, *inner])
 
 
 def _source(filename, module_globals):
@@ -100,10 +138,19 @@ def _parse(filename, source):
     if known is not None and known[0] == source:
         return known[1]
     try:
-        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-        module = compile(tree, filename, "exec", dont_inherit=True)
+        made = _compiled(source, filename, 0)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise NoSource(f"its source does not parse: {error}") from None
+    if len(_files) >= FILES_MAX:
+        _files.pop(next(iter(_files)))
+    _files[filename] = (source, made)
+    return made
+
+
+def _compiled(source, filename, flags):
+    """Functions by the line they begin on, and the set of all code objects."""
+    tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+    module = compile(tree, filename, "exec", flags, dont_inherit=True)
     by_line = {}
     for node in _walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
@@ -114,9 +161,6 @@ def _parse(filename, source):
         code = todo.pop()
         codes.add(code)
         todo.extend(const for const in code.co_consts if isinstance(const, types.CodeType))
-    if len(_files) >= FILES_MAX:
-        _files.pop(next(iter(_files)))
-    _files[filename] = (source, (by_line, codes))
     return by_line, codes
 
 

@@ -9,6 +9,8 @@
 
 #include <optional>
 
+#include "levels/jit/powers.h"
+
 namespace epochly::jit {
 
 using namespace llvm;
@@ -37,18 +39,18 @@ BinaryOperator* carrier(Value* value) {
   return kind == Instruction::FAdd || kind == Instruction::FSub || kind == Instruction::FMul ? operation : nullptr;
 }
 
-// Whether `value` is what pow() or epochly_pow() made of `base` and a constant: not finite, or it has failed, if the base is not finite.
-bool isPowerOf(Value* base, Value* value) {
-  if (auto* call = dyn_cast<CallInst>(value); call && call->getCalledFunction())
-    return call->getCalledFunction()->getName() == "epochly_math_pow" && call->getArgOperand(0) == base &&
-           match(call->getArgOperand(1), m_NonZeroFP());
-  auto* load = dyn_cast<LoadInst>(value);
-  Instruction* before = load;
-  while (before && !isa<CallInst>(before)) before = before->getPrevNode();
-  auto* call = cast_or_null<CallInst>(before);
-  return call && call->getCalledFunction() && call->getCalledFunction()->getName() == "epochly_pow" &&
-         call->getArgOperand(0) == base && match(call->getArgOperand(1), m_NonZeroFP()) &&
-         call->getArgOperand(2) == load->getPointerOperand();
+// What a power of a constant exponent is computed from; null: it is another value. It is infinite where CPython has to make the call.
+Value* baseOf(Value* power) {
+  auto* call = dyn_cast<CallInst>(power);
+  if (!call || !call->getCalledFunction()) return nullptr;
+  auto name = call->getCalledFunction()->getName();
+  return name == powers::SQUARE || name == powers::ROOT ? call->getArgOperand(0) : nullptr;
+}
+
+// The power that `condition` says is infinite; null: it says something else.
+Value* infinitePower(Value* condition) {
+  Value* value;
+  return match(condition, m_SpecificFCmp(FCmpInst::FCMP_OEQ, m_Value(value), m_Inf())) && baseOf(value) ? value : nullptr;
 }
 
 // Whether `to` is not finite whenever `from` is not, in one iteration of a loop with this header.
@@ -56,8 +58,7 @@ bool carries(Value* from, Value* to, BasicBlock* header, unsigned steps = CHAIN_
   if (from == to) return true;
   if (!steps) return false;
   auto through = [&](Value* operand) { return carries(from, operand, header, steps - 1); };
-  if (auto* phi = dyn_cast<PHINode>(to); phi && phi->getParent() != header && to->getType()->isDoubleTy())
-    return all_of(phi->incoming_values(), [&](Value* one) { return isPowerOf(from, one) || through(one); });
+  if (auto* base = baseOf(to)) return through(base);
   auto* operation = carrier(to);
   return operation && (through(operation->getOperand(0)) || through(operation->getOperand(1)));
 }
@@ -191,13 +192,14 @@ bool dropImplied(Loop& loop, Note& note) {
   SmallPtrSet<Value*, 16> gone;
   SmallVector<std::pair<Value*, PHINode*>> atEnd;
   for (auto* check : note.checks) {
-    auto* value = notFinite(check);
+    auto *power = infinitePower(check), *value = power ? power : notFinite(check);
     if (!value) continue;
     bool implied = any_of(note.checks, [&](Value* other) {
-      auto* later = other != check && !gone.count(other) ? notFinite(other) : nullptr;
-      return later && later != value && carries(value, later, loop.getHeader());
+      auto* later = other != check ? notFinite(other) : nullptr;
+      return later && (power || later != value) && carries(value, later, loop.getHeader());
     });
-    auto* stays = implied ? nullptr : accumulator(value, loop);
+    // (A sum of powers may be NaN where none of them is infinite.)
+    auto* stays = implied || power ? nullptr : accumulator(value, loop);
     if (implied || stays) gone.insert(check);
     if (stays) atEnd.emplace_back(value, stays);
   }

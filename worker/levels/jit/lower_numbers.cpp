@@ -5,6 +5,8 @@
 
 #include <optional>
 
+#include "levels/jit/power_calls.h"
+#include "levels/jit/powers.h"
 #include "levels/jit/speculate.h"
 
 namespace epochly::jit {
@@ -17,11 +19,6 @@ using program::Prim;
 
 namespace {
 
-// Where |error| of a double product or root is below this many units in the last place, it is libm's pow() bit for bit: 60 million
-// doubles tried, the first that differ are at 0.4915 (see DESIGN.md).
-constexpr double POW_SAFE_ULP = 0.49;
-// Outside of these the error term of fma() may underflow or the result overflow.
-constexpr double SQUARE_MIN = 1e-270, SQUARE_MAX = 1e300;
 // A quotient beyond this is not exact enough for one fma() to give the remainder.
 constexpr double FMOD_QUOTIENT_MAX = 4503599627370496.0;  // 2**52
 constexpr double FMOD_DIVISOR_MIN = 1e-290;
@@ -60,11 +57,6 @@ llvm::Value* FunctionLowering::fma(llvm::Value* a, llvm::Value* b, llvm::Value* 
   return ir.CreateIntrinsic(llvm::Intrinsic::fma, {f64}, {a, b, c});
 }
 
-llvm::Value* FunctionLowering::scaleOf(llvm::Value* x) {
-  auto* bits = ir.CreateAnd(ir.CreateBitCast(x, i64), intConst(0x7ff0000000000000));
-  return ir.CreateBitCast(bits, f64);
-}
-
 llvm::Value* FunctionLowering::within(llvm::Value* x, double low, double high) {
   return ir.CreateAnd(ir.CreateFCmpOGT(x, realConst(low)), ir.CreateFCmpOLT(x, realConst(high)));
 }
@@ -83,22 +75,16 @@ llvm::Value* FunctionLowering::power(llvm::Value* x, llvm::Value* y, uint32_t wh
   if (options.fastmath) return relaxedPower(x, isExponent(2.0), which);
   llvm::FastMathFlags none, before = ir.getFastMathFlags();
   ir.setFastMathFlags(none);
-  llvm::Value *result, *usual;
-  if (isExponent(2.0)) {
-    // The error as large as it may be makes half a unit, which rounding takes away. Infinity and NaN end in NaN.
-    result = ir.CreateFMul(x, x);
-    auto* error = fma(x, x, ir.CreateFNeg(result));
-    auto* off = fma(error, realConst(0.5 / POW_SAFE_ULP), result);
-    usual = ir.CreateAnd(ir.CreateFCmpOEQ(off, result), ir.CreateFCmpOGT(result, realConst(SQUARE_MIN)));
+  llvm::Value* result;
+  if (options.careful) {
+    auto guess = isExponent(2.0) ? guessSquare(ir, x) : guessRoot(ir, x);
+    result = either(guess.usual, guess.result, [&] { return powCall(x, y, which); });
   } else {
-    // The root's own error is (x - s*s) / 2s.
-    result = ir.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
-    auto* error = fabs(fma(ir.CreateFNeg(result), result, x));
-    auto* bound = ir.CreateFMul(result, ir.CreateFMul(scaleOf(result), realConst(2 * POW_SAFE_ULP * 0x1p-52)));
-    usual = ir.CreateAnd(within(x, SQUARE_MIN, SQUARE_MAX), ir.CreateFCmpOLT(error, bound));
+    result = callPure(isExponent(2.0) ? powers::SQUARE : powers::ROOT, {x});
+    lateGuard(ir.CreateFCmpUNE(result, realConst(__builtin_inf())), which);
   }
   ir.setFastMathFlags(before);
-  return either(usual, result, [&] { return powCall(x, y, which); });
+  return result;
 }
 
 llvm::Value* FunctionLowering::relaxedPower(llvm::Value* x, bool isSquare, uint32_t which) {

@@ -80,8 +80,6 @@ class FunctionLowering {
   llvm::Value* lowerConversion(const program::Instruction& one);
   llvm::Value* fabs(llvm::Value* x);
   llvm::Value* fma(llvm::Value* a, llvm::Value* b, llvm::Value* c);
-  // 2 to the exponent of x: one unit in the last place of x is this times 2**-52.
-  llvm::Value* scaleOf(llvm::Value* x);
   llvm::Value* within(llvm::Value* x, double low, double high);
   llvm::Value* powCall(llvm::Value* x, llvm::Value* y, uint32_t which);
   llvm::Value* power(llvm::Value* x, llvm::Value* y, uint32_t which);

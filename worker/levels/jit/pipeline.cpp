@@ -23,6 +23,7 @@
 #include <llvm/Transforms/Vectorize/SLPVectorizer.h>
 
 #include "levels/jit/late_guards.h"
+#include "levels/jit/power_calls.h"
 #include "levels/jit/real_bits.h"
 #include "levels/jit/speculate.h"
 
@@ -72,7 +73,9 @@ FunctionPassManager afterSpeculation() {
   passes.addPass(DSEPass());
   passes.addPass(RealBitsPass());
   passes.addPass(ImpliedChecksPass());
+  passes.addPass(OfferVectorPowersPass());
   passes.addPass(LoopVectorizePass());
+  passes.addPass(ExpandPowersPass());
   passes.addPass(NotANumberNotePass());
   passes.addPass(InstCombinePass());
   passes.addPass(
@@ -85,6 +88,17 @@ FunctionPassManager afterSpeculation() {
   passes.addPass(createFunctionToLoopPassAdaptor(std::move(last), true));
   passes.addPass(SimplifyCFGPass());
   return passes;
+}
+
+// A loop whose sum must be added in order may still be vectorised in all else.
+void makeSumsInOrder() {
+  static const bool once = [] {
+    auto& options = cl::getRegisteredOptions();
+    auto found = options.find("force-ordered-reductions");
+    if (found != options.end()) found->second->addOccurrence(0, "force-ordered-reductions", "true");
+    return true;
+  }();
+  (void)once;
 }
 
 // Guards make a short conditional block a little longer: a selection is still better than a branch that is often mispredicted.
@@ -103,6 +117,7 @@ void makeSelections() {
 
 void optimise(Module& module, TargetMachine& machine, bool careful) {
   makeSelections();
+  makeSumsInOrder();
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager graph;

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "levels/jit/numbers.h"
+#include "levels/jit/powers.h"
 
 #include <algorithm>
 #include <cfenv>
@@ -280,6 +281,11 @@ void* address(F* function) {
   return reinterpret_cast<void*>(function);
 }
 
+std::vector<RuntimeSymbol> withPowers(std::vector<RuntimeSymbol> symbols) {
+  symbols.insert(symbols.end(), powers::symbols().begin(), powers::symbols().end());
+  return symbols;
+}
+
 using Unary = double(double);
 using Binary = double(double, double);
 
@@ -288,7 +294,7 @@ using Binary = double(double, double);
 const std::vector<RuntimeSymbol>& runtimeSymbols() {
   // The libm that this process has, which is the one that CPython calls. Named apart, so that LLVM does not take them for the C
   // functions and "improves" them.
-  static const std::vector<RuntimeSymbol> symbols = {
+  static const auto symbols = withPowers({
       {"epochly_list_new", address(&epochly_list_new)},
       {"epochly_list_grow", address(&epochly_list_grow)},
       {"epochly_matmul", address(&epochly_matmul)},
@@ -331,7 +337,7 @@ const std::vector<RuntimeSymbol>& runtimeSymbols() {
       {"epochly_math_pow", address<Binary>(&::pow)},
       {"epochly_math_fmod", address<Binary>(&::fmod)},
       {"epochly_math_copysign", address<Binary>(&::copysign)},
-  };
+  });
   return symbols;
 }
 
