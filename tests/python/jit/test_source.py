@@ -130,8 +130,9 @@ def module(tmp_path):
 def test_what_has_no_excerpt_is_found_in_its_file(module):
     inner, closure = module.outer(3)
     has_excerpt = {"plain": module.plain, "decorated": module.A.decorated.__wrapped__, "tabs": module.tabs}
-    has_none = {"inner": inner, "private": module.A.private, "closure": closure, "umlaut": module.umlaut}
-    may_have = {"parenthesis": module.parenthesis}  # 3.10 does not say where expressions end
+    has_none = {"inner": inner, "private": module.A.private, "closure": closure}
+    # 3.10 does not say where expressions end; text from linecache is decoded.
+    may_have = {"parenthesis": module.parenthesis, "umlaut": module.umlaut}
     for name, function in {**has_excerpt, **has_none, **may_have}.items():
         assert name in may_have or (outcome(function, by_excerpt) is not None) == (name in has_excerpt), name
         _program._files.clear()
