@@ -5,11 +5,12 @@ import random
 import numpy
 
 DTYPES = ["float64", "float64", "float64", "float32", "int64", "int64", "int32", "int16", "int8", "uint8", "uint16", "uint32",
-          "uint64", "bool"]
+          "uint64", "bool", "complex128", "complex64"]
 UNARY = ["np.sqrt(np.abs({}))", "np.exp({} * 0.125)", "np.sin({})", "np.cos({})", "np.tanh({})", "np.abs({})", "np.floor({})",
          "np.square({})", "np.log(np.abs({}) + 1.5)", "np.negative({})", "-{}", "np.rint({})", "{}.copy()", "np.arctan({})",
          "np.log1p(np.abs({}))", "({} ** 2)", "({} ** 3)", "({} ** 0.5)", "np.cbrt({})", "np.expm1({})", "np.zeros_like({})",
          "np.full_like({}, 2)", "{}.astype(np.float64)", "{}.astype(np.float32)", "{}.astype(np.int64)", "{}.astype(np.int8)",
+         "np.conj({})", "{}.real", "{}.imag", "{}.astype(np.complex128)", "({} * 1j)", "({} / (2-1j))",
          "np.asarray({})", "np.reciprocal({})", "np.trunc({})", "np.ceil({})", "(~{})", "np.sqrt({})", "{}[::-1]", "{}.T.T"]
 REDUCE = ["{}.sum()", "np.sum({})", "{}.mean()", "{}.min()", "{}.max()", "np.prod({})", "{}.argmax()", "{}.argmin()", "np.any({})",
           "{}.all()", "{}.std()", "np.var({})", "{}.size", "{}.shape[0]", "{}.ndim", "len({})", "np.max({})",
@@ -161,7 +162,7 @@ class ArrayGenerator:
         for i in range(self.r.randint(0, 1)):
             parameters.append(f"p{i}")
             self.scalars.append(f"p{i}")
-            kinds.append(self.pick("f", "i", "float64", "float32", "int32"))
+            kinds.append(self.pick("f", "i", "c", "float64", "float32", "int32", "complex128", "complex64"))
         for _ in range(self.r.randint(1, 6)):
             self.statement()
         known = self.arrays[-2:] + self.scalars[-2:]
@@ -183,6 +184,8 @@ def arguments(r, kinds, wild):
             made.append(_array(r, kind[0], own, wild))
         elif kind == "f":
             made.append(r.choice(EDGES) if wild and r.random() < 0.4 else r.uniform(-3, 3))
+        elif kind == "c":
+            made.append(complex(r.choice(EDGES), 1.5) if wild and r.random() < 0.3 else complex(r.uniform(-3, 3), r.uniform(-3, 3)))
         elif kind == "i":
             made.append(r.choice([0, 1, -1, 300, 2**40, 2**62]) if wild and r.random() < 0.4 else r.randint(-5, 5))
         else:
@@ -194,7 +197,11 @@ def _array(r, dtype, shape, wild):
     layout = r.randrange(6) if wild else 0
     big = [2 * n if layout == 3 else n for n in shape]
     count = int(numpy.prod(big))
-    if dtype.startswith("float"):
+    if dtype.startswith("complex"):
+        edges, usual = (lambda: r.choice(EDGES)), (lambda: r.uniform(-4, 4))
+        part = [edges if wild and r.random() < 0.03 else usual for _ in range(count)]
+        values = [complex(one(), one()) for one in part]
+    elif dtype.startswith("float"):
         values = [r.choice(EDGES) if wild and r.random() < 0.03 else r.uniform(-4, 4) for _ in range(count)]
     elif dtype == "bool":
         values = [r.random() < 0.5 for _ in range(count)]

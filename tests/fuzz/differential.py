@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 
-from tests.fuzz import programs
+from tests.fuzz import complexes, programs
 from tests.python.jit.exact import same
 
 CALLS = 6  # per program: the first ones tame, so that it compiles for the types it was written for
@@ -29,7 +29,7 @@ def load(source, seed):
 
 
 def generator(seed):
-    """Every third program is over arrays, where there is numpy."""
+    """Every third program is over arrays, where there is numpy; every fourth of the rest over complex numbers."""
     if seed % 3 == 0:
         try:
             from tests.fuzz import arrays
@@ -37,6 +37,8 @@ def generator(seed):
             pass
         else:
             return arrays.ArrayGenerator(seed), arrays.arguments
+    if seed % 4 == 1:
+        return complexes.ComplexGenerator(seed), complexes.arguments
     return programs.Generator(seed), programs.arguments
 
 

@@ -91,6 +91,7 @@ const std::map<std::string, ExpressionWriter>& expressionWriters() {
       {"int", [](PyObject* n, Expression::Builder to) { to.setInt(number(item(n, 3))); }},
       {"bigInt", [](PyObject* n, Expression::Builder to) { to.setBigInt(text(item(n, 3))); }},
       {"float", [](PyObject* n, Expression::Builder to) { to.setFloat(PyFloat_AsDouble(item(n, 3))); }},
+      {"imaginary", [](PyObject* n, Expression::Builder to) { to.setImaginary(PyFloat_AsDouble(item(n, 3))); }},
       {"str", [](PyObject* n, Expression::Builder to) { to.setStr(text(item(n, 3))); }},
       {"local", [](PyObject* n, Expression::Builder to) { to.setLocal(text(item(n, 3))); }},
       {"closure", [](PyObject* n, Expression::Builder to) { to.setClosure(text(item(n, 3))); }},

@@ -80,11 +80,26 @@ uint64_t scalarLeaf(PyObject* object, DType dtype) {
   }
 }
 
+void loadComplexScalar(PyObject* object, DType dtype, uint64_t*& leaf) {
+  struct Single {
+    float parts[2];
+  };
+  struct Double {
+    double parts[2];
+  };
+  for (int i = 0; i < 2; i++)
+    *leaf++ = bitsOf(dtype == DType::C64 ? scalarValue<Single>(object).parts[i] : scalarValue<Double>(object).parts[i]);
+}
+
 bool loadInt(PyObject* object, uint64_t& leaf) {
   if (Py_TYPE(object) != &PyLong_Type) return false;
   int overflow = 0;
   leaf = PyLong_AsLongLongAndOverflow(object, &overflow);
   return overflow == 0;
+}
+
+PyObject* boxComplex(const uint64_t* leaves) {
+  return PyComplex_FromDoubles(std::bit_cast<double>(leaves[0]), std::bit_cast<double>(leaves[1]));
 }
 
 size_t elementsOf(const ArrayObject* array) {
@@ -156,9 +171,17 @@ bool Marshal::load(PyObject* object, Type type, uint64_t*& leaf) {
       if (Py_TYPE(object) != &PyBool_Type) return false;
       *leaf++ = object == Py_True;
       return true;
+    case Kind::COMPLEX: {
+      if (Py_TYPE(object) != &PyComplex_Type) return false;
+      auto value = reinterpret_cast<PyComplexObject*>(object)->cval;
+      *leaf++ = bitsOf(value.real);
+      *leaf++ = bitsOf(value.imag);
+      return true;
+    }
     case Kind::NONE: return object == Py_None;
     case Kind::SCALAR:
       if (Py_TYPE(object) != NumpyTypes::get().scalar[static_cast<int>(data.dtype)]) return false;
+      if (program::isComplex(data.dtype)) return loadComplexScalar(object, data.dtype, leaf), true;
       *leaf++ = scalarLeaf(object, data.dtype);
       return true;
     case Kind::TUPLE: {
@@ -314,6 +337,10 @@ bool Marshal::same(PyObject* object, Type type, const uint64_t* leaves) {
   auto kind = types.kind(type);
   if (kind == Kind::LIST) return reinterpret_cast<List*>(*leaves)->origin == object;
   if (kind == Kind::FLOAT) return Py_TYPE(object) == &PyFloat_Type && bitsOf(PyFloat_AS_DOUBLE(object)) == *leaves;
+  if (kind == Kind::COMPLEX) {
+    uint64_t parts[2], *at = parts;
+    return Py_TYPE(object) == &PyComplex_Type && load(object, type, at) && parts[0] == leaves[0] && parts[1] == leaves[1];
+  }
   if (kind == Kind::INT) {
     uint64_t value;
     return loadInt(object, value) && value == *leaves;
@@ -409,12 +436,14 @@ PyObject* Marshal::boxNewArray(DType dtype, uint32_t dims, const uint64_t* leave
   return object;
 }
 
-PyObject* Marshal::boxScalar(DType dtype, uint64_t leaf) {
+PyObject* Marshal::boxScalar(DType dtype, const uint64_t* leaves) {
+  auto leaf = *leaves;
   auto& numpy = NumpyTypes::get();
   if (dtype == DType::BOOL) return Py_NewRef(leaf & 1 ? numpy.trueObject : numpy.falseObject);
-  Reference plain(dtype >= DType::F32   ? PyFloat_FromDouble(std::bit_cast<double>(leaf))
-                  : dtype == DType::U64 ? PyLong_FromUnsignedLongLong(leaf)
-                                        : PyLong_FromLongLong(leaf));
+  Reference plain(program::isComplex(dtype) ? boxComplex(leaves)
+                  : program::isReal(dtype)  ? PyFloat_FromDouble(std::bit_cast<double>(leaf))
+                  : dtype == DType::U64     ? PyLong_FromUnsignedLongLong(leaf)
+                                            : PyLong_FromLongLong(leaf));
   if (!plain) return nullptr;
   return PyObject_CallOneArg(reinterpret_cast<PyObject*>(numpy.scalar[static_cast<int>(dtype)]), plain.get());
 }
@@ -426,7 +455,8 @@ PyObject* Marshal::box(Type type, const uint64_t* leaves) {
     case Kind::BOOL: return Py_NewRef(*leaves & 1 ? Py_True : Py_False);
     case Kind::INT: return PyLong_FromLongLong(static_cast<int64_t>(*leaves));
     case Kind::FLOAT: return PyFloat_FromDouble(std::bit_cast<double>(*leaves));
-    case Kind::SCALAR: return boxScalar(data.dtype, *leaves);
+    case Kind::SCALAR: return boxScalar(data.dtype, leaves);
+    case Kind::COMPLEX: return boxComplex(leaves);
     case Kind::LIST: return boxList(type, reinterpret_cast<List*>(*leaves));
     case Kind::ARRAY: return boxArray(type, leaves);
     case Kind::UNION: return box(data.parts[leaves[0]], leaves + 1);

@@ -53,7 +53,7 @@ class Marshal {
   PyObject* boxList(program::Type type, epochly::jit::List* list);
   PyObject* boxArray(program::Type type, const uint64_t* leaves);
   PyObject* boxNewArray(program::DType dtype, uint32_t dims, const uint64_t* leaves);
-  PyObject* boxScalar(program::DType dtype, uint64_t leaf);
+  PyObject* boxScalar(program::DType dtype, const uint64_t* leaves);
   bool writeBack(const LoadedList& list);
   bool same(PyObject* object, program::Type type, const uint64_t* leaves);
 };

@@ -3,6 +3,7 @@
 #include <nanobind/stl/string.h>
 
 #include "ext/jit/api.h"
+#include "ext/jit/complex_power.h"
 #include "ext/jit/function.h"
 #include "ext/jit/marshal.h"
 #include "ext/jit/obtain.h"
@@ -122,6 +123,7 @@ class Jit {
 
 NB_MODULE(_jit, m) {
   using epochly::ext::jit::Jit;
+  epochly::ext::jit::provideComplexPower();
   nb::set_leak_warnings(false);  // functions that the table of compiled code holds live until the process ends
   m.attr("_api") = nb::capsule(&epochly::ext::jit::api, epochly::ext::jit::API_NAME);
   m.def("known", &epochly::ext::jit::known, nb::arg("function"), nb::arg("fastmath") = false);

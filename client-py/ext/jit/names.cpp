@@ -17,8 +17,9 @@ Binding other(std::string what) { return {.what = Binding::OTHER, .name = std::m
 
 const char* builtinType(PyObject* object) {
   static const std::pair<PyTypeObject*, const char*> TYPES[] = {
-      {&PyRange_Type, "range"}, {&PyEnum_Type, "enumerate"}, {&PyZip_Type, "zip"},   {&PyReversed_Type, "reversed"},
-      {&PyLong_Type, "int"},    {&PyFloat_Type, "float"},    {&PyBool_Type, "bool"}, {&PyList_Type, "list"},
+      {&PyRange_Type, "range"},       {&PyEnum_Type, "enumerate"}, {&PyZip_Type, "zip"},
+      {&PyReversed_Type, "reversed"}, {&PyLong_Type, "int"},       {&PyFloat_Type, "float"},
+      {&PyBool_Type, "bool"},         {&PyList_Type, "list"},      {&PyComplex_Type, "complex"},
   };
   for (auto& [type, name] : TYPES) {
     if (object == reinterpret_cast<PyObject*>(type)) return name;
@@ -126,6 +127,10 @@ Binding Names::meaning(PyObject* object, const std::string& name) {
     return {.what = Binding::INT, .i = value};
   }
   if (PyFloat_CheckExact(object)) return {.what = Binding::FLOAT, .f = PyFloat_AS_DOUBLE(object)};
+  if (PyComplex_CheckExact(object)) {
+    auto value = PyComplex_AsCComplex(object);
+    return {.what = Binding::COMPLEX, .f = value.real, .imaginary = value.imag};
+  }
   if (PyModule_Check(object)) {
     for (auto* known : {"math", "numpy"}) {
       if (PyDict_GetItemString(PyImport_GetModuleDict(), known) == object) return {.what = Binding::MODULE, .name = known};

@@ -39,24 +39,27 @@ struct UfuncObject {
   const char* signatures;
 };
 
-constexpr int TYPE_NUMBERS[] = {0, 1, 3, 5, 7, 2, 4, 6, 8, 11, 12};  // NPY_TYPES by DType
+constexpr int TYPE_NUMBERS[] = {0, 1, 3, 5, 7, 2, 4, 6, 8, 11, 12, 14, 15};  // NPY_TYPES by DType
 
 // Functions that are not ufuncs; what compiled code does not know declines where it is called.
-constexpr const char* FUNCTIONS[] = {"zeros",      "ones",      "empty",      "full",      "arange",
-                                     "zeros_like", "ones_like", "empty_like", "full_like", "sum",
-                                     "prod",       "min",       "max",        "amin",      "amax",
-                                     "any",        "all",       "argmin",     "argmax",    "mean",
-                                     "std",        "var",       "where",      "asarray",   "ascontiguousarray",
-                                     "array",      "copy",      "transpose",  "ravel",     "dot",
-                                     "sort",       "cumsum",    "linspace",   "clip",      "concatenate",
-                                     "array_equal"};
+constexpr const char* FUNCTIONS[] = {"zeros",       "ones",      "empty",      "full",      "arange",
+                                     "zeros_like",  "ones_like", "empty_like", "full_like", "sum",
+                                     "prod",        "min",       "max",        "amin",      "amax",
+                                     "any",         "all",       "argmin",     "argmax",    "mean",
+                                     "std",         "var",       "where",      "asarray",   "ascontiguousarray",
+                                     "array",       "copy",      "transpose",  "ravel",     "dot",
+                                     "sort",        "cumsum",    "linspace",   "clip",      "concatenate",
+                                     "array_equal", "real",      "imag"};
 
-// Where every operand and the result are of `dtype`.
-epochly::jit::UfuncLoop loopOf(const UfuncObject& ufunc, DType dtype) {
+// Types whose own loops compiled code calls.
+constexpr DType LOOPS[] = {DType::F32, DType::F64, DType::C64, DType::C128};
+
+// Where every operand is of `dtype`.
+epochly::jit::UfuncLoop loopOf(const UfuncObject& ufunc, DType dtype, DType result) {
   for (int i = 0; i < ufunc.types; i++) {
     bool fits = true;
     for (int k = 0; k < ufunc.operands; k++)
-      fits &= ufunc.signatures[i * ufunc.operands + k] == TYPE_NUMBERS[static_cast<int>(dtype)];
+      fits &= ufunc.signatures[i * ufunc.operands + k] == TYPE_NUMBERS[static_cast<int>(k < ufunc.inputs ? dtype : result)];
     if (fits) return {ufunc.functions[i], ufunc.data ? ufunc.data[i] : nullptr};
   }
   return {};
@@ -72,8 +75,8 @@ void loadFunctions(NumpyTypes& types, PyObject* module) {
   Reference matmul(PyObject_GetAttrString(module, "matmul"));
   PyErr_Clear();
   if (matmul && Py_TYPE(matmul.get()) == types.ufunc) {
-    for (auto dtype : {DType::F32, DType::F64})
-      epochly::jit::matmulLoop(dtype) = loopOf(*reinterpret_cast<UfuncObject*>(matmul.get()), dtype);
+    for (auto dtype : LOOPS)
+      epochly::jit::matmulLoop(dtype) = loopOf(*reinterpret_cast<UfuncObject*>(matmul.get()), dtype, dtype);
   }
   for (uint32_t i = 0; i < program::UFUNC_COUNT; i++) {
     Reference found(PyObject_GetAttrString(module, program::UFUNCS[i].name));
@@ -81,7 +84,8 @@ void loadFunctions(NumpyTypes& types, PyObject* module) {
     if (!found || Py_TYPE(found.get()) != types.ufunc) continue;
     auto& ufunc = *reinterpret_cast<UfuncObject*>(found.get());
     if (ufunc.inputs != program::UFUNCS[i].operands || ufunc.outputs != 1) continue;
-    for (auto dtype : {DType::F32, DType::F64}) epochly::jit::ufuncLoop(program::ufuncCell(i, dtype)) = loopOf(ufunc, dtype);
+    for (auto dtype : LOOPS)
+      epochly::jit::ufuncLoop(program::ufuncCell(i, dtype)) = loopOf(ufunc, dtype, program::UFUNCS[i].resultOf(dtype));
   }
 }
 
@@ -103,9 +107,10 @@ void** apiOf() {
 }
 
 void load(NumpyTypes& types, PyObject* module) {
-  static const char* const NAMES[] = {"bool_",  "int8",   "int16",  "int32",   "int64",  "uint8",
-                                      "uint16", "uint32", "uint64", "float32", "float64"};
-  for (int i = 0; i < 11; i++) types.scalar[i] = typeNamed(module, NAMES[i]);
+  static const char* const NAMES[] = {"bool_",  "int8",   "int16",   "int32",   "int64",     "uint8",     "uint16",
+                                      "uint32", "uint64", "float32", "float64", "complex64", "complex128"};
+  static_assert(std::size(NAMES) == program::DTYPES);
+  for (size_t i = 0; i < program::DTYPES; i++) types.scalar[i] = typeNamed(module, NAMES[i]);
   types.trueObject = PyObject_GetAttrString(module, "True_");
   types.falseObject = PyObject_GetAttrString(module, "False_");
   PyErr_Clear();
@@ -129,7 +134,7 @@ const NumpyTypes& NumpyTypes::get() {
 
 std::optional<DType> NumpyTypes::scalarType(PyTypeObject* type) const {
   if (!array) return {};
-  for (int i = 0; i < 11; i++) {
+  for (size_t i = 0; i < program::DTYPES; i++) {
     if (scalar[i] == type) return static_cast<DType>(i);
   }
   return {};
@@ -152,6 +157,8 @@ std::optional<DType> elementType(const ArrayObject* array) {
     case 8: return DType::U64;
     case 11: return DType::F32;
     case 12: return DType::F64;
+    case 14: return DType::C64;
+    case 15: return DType::C128;
     default: return {};
   }
 }

@@ -37,7 +37,7 @@ struct ArrayObject {
 // numpy's types in this process. Null members until somebody has imported numpy. Needs the GIL.
 struct NumpyTypes {
   PyTypeObject* array = nullptr;
-  PyTypeObject* scalar[11] = {};  // by DType
+  PyTypeObject* scalar[program::DTYPES] = {};  // by DType
   PyObject* trueObject = nullptr;
   PyObject* falseObject = nullptr;
   uint16_t version = 0;                        // major << 8 | minor

@@ -50,6 +50,7 @@ Shape shapeAt(PyObject* object, int depth) {
     return {.kind = Kind::INT};
   }
   if (type == &PyBool_Type) return {.kind = Kind::BOOL};
+  if (type == &PyComplex_Type) return {.kind = Kind::COMPLEX};
   if (object == Py_None) return {.kind = Kind::NONE};
   if (type == &PyList_Type) return listShape(object, depth);
   if (type == &PyTuple_Type) {
@@ -91,6 +92,7 @@ bool matches(PyObject* object, const Shape& shape) {
     case Kind::FLOAT: return type == &PyFloat_Type;
     case Kind::INT: return type == &PyLong_Type && fitsInt64(object);
     case Kind::BOOL: return type == &PyBool_Type;
+    case Kind::COMPLEX: return type == &PyComplex_Type;
     case Kind::NONE: return object == Py_None;
     case Kind::TUPLE: {
       if (type != &PyTuple_Type || PyTuple_GET_SIZE(object) != static_cast<Py_ssize_t>(shape.parts.size())) return false;
@@ -120,6 +122,7 @@ program::Type typeFor(const Shape& shape, program::Types& types, uint32_t& sites
     case Kind::BOOL: return Types::BOOL;
     case Kind::INT: return Types::INT;
     case Kind::FLOAT: return Types::FLOAT;
+    case Kind::COMPLEX: return Types::COMPLEX;
     case Kind::SCALAR: return types.scalar(shape.dtype);
     case Kind::TUPLE: {
       std::vector<program::Type> parts;

@@ -7,6 +7,7 @@ reached.
 import _ast as ast  # the classes alone: ast itself loads ten modules, which takes longer than all the rest of a first call
 import sys
 import types
+import warnings
 
 __all__ = ["NoSource", "encode"]
 
@@ -149,8 +150,11 @@ def _parse(filename, source):
 
 def _compiled(source, filename, flags):
     """Functions by the line they begin on, and the set of all code objects."""
-    tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-    module = compile(tree, filename, "exec", flags, dont_inherit=True)
+    with warnings.catch_warnings():
+        # The file's import has given them.
+        warnings.simplefilter("ignore", SyntaxWarning)
+        tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+        module = compile(tree, filename, "exec", flags, dont_inherit=True)
     by_line = {}
     for node in _walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
@@ -274,6 +278,8 @@ class _Encoder:
             return *self.head("bigInt", node), hex(value)
         if kind is float:
             return *self.head("float", node), value
+        if kind is complex:  # a literal has no real part
+            return *self.head("imaginary", node), value.imag
         if kind is str:
             return *self.head("str", node), value.encode("utf-8", "replace").decode().replace("\0", " ")
         return self.unsupported(node, f"a {kind.__name__} constant is not compiled")

@@ -23,6 +23,22 @@ def mandelbrot(size, limit):
     return inside
 
 
+@kernel(300, lambda n: (n, 200))
+def mandelbrot_complex(size, limit):
+    inside = 0
+    for py in range(size):
+        for px in range(size):
+            c = complex(3.0 * px / size - 2.0, 2.0 * py / size - 1.0)
+            z = 0j
+            n = 0
+            while abs(z) <= 2.0 and n < limit:
+                z = z * z + c
+                n += 1
+            if n == limit:
+                inside += 1
+    return inside
+
+
 def eval_a(i, j):
     return 1.0 / ((i + j) * (i + j + 1) // 2 + i + 1)
 

@@ -87,6 +87,14 @@ llvm::Value* FunctionLowering::power(llvm::Value* x, llvm::Value* y, uint32_t wh
   return result;
 }
 
+void FunctionLowering::complexPower(const Instruction& one) {
+  auto* out = slot(llvm::ArrayType::get(f64, 2));
+  auto part = [&](size_t i) { return values[one.args[i]]; };
+  auto* failed = call("epochly_complex_pow", i32, {part(0), part(1), part(2), part(3), out});
+  lateGuard(ir.CreateICmpEQ(failed, ir.getInt32(0)), one.guard);
+  for (int i = 0; i < 2; i++) values[one.result + i] = ir.CreateLoad(f64, at(out, intConst(8 * i)));
+}
+
 llvm::Value* FunctionLowering::relaxedPower(llvm::Value* x, bool isSquare, uint32_t which) {
   if (isSquare) return ir.CreateFMul(x, x);
   lateGuard(ir.CreateNot(ir.CreateFCmpOLT(x, realConst(0))), which);  // complex
@@ -251,6 +259,7 @@ llvm::Value* FunctionLowering::lowerFloat(const Instruction& one) {
     case Op::FMOD_PY: return floatDivmod(arg(0), arg(1)).second;
     case Op::FFLOOR_DIV_PY: return floatDivmod(arg(0), arg(1)).first;
     case Op::FPOW_PY: return power(arg(0), arg(1), one.guard);
+    case Op::CPOW_PY: complexPower(one); return nullptr;
     case Op::MATH1: return callPure("epochly_math_" + one.text, {arg(0)});
     case Op::MATH2: return callPure("epochly_math_" + one.text, {arg(0), arg(1)});
     case Op::ROUND_DIGITS: {

@@ -83,6 +83,7 @@ class FunctionLowering {
   llvm::Value* within(llvm::Value* x, double low, double high);
   llvm::Value* powCall(llvm::Value* x, llvm::Value* y, uint32_t which);
   llvm::Value* power(llvm::Value* x, llvm::Value* y, uint32_t which);
+  void complexPower(const program::Instruction& one);
   llvm::Value* relaxedPower(llvm::Value* x, bool isSquare, uint32_t which);
   // C's fmod(x, y), y not zero.
   llvm::Value* remainder(llvm::Value* x, llvm::Value* y);

@@ -182,13 +182,18 @@ bool Context::release(void* data) {
   return true;
 }
 
+ComplexPower*& complexPower() {
+  static ComplexPower* power = nullptr;
+  return power;
+}
+
 UfuncLoop& matmulLoop(program::DType dtype) {
-  static UfuncLoop loops[DTYPES];
+  static UfuncLoop loops[program::DTYPES];
   return loops[static_cast<size_t>(dtype)];
 }
 
 UfuncLoop& ufuncLoop(int64_t cell) {
-  static UfuncLoop loops[program::UFUNC_COUNT][DTYPES];
+  static UfuncLoop loops[program::UFUNC_COUNT][program::DTYPES];
   return loops[cell >> 8][cell & 0xff];
 }
 
@@ -272,6 +277,12 @@ int32_t epochly_ufunc(int64_t cell, char** operands, const intptr_t* count, cons
   return std::fetestexcept(FE_DIVBYZERO | FE_OVERFLOW | FE_INVALID) != 0;
 }
 
+// 1: CPython's raises, or there is none.
+int32_t epochly_complex_pow(double real, double imag, double exponentReal, double exponentImag, double* out) {
+  auto* power = complexPower();
+  return power ? power(real, imag, exponentReal, exponentImag, out) : 1;
+}
+
 double epochly_fmod(double x, double y) { return std::fmod(x, y); }
 
 }  // extern "C"
@@ -313,6 +324,7 @@ const std::vector<RuntimeSymbol>& runtimeSymbols() {
       {"epochly_poll", address(&epochly_poll)},
       {"epochly_pow", address(&epochly_pow)},
       {"epochly_pow_int", address(&epochly_pow_int)},
+      {"epochly_complex_pow", address(&epochly_complex_pow)},
       {"epochly_fmod", address(&epochly_fmod)},
       {"epochly_math_exp", address<Unary>(&::exp)},
       {"epochly_math_expm1", address<Unary>(&::expm1)},
@@ -334,6 +346,7 @@ const std::vector<RuntimeSymbol>& runtimeSymbols() {
       {"epochly_math_log1p", address<Unary>(&::log1p)},
       {"epochly_math_cbrt", address<Unary>(&::cbrt)},
       {"epochly_math_atan2", address<Binary>(&::atan2)},
+      {"epochly_math_hypot", address<Binary>(&::hypot)},
       {"epochly_math_pow", address<Binary>(&::pow)},
       {"epochly_math_fmod", address<Binary>(&::fmod)},
       {"epochly_math_copysign", address<Binary>(&::copysign)},

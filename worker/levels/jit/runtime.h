@@ -91,11 +91,14 @@ struct UfuncLoop {
   void (*function)(char** operands, const intptr_t* count, const intptr_t* strides, void* data) = nullptr;
   void* data = nullptr;
 };
-constexpr size_t DTYPES = static_cast<size_t>(program::DType::F64) + 1;
 // By program::ufuncCell(). The host fills it when numpy is imported, before code that uses it is compiled.
 UfuncLoop& ufuncLoop(int64_t cell);
 
-// numpy's matrix product, for float32 and float64.
+// CPython's complex power, which its own code computes: the host gives it. 1: it raises.
+using ComplexPower = int32_t(double real, double imag, double exponentReal, double exponentImag, double* out);
+ComplexPower*& complexPower();
+
+// numpy's matrix product, for floats and complex numbers.
 UfuncLoop& matmulLoop(program::DType dtype);
 
 // Names and addresses of what compiled code calls.

@@ -18,7 +18,8 @@ bool isShift(BinaryOp op) { return op == BinaryOp::LSHIFT || op == BinaryOp::RSH
 }  // namespace
 
 bool FunctionElaborator::isNumber(Type type) const {
-  return type == Types::INT || type == Types::FLOAT || type == Types::BOOL || types.is(type, Kind::SCALAR);
+  return type == Types::INT || type == Types::FLOAT || type == Types::BOOL ||
+         (types.is(type, Kind::SCALAR) && !isComplex(types[type].dtype));
 }
 
 bool FunctionElaborator::isIntLike(Type type) const {
@@ -50,6 +51,8 @@ Value FunctionElaborator::binary(BinaryOp op, const Value& left, const Value& ri
   }
   if (left.type == Types::NEVER || right.type == Types::NEVER) throw DeadCode();
   if (op == BinaryOp::MAT_MUL) return matmul(left, right);
+  if (isNumeric(left.type) && isNumeric(right.type) && (isComplexLike(left.type) || isComplexLike(right.type)))
+    return complexBinary(op, left, right);
   if (isNumber(left.type) && isNumber(right.type)) {
     if (types.is(left.type, Kind::SCALAR) || types.is(right.type, Kind::SCALAR)) return scalarBinary(op, left, right);
     if (left.type == Types::FLOAT || right.type == Types::FLOAT) return floatBinary(op, left, right);
@@ -227,6 +230,7 @@ Value FunctionElaborator::unary(schema::UnaryOp op, const Value& operand) {
   if (operand.type == Types::NEVER) throw DeadCode();
   auto type = operand.type;
   if (types.is(type, Kind::ARRAY)) return arrayUnary(op, operand);
+  if (isComplexLike(type)) return complexUnary(op, operand);
   if (types.is(type, Kind::REF)) decline("this operator on " + types.show(type) + " is not compiled");
   if (types.is(type, Kind::SCALAR) && types[type].dtype == DType::F32 && op != schema::UnaryOp::INVERT)
     return op == schema::UnaryOp::NEGATIVE ? Value{type, {fop1(Op::FNEG, settleChecks(operand).leaves[0])}} : operand;

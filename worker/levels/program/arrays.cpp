@@ -3,16 +3,11 @@
 
 namespace epochly::program {
 
-namespace {
-
-constexpr bool isReal(DType dtype) { return dtype == DType::F32 || dtype == DType::F64; }
-constexpr bool isUnsigned(DType dtype) { return dtype >= DType::U8 && dtype <= DType::U64; }
-
-}  // namespace
-
 // numpy's "same_kind" casting.
 bool FunctionElaborator::castsInPlace(DType from, DType to) const {
-  auto rank = [](DType dtype) { return dtype == DType::BOOL ? 0 : isUnsigned(dtype) ? 1 : isReal(dtype) ? 3 : 2; };
+  auto rank = [](DType dtype) {
+    return dtype == DType::BOOL ? 0 : isUnsigned(dtype) ? 1 : isComplex(dtype) ? 4 : isReal(dtype) ? 3 : 2;
+  };
   return rank(from) <= rank(to);
 }
 
@@ -132,7 +127,8 @@ Value FunctionElaborator::storable(const Value& item, DType dtype) {
   bool isInteger = isIntLike(item.type) && !isBoolLike(item.type);
   if (types.isScalar(item.type, DType::U64) && dtype != DType::U64)
     guard(icmp(Compare::GE, item.leaves[0], constI(0)), "a value out of the array type's range");
-  bool checked = isInteger && !isReal(dtype) && dtype != DType::BOOL && !types.isScalar(item.type, dtype);
+  bool checked =
+      isInteger && !isReal(dtype) && !isComplex(dtype) && dtype != DType::BOOL && !types.isScalar(item.type, dtype);
   return settleChecks(castElement(checked ? integer(asInt(item)) : item, dtype));
 }
 
@@ -145,10 +141,10 @@ void FunctionElaborator::storeElement(const Value& array, ValueId pointer, const
     return;
   }
   auto dtype = dtypeOf(array);
-  if (!isNumber(item.type)) decline("assigning " + types.show(item.type) + " to an item of an array is not compiled");
+  if (!isNumeric(item.type)) decline("assigning " + types.show(item.type) + " to an item of an array is not compiled");
   types.mark(types[array.type].ref, &Site::written);
   auto cast = storable(item, dtype);
-  emitVoid(Op::ARRAY_STORE, {pointer, cast.leaves[0]}, {.imm = static_cast<int64_t>(dtype)});
+  storeAt(pointer, cast, dtype);
 }
 
 void FunctionElaborator::assignToArray(const Value& array, Expression index,
@@ -206,8 +202,7 @@ Value FunctionElaborator::masked(const Value& array, const Value& mask) {
         [&] {
           auto at = add(isChosen);
           auto where = emit(Op::POINTER_ADD, {made.leaves[0], iop(Op::MUL, at, constI(bytesOf(dtype)))}, {.prim = Prim::P});
-          emitVoid(Op::ARRAY_STORE, {where, loadElement(dtype, addresses[1]).leaves[0]},
-                   {.imm = static_cast<int64_t>(dtype)});
+          storeAt(where, loadElement(dtype, addresses[1]), dtype);
         },
         [] {});
   });
@@ -216,22 +211,20 @@ Value FunctionElaborator::masked(const Value& array, const Value& mask) {
 
 void FunctionElaborator::assignMasked(const Value& array, const Value& mask, const Value& value) {
   if (types[array.type].dims != types[mask.type].dims) decline("a mask of fewer dimensions is not compiled");
-  if (isArray(value) || !isNumber(value.type)) decline("assigning this to items chosen by a mask is not compiled");
+  if (isArray(value) || !isNumeric(value.type)) decline("assigning this to items chosen by a mask is not compiled");
   auto dtype = dtypeOf(array);
   for (uint32_t i = 0; i < types[mask.type].dims; i++)
     guard(icmp(Compare::EQ, arrayDim(array, i), arrayDim(mask, i)), "IndexError: the mask has another shape");
   auto scalar = storable(value, dtype);
   assignArray(array, combine({mask, array, scalar}, dtype, [=, this](const std::vector<Value>& items) {
-                auto prim = types.leaves(items[1].type)[0];
-                return scalarOf(
-                    dtype, emit(Op::SELECT, {items[0].leaves[0], items[2].leaves[0], items[1].leaves[0]}, {.prim = prim}));
+                return selectElement(items[0].leaves[0], items[2], items[1]);
               }));
 }
 
 Value FunctionElaborator::gathered(const Value& array, const Value& positions) {
   if (types[array.type].dims != 1) decline("positions in an array of several dimensions are not compiled");
   auto index = dtypeOf(positions);
-  if (isReal(index) || index == DType::U64) fail("IndexError: positions that are no integers");
+  if (isReal(index) || isComplex(index) || index == DType::U64) fail("IndexError: positions that are no integers");
   auto dtype = dtypeOf(array);
   auto length = arrayDim(array, 0);
   auto lazy = combine({positions}, dtype, [=, this](const std::vector<Value>& items) {

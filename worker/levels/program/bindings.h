@@ -13,8 +13,9 @@ struct Binding {
   enum What : uint8_t {
     INT,
     FLOAT,
+    COMPLEX,
     BOOL,
-    NONE,      // a constant: `i`, `f`
+    NONE,      // a constant: `i`, `f`, `imaginary`
     MODULE,    // `name`: "math", "numpy"
     BUILTIN,   // `name`: "range"
     MATH,      // function of the math module, `name`
@@ -26,6 +27,7 @@ struct Binding {
   What what;
   int64_t i = 0;
   double f = 0;
+  double imaginary = 0;
   std::string name;
 };
 

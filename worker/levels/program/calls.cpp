@@ -99,6 +99,13 @@ std::optional<bool> FunctionElaborator::reverseOf(Expression expression) {
 Value FunctionElaborator::callMethod(const Value& self, const std::string& name, Expression expression) {
   auto describe = [&] { return "the method '" + name + "' of " + types.show(self.type) + " is not compiled"; };
   if (isArray(self)) return arrayMethod(self, name, expression);
+  if (name == "conjugate" && argumentsOf(expression).empty()) {
+    return split(self, [&](const Value& one) {
+      auto result = numberAttribute(one, "conjugate()");
+      if (!result) decline("the method 'conjugate' of " + types.show(one.type) + " is not compiled");
+      return *result;
+    });
+  }
   if (!types.is(self.type, Kind::LIST)) decline(describe());
   if (name == "sort" && expression.getCall().getArguments().size() == 0) {
     auto reverse = reverseOf(expression);
@@ -165,7 +172,7 @@ Value FunctionElaborator::toInt(const Value& value) {
     if (isFloatLike(one.type) || types.isScalar(one.type, DType::F32)) {
       return integer(emit(Op::F_TO_I, {one.leaves[0]}, {.prim = Prim::I, .guard = "a float that is no 64-bit integer"}));
     }
-    if (one.type == Types::NONE) typeError("int() of None");
+    if (one.type == Types::NONE || one.type == Types::COMPLEX) typeError("int() of " + types.show(one.type));
     decline("int() of " + types.show(one.type) + " is not compiled");
   });
 }
@@ -173,7 +180,7 @@ Value FunctionElaborator::toInt(const Value& value) {
 Value FunctionElaborator::toFloat(const Value& value) {
   return split(value, [&](const Value& one) {
     if (isNumber(one.type) && !types.isScalar(one.type, DType::U64)) return real(asFloat(one));
-    if (one.type == Types::NONE) typeError("float() of None");
+    if (one.type == Types::NONE || one.type == Types::COMPLEX) typeError("float() of " + types.show(one.type));
     decline("float() of " + types.show(one.type) + " is not compiled");
   });
 }
@@ -181,6 +188,7 @@ Value FunctionElaborator::toFloat(const Value& value) {
 Value FunctionElaborator::absolute(const Value& value) {
   if (isArray(value)) return settle(elementwise("absolute", {value}));
   return split(value, [&](const Value& one) -> Value {
+    if (isComplexLike(one.type)) return complexAbsolute(one);
     if (types.isScalar(one.type, DType::F32)) return {one.type, {fop1(Op::FABS, one.leaves[0])}};
     if (isFloatLike(one.type)) return {one.type, {fop1(Op::FABS, one.leaves[0])}};
     if (isPlainInt(one.type) || types.isScalar(one.type, DType::I64)) {
@@ -267,7 +275,7 @@ Value FunctionElaborator::sum(Expression expression) {
   auto start = keyword            ? this->expression(call.getKeywords()[0].getValue())
                : args.size() == 2 ? this->expression(args[1])
                                   : integerConst(0);
-  if (!isNumber(start.type)) decline("sum from something else than a number is not compiled");
+  if (!isNumeric(start.type)) decline("sum from something else than a number is not compiled");
   assign(total, start);
   // From 3.12 on the sum of floats is compensated (Neumaier); `lost` is what rounding took so far.
   bool compensated = owner.dialect.python >= 0x030c;
@@ -350,6 +358,7 @@ Value FunctionElaborator::callBuiltin(const std::string& name, Expression expres
   }
   auto args = argumentsOf(expression);
   if (name == "range") return rangeOf(args);
+  if (name == "complex") return makeComplex(args);
   if (name == "round") return round(args);
   if (name == "pow" && args.size() == 2) return settle(binary(schema::BinaryOp::POW, args[0], args[1]));
   if (name == "divmod" && args.size() == 2) {

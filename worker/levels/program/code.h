@@ -64,6 +64,7 @@ enum class Op : uint8_t {
   FMOD_PY,
   FFLOOR_DIV_PY,  // CPython's float % and //; divisor not zero
   FPOW_PY,        // CPython's float **; guards what raises or turns complex
+  CPOW_PY,        // CPython's complex **; args: parts of both; two results; guards what raises
   MATH1,
   MATH2,         // libm function `text`, result as libm gives it
   ROUND_DIGITS,  // args: float, digits; guard: a number of digits that is not usual

@@ -39,9 +39,14 @@ ValueId FunctionElaborator::truth(const Value& value) {
     case Kind::NONE: return constB(false);
     case Kind::INT: return icmp(Compare::NE, value.leaves[0], constI(0));
     case Kind::FLOAT: return fcmp(Compare::NE, value.leaves[0], constF(0));
+    case Kind::COMPLEX:
     case Kind::SCALAR:
+      if (isComplexLike(value.type)) {
+        auto zero = constF(0);
+        return bop(Op::BOR, fcmp(Compare::NE, value.leaves[0], zero), fcmp(Compare::NE, value.leaves[1], zero));
+      }
       if (data.dtype == DType::BOOL) return value.leaves[0];
-      if (data.dtype >= DType::F32) return fcmp(Compare::NE, value.leaves[0], constF(0));
+      if (isReal(data.dtype)) return fcmp(Compare::NE, value.leaves[0], constF(0));
       return icmp(Compare::NE, value.leaves[0], constI(0));
     case Kind::TUPLE: return constB(!data.parts.empty());
     case Kind::REF: return constB(true);
@@ -105,7 +110,8 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
     if (!types.is(right.type, Kind::TUPLE)) decline("'in' is compiled for tuples only");
     // Identity counts before equality: a NaN in the tuple may be the very object that is looked for.
     for (auto part : types[right.type].parts) {
-      if (types.leaves(part).size() == 1 && types.leaves(part)[0] == Prim::F) decline("'in' among floats is not compiled");
+      if (isComplexLike(part) || isFloatLike(part) || types.isScalar(part, DType::F32))
+        decline("'in' among floats is not compiled");
     }
     std::function<Value(size_t)> from = [&](size_t at) {
       if (at == types[right.type].parts.size()) return boolean(constB(false));
@@ -117,6 +123,8 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
     return op == CompareOp::IN ? found : boolean(bnot(found.leaves[0]));
   }
   if (isArray(left) || isArray(right)) return arrayCompare(op, left, right);
+  if (isNumeric(left.type) && isNumeric(right.type) && (isComplexLike(left.type) || isComplexLike(right.type)))
+    return complexCompare(op, left, right);
   if (isNumber(left.type) && isNumber(right.type)) {
     bool isScalar = types.is(left.type, Kind::SCALAR) || types.is(right.type, Kind::SCALAR);
     for (auto& side : {left, right}) {
@@ -147,7 +155,7 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
   bool noneInvolved = left.type == Types::NONE || right.type == Types::NONE;
   if (noneInvolved && isEquality(op) &&
       (isPlainInt(left.type) || isPlainInt(right.type) || left.type == right.type || left.type == Types::FLOAT ||
-       right.type == Types::FLOAT)) {
+       right.type == Types::FLOAT || left.type == Types::COMPLEX || right.type == Types::COMPLEX)) {
     return boolean(constB((left.type == right.type) == (op == CompareOp::EQ)));
   }
   decline("comparing " + types.show(left.type) + " and " + types.show(right.type) + " is not compiled");

@@ -269,6 +269,33 @@ class FunctionElaborator {
   ValueId asFloat(const Value& value);  // any number
   [[noreturn]] void typeError(const std::string& what) { fail("TypeError: " + what); }
 
+  // ---- complex numbers: complex.cpp -------------------------------------------------------------------------------------------
+  struct Parts {
+    ValueId real, imag;
+  };
+  bool isComplexLike(Type type) const;
+  bool isNumeric(Type type) const { return isNumber(type) || isComplexLike(type); }
+  Value complex(const Parts& parts) { return {Types::COMPLEX, {parts.real, parts.imag}}; }
+  Value complex(const Parts& parts, DType dtype) { return {types.scalar(dtype), {parts.real, parts.imag}}; }
+  Parts partsOf(const Value& value);  // any number
+  Value complexBinary(schema::BinaryOp op, const Value& left, const Value& right);
+  Value complexScalarBinary(schema::BinaryOp op, const Value& left, const Value& right);
+  Value complexElementBinary(schema::BinaryOp op, const Value& left, const Value& right, DType dtype);
+  Value complexArrayBinary(schema::BinaryOp op, const Value& left, const Value& right, DType dtype);
+  ValueId partOp(Op op, ValueId a, ValueId b, DType dtype);
+  Parts product(const Parts& x, const Parts& y, DType dtype = DType::C128);
+  Parts quotient(const Parts& x, const Parts& y, DType dtype, bool asNumpy);
+  Value complexPower(const Parts& base, const Parts& exponent, const Value& power);
+  void guardFinite(ValueId leaf);
+  Value complexCast(const Value& value, DType to);
+  Value complexUnary(schema::UnaryOp op, const Value& operand);
+  Value complexAbsolute(const Value& value);
+  Value complexCompare(schema::CompareOp op, const Value& left, const Value& right);
+  Value makeComplex(const std::vector<Value>& args);
+  std::optional<Value> numberAttribute(const Value& of, const std::string& name);
+  Value partView(const Value& array, bool isImag);
+  std::optional<Value> complexElementFunction(const std::string& name, const Value& item);
+
   // ---- lists, tuples, arrays: containers.cpp ------------------------------------------------------------------------------
   Value newList(uint32_t id, ValueId capacity);
   void push(const Value& list, const Value& item);
@@ -353,6 +380,9 @@ class FunctionElaborator {
   void counted(ValueId count, bool polls, const std::function<void(ValueId at)>& body);
   void elementLoop(const Fused& fused, const std::vector<Stream>& streams, bool again, const ElementUse& use);
   Value loadElement(DType dtype, ValueId address);
+  ValueId behind(ValueId address, DType dtype);                      // one element further
+  void storeAt(ValueId address, const Value& element, DType dtype);  // an element of that dtype
+  Value selectElement(ValueId condition, const Value& yes, const Value& no);
   Value loadFused(const Fused& fused, const std::vector<ValueId>& addresses);
   Value operandAs(const Value& value, DType dtype);
   ValueId isApart(const Stream& stream, const Value& target);

@@ -8,9 +8,6 @@ using schema::CompareOp;
 
 namespace {
 
-constexpr bool isReal(DType dtype) { return dtype == DType::F32 || dtype == DType::F64; }
-constexpr bool isUnsigned(DType dtype) { return dtype >= DType::U8 && dtype <= DType::U64; }
-
 int64_t lowest(DType dtype) { return isUnsigned(dtype) ? 0 : INT64_MIN >> (64 - 8 * bytesOf(dtype)); }
 // Of all but uint64.
 int64_t highest(DType dtype) {
@@ -32,6 +29,12 @@ DType FunctionElaborator::promote(DType a, DType b) {
   if (a == b) return a;
   if (b == DType::BOOL) return a;
   if (a == DType::BOOL) return b;
+  if (isComplex(a) || isComplex(b)) {
+    auto widens = [](DType dtype) {
+      return dtype == DType::F64 || dtype == DType::C128 || (!isReal(dtype) && !isComplex(dtype) && bytesOf(dtype) > 2);
+    };
+    return widens(a) || widens(b) ? DType::C128 : DType::C64;
+  }
   if (isReal(a) || isReal(b)) {
     if (isReal(a) && isReal(b)) return DType::F64;
     auto real = isReal(a) ? a : b, other = isReal(a) ? b : a;
@@ -60,6 +63,11 @@ DType FunctionElaborator::resultDtype(const Value& left, const Value& right) {
   auto dtype = dtypeOf(typed(left) ? left : right);
   auto& weak = typed(left) ? right : left;
   if (weak.type == Types::BOOL) return dtype;
+  if (isComplex(dtype) || weak.type == Types::COMPLEX) {
+    if (owner.dialect.numpy < 0x0200) decline("numpy 1 looks at a scalar's value");
+    if (isComplex(dtype)) return dtype;
+    return dtype == DType::F32 ? DType::C64 : DType::C128;
+  }
   if (weak.type == Types::FLOAT) {
     if (owner.dialect.numpy < 0x0200 && dtype == DType::F32) decline("numpy 1 looks at a scalar's value");
     return isReal(dtype) ? dtype : DType::F64;
@@ -82,6 +90,8 @@ Value FunctionElaborator::castElement(const Value& value, DType to) {
   bool fromUnsigned64 = isScalar && dtypeOf(value) == DType::U64;
   bool fromReal = value.type == Types::FLOAT || (isScalar && isReal(dtypeOf(value)));
   if (to == DType::BOOL) return scalarOf(to, truth(value));
+  if (isComplex(to)) return complexCast(value, to);
+  if (isComplexLike(value.type)) decline("a complex number as " + std::string(nameOf(to)) + " is not compiled");
   if (isReal(to)) {
     auto leaf = fromUnsigned64 ? emit(Op::U_TO_F, value.leaves, {.prim = Prim::F}) : asFloat(value);
     if (to == DType::F64) return scalarOf(to, leaf);
@@ -122,6 +132,7 @@ Value FunctionElaborator::castElement(const Value& value, DType to) {
 // `dtype`: what both are cast to first. Integers wrap around; what numpy warns about is left in `unchecked` or guarded.
 Value FunctionElaborator::elementBinary(BinaryOp op, const Value& left, const Value& right, DType dtype) {
   bool spreads = op == BinaryOp::ADD || op == BinaryOp::SUB || op == BinaryOp::MUL;
+  if (isComplex(dtype)) return complexElementBinary(op, castElement(left, dtype), castElement(right, dtype), dtype);
   auto x = castElement(left, dtype), y = castElement(right, dtype);
   for (auto* side : {&left, &right}) {
     auto& cast = side == &left ? x : y;
@@ -180,6 +191,13 @@ Value FunctionElaborator::elementBinary(BinaryOp op, const Value& left, const Va
 }
 
 Value FunctionElaborator::elementCompare(CompareOp op, const Value& left, const Value& right, DType dtype) {
+  if (isComplex(dtype)) {
+    bool isEqual = op == CompareOp::EQ;
+    if (!isEqual && op != CompareOp::NE) decline("ordering complex arrays is not compiled");
+    auto x = partsOf(castElement(left, dtype)), y = partsOf(castElement(right, dtype));
+    auto test = [&](ValueId a, ValueId b) { return fcmp(isEqual ? Compare::EQ : Compare::NE, a, b); };
+    return scalarOf(DType::BOOL, bop(isEqual ? Op::BAND : Op::BOR, test(x.real, y.real), test(x.imag, y.imag)));
+  }
   auto a = settleChecks(castElement(left, dtype)).leaves[0], b = settleChecks(castElement(right, dtype)).leaves[0];
   auto order = orderOf(op);
   if (isReal(dtype)) return scalarOf(DType::BOOL, fcmp(order, a, b));

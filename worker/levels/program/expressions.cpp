@@ -6,6 +6,7 @@ Value FunctionElaborator::fromBinding(const Binding& binding) {
   switch (binding.what) {
     case Binding::INT: return integerConst(binding.i);
     case Binding::FLOAT: return realConst(binding.f);
+    case Binding::COMPLEX: return complex({constF(binding.f), constF(binding.imaginary)});
     case Binding::BOOL: return {Types::BOOL, {constB(binding.i != 0)}};
     case Binding::NONE: return none();
     case Binding::OTHER: decline(binding.name);
@@ -66,6 +67,7 @@ bool FunctionElaborator::mayWrite(Expression expression) {
     case schema::Expression::BOOL:
     case schema::Expression::INT:
     case schema::Expression::FLOAT:
+    case schema::Expression::IMAGINARY:
     case schema::Expression::LOCAL:
     case schema::Expression::CLOSURE:
     case schema::Expression::GLOBAL: return false;
@@ -88,6 +90,7 @@ Value FunctionElaborator::unsettled(Expression expression) {
       case schema::Expression::INT: return integerConst(expression.getInt());
       case schema::Expression::BIG_INT: decline("an integer constant beyond 64 bits");
       case schema::Expression::FLOAT: return realConst(expression.getFloat());
+      case schema::Expression::IMAGINARY: return complex({constF(0), constF(expression.getImaginary())});
       case schema::Expression::STR: decline("strings are not compiled yet");
       case schema::Expression::LOCAL: {
         std::string name = expression.getLocal().cStr();
@@ -196,8 +199,13 @@ Value FunctionElaborator::attribute(Expression expression) {
     if (name == "nbytes") return integer(iop(Op::MUL, sizeOf(shapeOf(of)), constI(bytesOf(dtypeOf(of)))));
     if (name == "itemsize") return integerConst(bytesOf(dtypeOf(of)));
     if (name == "T") return transposed(of);
+    if (name == "real" || name == "imag") return partView(of, name == "imag");
   }
-  decline("the attribute '" + name + "' of " + types.show(of.type) + " is not compiled");
+  return split(of, [&](const Value& one) {
+    auto result = numberAttribute(one, name);
+    if (!result) decline("the attribute '" + name + "' of " + types.show(one.type) + " is not compiled");
+    return *result;
+  });
 }
 
 }  // namespace epochly::program

@@ -12,7 +12,6 @@ using schema::CompareOp;
 
 namespace {
 
-constexpr bool isReal(DType dtype) { return dtype == DType::F32 || dtype == DType::F64; }
 // Elements between two looks for Ctrl-C: about 10 us of work, and enough for vector code.
 // A call's memory is bounded by a GiB; squared it is far from 64 bits.
 constexpr int64_t ELEMENTS_MAX = int64_t(1) << 30;
@@ -125,11 +124,12 @@ Value FunctionElaborator::operandAs(const Value& value, DType dtype) {
 
 Value FunctionElaborator::arrayBinary(BinaryOp op, const Value& left, const Value& right) {
   for (auto* side : {&left, &right}) {
-    if (!isArray(*side) && !isNumber(side->type)) decline("an array with " + types.show(side->type) + " is not compiled");
+    if (!isArray(*side) && !isNumeric(side->type)) decline("an array with " + types.show(side->type) + " is not compiled");
   }
   if (op == BinaryOp::POW) return arrayPower(left, right);
   if (op == BinaryOp::LSHIFT || op == BinaryOp::RSHIFT) decline("shifts of arrays are not compiled");
   auto dtype = resultDtype(left, right);
+  if (isComplex(dtype)) return complexArrayBinary(op, left, right, dtype);
   if (isReal(dtype) && (op == BinaryOp::BIT_AND || op == BinaryOp::BIT_OR || op == BinaryOp::BIT_XOR))
     typeError("bitwise operator on floats");
   if (op == BinaryOp::DIV && !isReal(dtype)) dtype = DType::F64;
@@ -149,6 +149,13 @@ Value FunctionElaborator::arrayPower(const Value& base, const Value& exponent) {
     return (exponent.constInt && *exponent.constInt == n) || (exponent.constFloat && *exponent.constFloat == n);
   };
   bool isPlain = isArray(base) && dtype == dtypeOf(base) && dtype != DType::BOOL;
+  if (isPlain && isComplex(dtype)) {
+    if (is(2)) return ufunc("square", {base});
+    if (is(0.5)) return ufunc("sqrt", {base});
+    if (is(-1)) return ufunc("reciprocal", {base});
+    if (is(1)) return elementwise("positive", {base});
+    decline("this power of a complex array is not compiled");
+  }
   if (isPlain && is(2)) {
     return combine({base}, dtype, [=, this](const std::vector<Value>& items) {
       return elementBinary(BinaryOp::MUL, items[0], items[0], dtype);
@@ -163,7 +170,7 @@ Value FunctionElaborator::arrayPower(const Value& base, const Value& exponent) {
 
 Value FunctionElaborator::arrayCompare(CompareOp op, const Value& left, const Value& right) {
   for (auto* side : {&left, &right}) {
-    if (!isArray(*side) && !isNumber(side->type))
+    if (!isArray(*side) && !isNumeric(side->type))
       decline("comparing an array with " + types.show(side->type) + " is not compiled");
   }
   if (op > CompareOp::GE) decline("'is' and 'in' of arrays are not compiled");
@@ -171,7 +178,8 @@ Value FunctionElaborator::arrayCompare(CompareOp op, const Value& left, const Va
   // Integers of both signs, and integers with floats, are compared exactly by newer numpy.
   for (auto* side : {&left, &right}) {
     bool typed = isArray(*side) || types.is(side->type, Kind::SCALAR);
-    bool mixed = typed && dtype == DType::F64 && !isReal(dtypeOf(*side)) && bytesOf(dtypeOf(*side)) == 8;
+    bool isInteger = typed && !isReal(dtypeOf(*side)) && !isComplex(dtypeOf(*side));
+    bool mixed = isInteger && (dtype == DType::F64 || isComplex(dtype)) && bytesOf(dtypeOf(*side)) == 8;
     if (mixed) decline("comparing 64-bit integers with floats in arrays is not compiled");
   }
   return combine({operandAs(left, dtype), operandAs(right, dtype)}, DType::BOOL,
@@ -182,7 +190,7 @@ Value FunctionElaborator::arrayUnary(schema::UnaryOp op, const Value& operand) {
   auto dtype = dtypeOf(operand);
   if (op == schema::UnaryOp::POSITIVE) return elementwise("positive", {operand});
   if (op == schema::UnaryOp::NEGATIVE) return elementwise("negative", {operand});
-  if (isReal(dtype)) typeError("bad operand type for ~");
+  if (isReal(dtype) || isComplex(dtype)) typeError("bad operand type for ~");
   return combine({operand}, dtype, [=, this](const std::vector<Value>& items) {
     auto leaf = items[0].leaves[0];
     return dtype == DType::BOOL ? scalarOf(dtype, bnot(leaf)) : wrapped(emit(Op::INVERT, {leaf}, {.prim = Prim::I}), dtype);
@@ -404,7 +412,32 @@ void FunctionElaborator::loopNest(const std::vector<Stream>& streams, const std:
 
 Value FunctionElaborator::loadElement(DType dtype, ValueId address) {
   auto type = types.scalar(dtype);
+  if (isComplex(dtype)) {
+    auto part = partOf(dtype);
+    auto real = loadElement(part, address).leaves[0];
+    return complex({real, loadElement(part, behind(address, part)).leaves[0]}, dtype);
+  }
   return {type, {emit(Op::ARRAY_LOAD, {address}, {.prim = types.leaves(type)[0], .imm = static_cast<int64_t>(dtype)})}};
+}
+
+ValueId FunctionElaborator::behind(ValueId address, DType dtype) {
+  return emit(Op::POINTER_ADD, {address, constI(bytesOf(dtype))}, {.prim = Prim::P});
+}
+
+void FunctionElaborator::storeAt(ValueId address, const Value& element, DType dtype) {
+  auto part = isComplex(dtype) ? partOf(dtype) : dtype;
+  emitVoid(Op::ARRAY_STORE, {address, element.leaves[0]}, {.imm = static_cast<int64_t>(part)});
+  if (isComplex(dtype))
+    emitVoid(Op::ARRAY_STORE, {behind(address, part), element.leaves[1]}, {.imm = static_cast<int64_t>(part)});
+}
+
+// Of two of one type.
+Value FunctionElaborator::selectElement(ValueId condition, const Value& yes, const Value& no) {
+  Value result{yes.type, {}};
+  auto prims = types.leaves(yes.type);
+  for (size_t i = 0; i < prims.size(); i++)
+    result.leaves.push_back(emit(Op::SELECT, {condition, yes.leaves[i], no.leaves[i]}, {.prim = prims[i]}));
+  return result;
 }
 
 Value FunctionElaborator::loadFused(const Fused& fused, const std::vector<ValueId>& addresses) {
@@ -480,7 +513,7 @@ void FunctionElaborator::fill(const Value& target, const Fused& fused, bool agai
   for (size_t i = 0; i < fused.shape.size(); i++) streams.back().strides.push_back(arrayStride(target, i));
   elementLoop(fused, streams, again, [&](const Value& element, const std::vector<ValueId>& addresses) {
     auto stored = settleChecks(castElement(element, dtype));
-    emitVoid(Op::ARRAY_STORE, {addresses.back(), stored.leaves[0]}, {.imm = static_cast<int64_t>(dtype)});
+    storeAt(addresses.back(), stored, dtype);
   });
 }
 
@@ -539,7 +572,7 @@ Fused FunctionElaborator::broadcastTo(const Value& target, const Value& value) {
 // target[...] = value. What overlaps is computed apart first, as numpy does.
 void FunctionElaborator::assignArray(const Value& target, const Value& value) {
   types.mark(types[target.type].ref, &Site::written);
-  if (!isArray(value) && !isNumber(value.type))
+  if (!isArray(value) && !isNumeric(value.type))
     decline("assigning " + types.show(value.type) + " to an array is not compiled");
   auto fused = broadcastTo(target, isArray(value) ? value : storable(value, dtypeOf(target)));
   if (!isArray(value)) fused.dtype = dtypeOf(target);

@@ -11,9 +11,6 @@ using schema::CompareOp;
 
 namespace {
 
-constexpr bool isReal(DType dtype) { return dtype == DType::F32 || dtype == DType::F64; }
-constexpr bool isUnsigned(DType dtype) { return dtype >= DType::U8 && dtype <= DType::U64; }
-
 template <typename T>
 const T* find(const std::vector<std::pair<const char*, T>>& table, const std::string& name) {
   for (auto& [known, value] : table) {
@@ -91,6 +88,7 @@ Value FunctionElaborator::callNumpy(const std::string& name, Expression expressi
       return elementwise("copy", args);
     }
     if (name == "transpose") return transposed(settle(args[0]));
+    if (name == "real" || name == "imag") return partView(settle(args[0]), name == "imag");
     if (name == "ravel") return reshape(settle(args[0]), {integerConst(-1)});
   }
   return elementwise(name, args);
@@ -130,6 +128,7 @@ Value FunctionElaborator::arrayMethod(const Value& self, const std::string& name
     guard(isRowMajor(self), "a copy of an array that is not contiguous");
     return elementwise("copy", {self});
   }
+  if ((name == "conjugate" || name == "conj") && args.empty()) return settle(elementwise("conjugate", {self}));
   if (name == "fill" && args.size() == 1) {
     assignArray(self, args[0]);
     return none();
@@ -146,7 +145,7 @@ Value FunctionElaborator::arrayMethod(const Value& self, const std::string& name
 
 std::optional<DType> FunctionElaborator::dtypeNamed(Expression expression) {
   if (expression.isStr()) {
-    for (int i = 0; i <= static_cast<int>(DType::F64); i++) {
+    for (int i = 0; i <= static_cast<int>(DType::C128); i++) {
       if (expression.getStr() == nameOf(static_cast<DType>(i))) return static_cast<DType>(i);
     }
     return {};
@@ -159,6 +158,7 @@ std::optional<DType> FunctionElaborator::dtypeNamed(Expression expression) {
   if (binding.name == "float") return DType::F64;
   if (binding.name == "int" && owner.dialect.numpy >= 0x0200) return DType::I64;
   if (binding.name == "bool") return DType::BOOL;
+  if (binding.name == "complex") return DType::C128;
   return {};
 }
 
@@ -202,11 +202,12 @@ Value FunctionElaborator::create(const std::string& name, Expression expression)
   if (args.size() != plain) typeError("numpy." + name + " expects another number of arguments");
   auto shape = shapeFrom(args[0]);
   auto filling = name == "full" ? args[1] : integerConst(name == "ones");
-  if (!isNumber(filling.type)) decline("numpy.full with " + types.show(filling.type) + " is not compiled");
+  if (!isNumeric(filling.type)) decline("numpy.full with " + types.show(filling.type) + " is not compiled");
   if (!dtype) {
     dtype = name != "full"                         ? DType::F64
             : types.is(filling.type, Kind::SCALAR) ? dtypeOf(filling)
             : filling.type == Types::FLOAT         ? DType::F64
+            : filling.type == Types::COMPLEX       ? DType::C128
             : filling.type == Types::INT           ? DType::I64
                                                    : DType::BOOL;
   }
@@ -233,7 +234,7 @@ Value FunctionElaborator::createLike(const std::string& name, Expression express
     if (keyword.getName() != "dtype" || !dtype) decline("this use of numpy." + name + " is not compiled");
   }
   line = expression.getLine();
-  if (!isNumber(filling.type)) decline("numpy.full_like with " + types.show(filling.type) + " is not compiled");
+  if (!isNumeric(filling.type)) decline("numpy.full_like with " + types.show(filling.type) + " is not compiled");
   auto fused = fusedOf(like);
   fused.dtype = *dtype;
   auto made = newArray(*dtype, fused.shape, resultStrides(fused));
@@ -321,7 +322,7 @@ Value FunctionElaborator::reshape(const Value& array, const std::vector<Value>& 
 
 Value FunctionElaborator::where(const std::vector<Value>& args) {
   for (auto& arg : args) {
-    if (!isArray(arg) && !isNumber(arg.type)) decline("numpy.where of " + types.show(arg.type) + " is not compiled");
+    if (!isArray(arg) && !isNumeric(arg.type)) decline("numpy.where of " + types.show(arg.type) + " is not compiled");
   }
   auto &yes = args[1], &no = args[2];
   auto typed = [&](const Value& side) { return isArray(side) || types.is(side.type, Kind::SCALAR); };
@@ -329,26 +330,29 @@ Value FunctionElaborator::where(const std::vector<Value>& args) {
   bool plain = !typed(yes) && !typed(no);
   if (plain && yes.type != no.type && yes.type != Types::FLOAT && no.type != Types::FLOAT)
     decline("numpy.where of " + types.show(yes.type) + " and " + types.show(no.type) + " is not compiled");
+  bool isComplexPair = isComplexLike(yes.type) || isComplexLike(no.type);
+  if (plain && isComplexPair && yes.type != no.type) decline("numpy.where of these is not compiled");
   auto dtype = !plain                                                ? resultDtype(yes, no)
+               : isComplexPair                                       ? DType::C128
                : yes.type == Types::FLOAT || no.type == Types::FLOAT ? DType::F64
                : yes.type == Types::INT                              ? DType::I64
                                                                      : DType::BOOL;
   return combine({args[0], operandAs(yes, dtype), operandAs(no, dtype)}, dtype, [=, this](const std::vector<Value>& items) {
     auto a = settleChecks(castElement(items[1], dtype)), b = settleChecks(castElement(items[2], dtype));
     auto chosen = truth(settleChecks(items[0]));
-    return scalarOf(dtype,
-                    emit(Op::SELECT, {chosen, a.leaves[0], b.leaves[0]}, {.prim = types.leaves(types.scalar(dtype))[0]}));
+    return selectElement(chosen, a, b);
   });
 }
 
 // Of one element: null where numpy's own loop has to do it.
 std::optional<Value> FunctionElaborator::elementFunction(const std::string& name, const Value& item) {
   auto dtype = dtypeOf(item);
+  if (isComplex(dtype)) return complexElementFunction(name, item);
   auto leaf = item.leaves[0];
   auto rounded = [&](ValueId result) {
     return dtype == DType::F32 ? emit(Op::ROUND_F32, {result}, {.prim = Prim::F}) : result;
   };
-  if (name == "copy") return item;
+  if (name == "copy" || (name == "conjugate" && dtype != DType::BOOL)) return item;
   if (name == "logical_not") return scalarOf(DType::BOOL, bnot(truth(item)));
   if (name == "square" && dtype != DType::BOOL) return elementBinary(BinaryOp::MUL, item, item, dtype);
   if (name == "positive" && dtype != DType::BOOL) return item;
@@ -387,7 +391,7 @@ Value FunctionElaborator::elementwise(const std::string& name, const std::vector
   bool anyArray = false;
   for (auto& arg : args) {
     anyArray |= isArray(arg);
-    if (!isArray(arg) && !isNumber(arg.type)) decline("numpy." + name + " of " + types.show(arg.type) + " is not compiled");
+    if (!isArray(arg) && !isNumeric(arg.type)) decline("numpy." + name + " of " + types.show(arg.type) + " is not compiled");
   }
   if (args.size() == 2) {
     if (!anyArray && (binaryNamed(name) || compareNamed(name))) decline("numpy." + name + " of scalars is not compiled");
@@ -402,7 +406,7 @@ Value FunctionElaborator::elementwise(const std::string& name, const std::vector
     }
     if ((isMin || name == "maximum") && anyArray) {
       auto dtype = resultDtype(args[0], args[1]);
-      if (!isReal(dtype) && dtype != DType::BOOL) {
+      if (!isReal(dtype) && !isComplex(dtype) && dtype != DType::BOOL) {
         return combine(
             {operandAs(args[0], dtype), operandAs(args[1], dtype)}, dtype, [=, this](const std::vector<Value>& items) {
               auto a = castElement(items[0], dtype), b = castElement(items[1], dtype);
@@ -413,13 +417,15 @@ Value FunctionElaborator::elementwise(const std::string& name, const std::vector
     }
   }
   if (args.size() == 1) {
+    if (args[0].type == Types::COMPLEX) decline("numpy." + name + " of complex is not compiled");
     auto item = types.is(args[0].type, Kind::SCALAR) || anyArray ? args[0]
                 : args[0].type == Types::FLOAT                   ? castElement(args[0], DType::F64)
                 : args[0].type == Types::INT                     ? castElement(args[0], DType::I64)
                                                                  : castElement(args[0], DType::BOOL);
     auto dtype = dtypeOf(item);
-    bool widens = !isReal(dtype) && (name == "sqrt" || name == "fabs" || name == "isnan" || name == "isfinite" ||
-                                     name == "isinf" || name == "reciprocal");
+    bool widens = !isReal(dtype) && !isComplex(dtype) &&
+                  (name == "sqrt" || name == "fabs" || name == "isnan" || name == "isfinite" || name == "isinf" ||
+                   name == "reciprocal");
     if (widens) {
       bool toDouble = dtype == DType::I32 || dtype == DType::I64 || dtype == DType::U32 || dtype == DType::U64;
       if (name == "reciprocal" || !toDouble)
@@ -429,10 +435,12 @@ Value FunctionElaborator::elementwise(const std::string& name, const std::vector
                       : castElement(item, DType::F64);
       dtype = DType::F64;
     }
-    static const char* const NATIVE[] = {"copy",     "logical_not", "square", "positive",  "negative", "absolute",
-                                         "fabs",     "floor",       "ceil",   "trunc",     "rint",     "isnan",
-                                         "isfinite", "isinf",       "sqrt",   "reciprocal"};
-    if (std::any_of(std::begin(NATIVE), std::end(NATIVE), [&](auto* known) { return name == known; })) {
+    static const char* const NATIVE[] = {"copy",     "logical_not", "square", "positive",   "negative", "absolute",
+                                         "fabs",     "floor",       "ceil",   "trunc",      "rint",     "isnan",
+                                         "isfinite", "isinf",       "sqrt",   "reciprocal", "conjugate"};
+    static const char* const OWN[] = {"square", "absolute", "sqrt", "reciprocal"};  // of complex numbers
+    bool isOwn = isComplex(dtype) && std::any_of(std::begin(OWN), std::end(OWN), [&](auto* known) { return name == known; });
+    if (!isOwn && std::any_of(std::begin(NATIVE), std::end(NATIVE), [&](auto* known) { return name == known; })) {
       auto compute = [=, this](const Value& one) {
         auto result = elementFunction(name, settleChecks(one));
         if (!result) decline("numpy." + name + " of " + types.show(args[0].type) + " is not compiled");
@@ -457,21 +465,18 @@ ValueId FunctionElaborator::scratch(size_t bytes) {
 }
 
 Value FunctionElaborator::ufuncScalar(uint32_t which, DType dtype, const std::vector<Value>& args) {
-  auto cells = scratch(8 * (args.size() + 1));
+  auto cells = scratch(bytesOf(DType::C128) * (args.size() + 1));
   auto step = constI(0);
   std::vector<ValueId> operands{constI(1)};
   for (size_t i = 0; i <= args.size(); i++) {
-    auto cell = emit(Op::POINTER_ADD, {cells, constI(8 * i)}, {.prim = Prim::P});
-    if (i < args.size()) {
-      auto item = settleChecks(castElement(args[i], dtype));
-      emitVoid(Op::ARRAY_STORE, {cell, item.leaves[0]}, {.imm = static_cast<int64_t>(dtype)});
-    }
+    auto cell = emit(Op::POINTER_ADD, {cells, constI(bytesOf(DType::C128) * i)}, {.prim = Prim::P});
+    if (i < args.size()) storeAt(cell, settleChecks(castElement(args[i], dtype)), dtype);
     operands.push_back(cell);
     operands.push_back(step);
   }
   auto result = operands[operands.size() - 2];
   emitVoid(Op::UFUNC, operands, {.imm = ufuncCell(which, dtype), .guard = "numpy warns here"});
-  return loadElement(dtype, result);
+  return loadElement(UFUNCS[which].resultOf(dtype), result);
 }
 
 Value FunctionElaborator::ufunc(const std::string& name, const std::vector<Value>& args) {
@@ -490,16 +495,16 @@ Value FunctionElaborator::ufunc(const std::string& name, const std::vector<Value
     if (keepsIntegers) decline("numpy." + name + " of integers is not compiled");
     dtype = DType::F64;
   }
-  if (!isReal(dtype)) decline("numpy." + name + " of " + std::string(nameOf(dtype)) + " is not compiled");
+  if (!isReal(dtype) && !isComplex(dtype))
+    decline("numpy." + name + " of " + std::string(nameOf(dtype)) + " is not compiled");
   if (!anyArray) return ufuncScalar(*which, dtype, args);
   std::vector<ValueId> operands;
   std::optional<Value> model;
   std::vector<std::pair<Value, Value>> temporaries;
   for (auto& arg : args) {
     if (!isArray(arg)) {
-      auto cell = scratch(8);
-      auto item = settleChecks(castElement(settleChecks(arg), dtype));
-      emitVoid(Op::ARRAY_STORE, {cell, item.leaves[0]}, {.imm = static_cast<int64_t>(dtype)});
+      auto cell = scratch(bytesOf(dtype));
+      storeAt(cell, settleChecks(castElement(settleChecks(arg), dtype)), dtype);
       operands.insert(operands.end(), {cell, constI(0)});
       continue;
     }
@@ -517,9 +522,10 @@ Value FunctionElaborator::ufunc(const std::string& name, const std::vector<Value
     }
     operands.insert(operands.end(), {array.leaves[0], dims > 1 ? constI(bytesOf(dtype)) : arrayStride(array, 0)});
   }
-  auto made = newArray(dtype, shapeOf(*model));
+  auto result = UFUNCS[*which].resultOf(dtype);
+  auto made = newArray(result, shapeOf(*model));
   operands.insert(operands.begin(), sizeOf(shapeOf(*model)));
-  operands.insert(operands.end(), {made.leaves[0], constI(bytesOf(dtype))});
+  operands.insert(operands.end(), {made.leaves[0], constI(bytesOf(result))});
   emitVoid(Op::UFUNC, operands, {.imm = ufuncCell(*which, dtype), .guard = "numpy warns here"});
   for (auto& [lazy, array] : temporaries) release(lazy, array);
   return made;

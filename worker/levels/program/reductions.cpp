@@ -9,8 +9,6 @@ using schema::CompareOp;
 
 namespace {
 
-constexpr bool isReal(DType dtype) { return dtype == DType::F32 || dtype == DType::F64; }
-constexpr bool isUnsigned(DType dtype) { return dtype >= DType::U8 && dtype <= DType::U64; }
 // numpy casts this many elements at a time where it sums another type than the array's.
 constexpr int64_t NUMPY_BUFFER = 8192;
 
@@ -20,6 +18,11 @@ Value FunctionElaborator::reduce(const std::string& name, const Value& array) {
   auto dtype = dtypeOf(array);
   bool isMin = name == "min" || name == "amin" || name == "argmin";
   if (name == "any" || name == "all") return anyAllOf(array, name == "any");
+  if (isComplex(dtype)) {
+    if (name == "sum") return reduceFloats("add", array, 0.0);
+    if (name == "prod") return reduceFloats("multiply", array, 1.0);
+    decline("numpy." + name + " of complex arrays is not compiled");
+  }
   if (name == "argmin" || name == "argmax") return argExtreme(array, isMin);
   if (name == "mean") return mean(array);
   if (name == "var" || name == "std") return variance(array, name == "std");
@@ -51,17 +54,17 @@ Value FunctionElaborator::reduceFloats(const char* ufunc, const Value& lazy, std
   auto dtype = dtypeOf(array);
   auto [stride, count] = asRow(array);
   auto pointer = array.leaves[0];
-  auto cell = scratch(8);
-  ValueId first;
+  auto cell = scratch(bytesOf(dtype));
+  Value first;
   if (start) {
-    first = constF(*start);
+    first = castElement(realConst(*start), dtype);
   } else {
     guard(icmp(Compare::GT, count, constI(0)), "ValueError: a reduction of nothing");
-    first = loadElement(dtype, pointer).leaves[0];
+    first = loadElement(dtype, pointer);
     pointer = emit(Op::POINTER_ADD, {pointer, stride}, {.prim = Prim::P});
     count = iop(Op::SUB, count, constI(1));
   }
-  emitVoid(Op::ARRAY_STORE, {cell, first}, {.imm = static_cast<int64_t>(dtype)});
+  storeAt(cell, first, dtype);
   reduceChunk(ufunc, dtype, cell, pointer, stride, count);
   release(lazy, array);
   return loadElement(dtype, cell);
@@ -192,7 +195,7 @@ Value FunctionElaborator::matmul(const Value& lazyLeft, const Value& lazyRight) 
   auto left = settle(lazyLeft), right = settle(lazyRight);
   auto dtype = dtypeOf(left);
   auto a = types[left.type].dims, b = types[right.type].dims;
-  if (dtype != dtypeOf(right) || !isReal(dtype) || a > 2 || b > 2)
+  if (dtype != dtypeOf(right) || !(isReal(dtype) || isComplex(dtype)) || a > 2 || b > 2)
     decline("@ of " + types.show(left.type) + " and " + types.show(right.type) + " is not compiled");
   auto zero = constI(0), one = constI(1);
   auto rows = a == 2 ? arrayDim(left, 0) : one, columns = b == 2 ? arrayDim(right, 1) : one;
@@ -201,7 +204,7 @@ Value FunctionElaborator::matmul(const Value& lazyLeft, const Value& lazyRight) 
   std::vector<ValueId> shape;
   if (a == 2) shape.push_back(rows);
   if (b == 2) shape.push_back(columns);
-  auto cell = shape.empty() ? scratch(8) : 0;
+  auto cell = shape.empty() ? scratch(bytesOf(dtype)) : 0;
   auto made = shape.empty() ? Value{} : newArray(dtype, shape);
   auto pointer = shape.empty() ? cell : made.leaves[0];
   auto outRow = a == 2 ? arrayStride(made, 0) : zero;

@@ -16,18 +16,20 @@ uint32_t bytesOf(DType dtype) {
     case DType::I32:
     case DType::U32:
     case DType::F32: return 4;
+    case DType::C128: return 16;
     default: return 8;
   }
 }
 
 const char* nameOf(DType dtype) {
-  static const char* const NAMES[] = {"bool",   "int8",   "int16",  "int32",   "int64",  "uint8",
-                                      "uint16", "uint32", "uint64", "float32", "float64"};
+  static const char* const NAMES[] = {"bool",   "int8",   "int16",   "int32",   "int64",     "uint8",     "uint16",
+                                      "uint32", "uint64", "float32", "float64", "complex64", "complex128"};
   return NAMES[static_cast<int>(dtype)];
 }
 
 Types::Types() {
-  for (auto kind : {Kind::NEVER, Kind::UNBOUND, Kind::NONE, Kind::BOOL, Kind::INT, Kind::FLOAT, Kind::RANGE}) {
+  for (auto kind :
+       {Kind::NEVER, Kind::UNBOUND, Kind::NONE, Kind::BOOL, Kind::INT, Kind::FLOAT, Kind::COMPLEX, Kind::RANGE}) {
     intern({.kind = kind});
   }
 }
@@ -113,7 +115,11 @@ const std::vector<Prim>& Types::leaves(Type type) {
     case Kind::BOOL: result = {Prim::B}; break;
     case Kind::INT: result = {Prim::I}; break;
     case Kind::FLOAT: result = {Prim::F}; break;
-    case Kind::SCALAR: result = {data.dtype == DType::BOOL ? Prim::B : data.dtype >= DType::F32 ? Prim::F : Prim::I}; break;
+    case Kind::COMPLEX: result = {Prim::F, Prim::F}; break;
+    case Kind::SCALAR:
+      if (isComplex(data.dtype)) return leaves(COMPLEX);
+      result = {data.dtype == DType::BOOL ? Prim::B : isReal(data.dtype) ? Prim::F : Prim::I};
+      break;
     case Kind::RANGE: result = {Prim::I, Prim::I, Prim::I}; break;
     case Kind::LIST: result = {Prim::P}; break;
     case Kind::ARRAY:
@@ -202,6 +208,7 @@ std::string Types::show(Type type) {
     case Kind::BOOL: return "bool";
     case Kind::INT: return "int";
     case Kind::FLOAT: return "float";
+    case Kind::COMPLEX: return "complex";
     case Kind::SCALAR: return std::string("numpy.") + nameOf(data.dtype);
     case Kind::RANGE: return "range";
     case Kind::TUPLE: return "tuple[" + joinParts(", ") + "]";

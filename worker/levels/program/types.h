@@ -12,9 +12,15 @@ namespace epochly::program {
 // What a leaf is in a register. In memory every leaf takes 8 bytes.
 enum class Prim : uint8_t { B, I, F, P };  // bool, int64, double, pointer
 
-enum class DType : uint8_t { BOOL, I8, I16, I32, I64, U8, U16, U32, U64, F32, F64 };
+enum class DType : uint8_t { BOOL, I8, I16, I32, I64, U8, U16, U32, U64, F32, F64, C64, C128 };
+constexpr size_t DTYPES = static_cast<size_t>(DType::C128) + 1;
 uint32_t bytesOf(DType dtype);
 const char* nameOf(DType dtype);
+constexpr bool isReal(DType dtype) { return dtype == DType::F32 || dtype == DType::F64; }
+constexpr bool isUnsigned(DType dtype) { return dtype >= DType::U8 && dtype <= DType::U64; }
+constexpr bool isComplex(DType dtype) { return dtype >= DType::C64; }
+// Of the two parts of a complex number.
+constexpr DType partOf(DType dtype) { return dtype == DType::C64 ? DType::F32 : DType::F64; }
 
 enum class Kind : uint8_t {
   NEVER,    // no value: the bottom of the lattice
@@ -23,13 +29,14 @@ enum class Kind : uint8_t {
   BOOL,
   INT,  // a Python int that fits 64 bits; a guard keeps it so
   FLOAT,
-  SCALAR,  // a numpy scalar of `dtype`, which is another type than int or float, with other rules
-  RANGE,   // start, stop, step
-  TUPLE,   // its elements' leaves, one after the other
-  LIST,    // one pointer; the element type belongs to the `site`
-  ARRAY,   // data pointer, shape, strides (bytes); `site` says whose memory it is
-  REF,     // something known while compiling: a module, a function. No leaves
-  UNION,   // a tag (Kind and position among the members) and the leaves of the widest member as integers
+  COMPLEX,  // real part, imaginary part
+  SCALAR,   // a numpy scalar of `dtype`, which is another type than int or float, with other rules
+  RANGE,    // start, stop, step
+  TUPLE,    // its elements' leaves, one after the other
+  LIST,     // one pointer; the element type belongs to the `site`
+  ARRAY,    // data pointer, shape, strides (bytes); `site` says whose memory it is
+  REF,      // something known while compiling: a module, a function. No leaves
+  UNION,    // a tag (Kind and position among the members) and the leaves of the widest member as integers
 };
 
 // Index into Types. Equal types have equal indices.
@@ -62,7 +69,7 @@ constexpr size_t UNION_MEMBERS_MAX = 4;
 class Types {
  public:
   Types();
-  static constexpr Type NEVER = 0, UNBOUND = 1, NONE = 2, BOOL = 3, INT = 4, FLOAT = 5, RANGE = 6;
+  static constexpr Type NEVER = 0, UNBOUND = 1, NONE = 2, BOOL = 3, INT = 4, FLOAT = 5, COMPLEX = 6, RANGE = 7;
 
   Type scalar(DType dtype) { return intern({.kind = Kind::SCALAR, .dtype = dtype}); }
   Type tuple(std::vector<Type> parts) { return intern({.kind = Kind::TUPLE, .parts = std::move(parts)}); }

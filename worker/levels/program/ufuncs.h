@@ -11,7 +11,9 @@ namespace epochly::program {
 
 struct Ufunc {
   const char* name;
-  uint8_t operands;  // 1 or 2
+  uint8_t operands;         // 1 or 2
+  bool realResult = false;  // of complex operands too
+  constexpr DType resultOf(DType dtype) const { return realResult && isComplex(dtype) ? partOf(dtype) : dtype; }
 };
 
 // The order is part of compiled code.
@@ -22,7 +24,7 @@ constexpr Ufunc UFUNCS[] = {
     {"arccos", 1},     {"arctan", 1},   {"sinh", 1},    {"cosh", 1},      {"tanh", 1},        {"arcsinh", 1},
     {"arccosh", 1},    {"arctanh", 1},  {"cbrt", 1},    {"arctan2", 2},   {"hypot", 2},       {"copysign", 2},
     {"fmod", 2},       {"fmin", 2},     {"fmax", 2},    {"logaddexp", 2}, {"bitwise_and", 2}, {"logical_and", 2},
-    {"logical_or", 2},
+    {"logical_or", 2}, {"divide", 2},   {"square", 1},  {"sqrt", 1},      {"reciprocal", 1},  {"absolute", 1, true},
 };
 constexpr size_t UFUNC_COUNT = std::size(UFUNCS);
 
@@ -33,7 +35,7 @@ inline std::optional<uint32_t> ufuncNamed(const std::string& name) {
   return {};
 }
 
-// Op::UFUNC's imm: the loop whose operands and result all are of that dtype.
+// Op::UFUNC's imm: the loop whose operands are of that dtype.
 constexpr int64_t ufuncCell(uint32_t ufunc, DType dtype) {
   return static_cast<int64_t>(ufunc) << 8 | static_cast<int64_t>(dtype);
 }

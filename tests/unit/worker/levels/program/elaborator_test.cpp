@@ -51,6 +51,24 @@ TEST(Elaborator, ArithmeticFollowsCpythonsResultTypes) {
   EXPECT_EQ(elaborate("(def f (a) (return (** a -1)))", {Types::INT}).result(), "float");
 }
 
+TEST(Elaborator, ComplexTakesRealNumbersInAndGivesItsPartsAsFloats) {
+  for (auto* op : {"+", "-", "*", "/", "**"}) {
+    auto text = std::string("(def f (a b) (return (") + op + " a b)))";
+    EXPECT_EQ(elaborate(text, {Types::COMPLEX, Types::INT}).result(), "complex") << op;
+    EXPECT_EQ(elaborate(text, {Types::FLOAT, Types::COMPLEX}).result(), "complex") << op;
+  }
+  EXPECT_EQ(elaborate("(def f (a) (return (abs a)))", {Types::COMPLEX}).result(), "float");
+  EXPECT_EQ(elaborate("(def f (a) (return (== a 1)))", {Types::COMPLEX}).result(), "bool");
+  EXPECT_THAT(reasonOf("(def f (a) (return (< a a)))", {Types::COMPLEX}), HasSubstr("no path"));
+}
+
+TEST(Elaborator, MixedComplexArithmeticIsLeftToPythonsThatDoNotConvertFirst) {
+  Dialect later{.python = 0x030e};
+  EXPECT_THROW(elaborate(
+                   "(def f (a) (return (+ a 1.0)))", [](Types&) { return std::vector{Types::COMPLEX}; }, later),
+               Declined);
+}
+
 TEST(Elaborator, APathThatAssignsAnotherTypeMakesAUnion) {
   auto made = elaborate("(def f (a) (set x 1) (if (< a 0.0) (do (set x 2.5))) (return x))", {Types::FLOAT});
   EXPECT_EQ(made.result(), "int | float");
