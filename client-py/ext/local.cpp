@@ -115,6 +115,25 @@ nb::tuple engineFor(int level) {
   return nb::make_tuple(engines().has(l), nb::str(engines().whyAbsent(l).cStr()));
 }
 
+// (level, value) of a call that an engine of `level`, or of those after it, has run; (None, [(level, why not), ...]) if none has and
+// nothing has happened.
+nb::tuple tryLevel(nb::handle function, int level, const nb::tuple& args) {
+  PythonCall call(function.ptr(), &PyTuple_GET_ITEM(args.ptr(), 0), args.size(), nullptr);
+  call.mayRunPlainly = false;
+  auto pick = engines().pick(static_cast<Level>(level), call);
+  nb::list declined;
+  auto& outcome = pick.standing == nullptr ? *pick.fresh : *pick.standing;
+  for (auto& d : outcome.declined) declined.append(nb::make_tuple(int(d.level), nb::str(d.reason.cStr())));
+  if (pick.engine.level() == Level::MONITOR) return nb::make_tuple(nb::none(), declined);
+  pick.engine.run(call);
+  KJ_IF_MAYBE(reason, call.givenBack) {
+    declined.append(nb::make_tuple(int(pick.engine.level()), nb::str(reason->cStr())));
+    return nb::make_tuple(nb::none(), declined);
+  }
+  if (call.result == nullptr) throw nb::python_error();
+  return nb::make_tuple(int(pick.engine.level()), nb::steal(call.result));
+}
+
 void makeContextVariable() {
   levelChoice.variable = PyContextVar_New("epochly_level", nullptr);
   if (levelChoice.variable == nullptr) throw nb::python_error();
@@ -146,6 +165,13 @@ nb::object loopObstacle() {
   return nb::none();
 }
 
+// Makes what was written to a frame's `f_locals` its variables. From 3.13 on they are.
+void localsToFast(nb::handle frame) {
+#if PY_VERSION_HEX < 0x030d0000
+  PyFrame_LocalsToFast(reinterpret_cast<PyFrameObject*>(frame.ptr()), 0);
+#endif
+}
+
 }  // namespace
 
 void bindLocal(nb::module_& m) {
@@ -167,6 +193,7 @@ void bindLocal(nb::module_& m) {
   m.def("outcome", &outcomeOf);
   m.def("level_times", &levelTimesOf);
   m.def("engine", &engineFor);
+  m.def("try_level", &tryLevel);
   m.def("set_process_level", [](int level) { levelChoice.process = level; });
   m.def("level_in_force", &levelInForce);
   m.def("enter_level", &enterLevel);
@@ -174,6 +201,8 @@ void bindLocal(nb::module_& m) {
   m.def("offer", [](nb::handle function) { return offer(function.ptr()); });
   m.def("withdraw", [](nb::handle function) { withdraw(function.ptr()); });
   m.def("loop_obstacle", &loopObstacle);
+  m.def("is_watched", &isWatched);
+  m.def("locals_to_fast", &localsToFast);
 }
 
 }  // namespace epochly::ext

@@ -33,6 +33,7 @@ class PythonCall final : public run::Invocation {
       : through(through), callable(callable), args(args), nargsf(nargsf), names(names) {}
 
   bool callPlain() override {
+    if (!mayRunPlainly) return false;
     [[maybe_unused]] RecursionRefund refund;
     result = PyObject_Vectorcall(callable, args, nargsf, names);
     return result != nullptr;
@@ -50,6 +51,7 @@ class PythonCall final : public run::Invocation {
   PyObject* const* const args;
   const size_t nargsf;
   PyObject* const names;
+  bool mayRunPlainly = true;             // false: if no engine runs it, the caller will, in a way of its own
   PyObject* result = nullptr;            // a new reference, or null with the exception set
   kj::Maybe<kj::String> givenBack;       // why the engine that took the call did not run it
   std::vector<kj::String> alsoDeclined;  // parts of the call that the engine which ran it left as they were, and why

@@ -48,7 +48,10 @@ Compiler& compiler() {
   return one;
 }
 
-bool fastmathOf(const PythonCall& call) { return call.through != nullptr && fastmathAsked(call.through); }
+bool fastmathOf(const PythonCall& call) {
+  if (call.through != nullptr) return fastmathAsked(call.through);
+  return levelChoice.contextUsed && contextFastmath();
+}
 
 class JitEngine final : public run::LevelEngine {
  public:

@@ -25,12 +25,6 @@ std::unordered_map<PyObject*, Offered>& offered() {
   return all;
 }
 
-// A debugger, profiler or coverage wants to see the function's own frame.
-bool isWatched() {
-  PyThreadState* thread = PyThreadState_Get();
-  return thread->c_tracefunc != nullptr || thread->c_profilefunc != nullptr;
-}
-
 PyObject* callOffered(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names) {
   int level = levelChoice.contextUsed ? contextLevel() : LEVEL_NOT_GIVEN;
   if (level == static_cast<int>(Level::THREADS) && !isWatched()) {
@@ -73,6 +67,11 @@ void keepCallsOutOfLine(bool) {}
 #endif
 
 }  // namespace
+
+bool isWatched() {
+  PyThreadState* thread = PyThreadState_Get();
+  return thread->c_tracefunc != nullptr || thread->c_profilefunc != nullptr;
+}
 
 bool offer(PyObject* function) {
   if (!PyFunction_Check(function)) return false;

@@ -10,4 +10,7 @@ namespace epochly::ext {
 bool offer(PyObject* function);
 void withdraw(PyObject* function);
 
+// Whether a debugger, profiler or coverage of this thread wants to see every frame as it is.
+bool isWatched();
+
 }  // namespace epochly::ext

@@ -34,7 +34,12 @@ EXPRESSIONS = {
 FUTURE_FLAGS = 0x1FE0000
 # Files whose syntax trees are kept: a program's hot functions sit in few files, and a tree is some ten times its source.
 FILES_MAX = 32
+# Beside the lines of a file, where its functions are: the file itself.
+MODULE = 0
 _files = {}
+# Trees of code that was made from others: as many as there are functions with code in ext/jit/api.cpp.
+ADDED_MAX = 512
+_added = {}
 
 
 class NoSource(Exception):
@@ -59,7 +64,16 @@ def encode(function):
     return _Encoder(code).function(function, node)
 
 
+def add(code, node):
+    """Has functions of `code`, which has no source of its own, encoded from a FunctionDef."""
+    if len(_added) >= ADDED_MAX:
+        _added.pop(next(iter(_added)))
+    _added[code] = node
+
+
 def _find(code, function):
+    if code in _added:
+        return _added[code]
     source = _source(code.co_filename, function.__globals__)
     tree, codes = _excerpt(code, source) or _parse(code.co_filename, source)
     if code not in codes:
@@ -155,7 +169,7 @@ def _compiled(source, filename, flags):
         warnings.simplefilter("ignore", SyntaxWarning)
         tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
         module = compile(tree, filename, "exec", flags, dont_inherit=True)
-    by_line = {}
+    by_line = {MODULE: [tree]}
     for node in _walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             first = min([node.lineno] + [d.lineno for d in getattr(node, "decorator_list", ())])

@@ -57,30 +57,59 @@ class optimize_context:
 
     fastmath: as that of optimize(), for functions that were given none of their own.
 
+    The block's own loops run at the level too: it runs as a function of its variables, which are written back. A block that returns,
+    yields or awaits, or whose variables are used by functions inside of the one around, runs as it is, and so does every block under
+    a debugger or coverage tool; ``declined`` says why.
+
     Holds for the thread, or the asyncio task, that entered it; contexts nest, the innermost counts. Exceptions pass through. Raises
     as set_level().
+
+    ran: after a block: the level at which loops of its own ran; 0 if they ran as they are, None before the first block
+    declined: [(level, reason)] of the loops, or the block, that did not
     """
 
-    __slots__ = ("level", "fastmath", "_tokens", "_offered")
+    __slots__ = ("level", "fastmath", "ran", "declined", "_tokens", "_offered", "_bodies")
 
     def __init__(self, level: int, *, fastmath: bool = False) -> None:
         self.level = checked(level)
         self.fastmath = bool(fastmath)
         self._tokens: list[Any] = []
         self._offered: list[list[Any]] = []
+        self._bodies: list[Any] = []
+        self.ran: int | None = None
+        self.declined: list[tuple[int, str]] = []
 
     def __enter__(self) -> optimize_context:
         if not _config.disabled:
             self._tokens.append(_native.enter_level(self.level, self.fastmath))
-            named = _functions_named(sys._getframe(1)) if self.level > 0 else ()
+            frame = sys._getframe(1)
+            named = _functions_named(frame) if self.level > 0 else ()
             self._offered.append([function for function in named if _native.offer(function)])
+            self._bodies.append(self._take_over(frame) if self.level > 0 else None)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if self._tokens:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
+        if not self._tokens:
+            return False
+        body = self._bodies.pop()
+        try:
+            return body is not None and body.leave(error)
+        finally:
+            if body is not None:
+                self.ran, self.declined = body.level, body.declined
             _native.leave_level(self._tokens.pop())
             for function in self._offered.pop():
                 _native.withdraw(function)
+
+    def _take_over(self, frame: FrameType) -> Any:
+        """What will run in place of the block; None: it runs as it is."""
+        from epochly.loops.body import take_over
+
+        body = take_over(frame, self.level)
+        if not isinstance(body, str):
+            return body
+        self.ran, self.declined = 0, [(self.level, body)]
+        return None
 
     def __repr__(self) -> str:
         return f"optimize_context(level={self.level}{', fastmath=True' if self.fastmath else ''})"

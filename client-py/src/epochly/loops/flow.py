@@ -4,7 +4,7 @@ import ast
 
 from epochly.loops.effects import operands
 
-__all__ = ["carried"]
+__all__ = ["Walk", "carried"]
 
 
 def carried(loop, written, put_off):
@@ -12,13 +12,13 @@ def carried(loop, written, put_off):
 
     written: the names that the loop binds. put_off: id() of statements of which only the operands run in the iteration.
     """
-    walk = _Walk(written, put_off)
+    walk = Walk(written, put_off)
     walk.target(loop.target, assigned := set())
     walk.block(loop.body, assigned)
     return walk.found
 
 
-class _Walk:
+class Walk:
     """Goes through statements in the order in which they run. A set of names says what is bound; None: it does not get there."""
 
     def __init__(self, written, put_off):

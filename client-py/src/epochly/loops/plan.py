@@ -40,6 +40,20 @@ def plan_of(function):
     return made
 
 
+def plan_of_block(block, inputs, frame):
+    """As plan_of(), of the body of a with statement that is given `inputs`."""
+    made = Plan(block.code)
+    node = block.as_function(inputs)
+    made.loops = shape.loops_of(node, frame.f_globals)
+    made.declined = [loop.reason for loop in made.loops if loop.waits and loop.reason is not None]
+    _look_for_shadows(made, [*inputs, *block.stored])
+    shadowed = sorted(name for loop in made.loops for name in loop.builtins if name in frame.f_globals)
+    made.reason = f"`{shadowed[0]}` is not the builtin of that name" if shadowed else _why_none(made)
+    if made.reason is None:
+        made.code = rewrite.twin(node, made.loops, block.code, block.class_name, block.live, free=())
+    return made
+
+
 def twin_of(function, spread):
     """(twin, its Run), or (None, why there is none)."""
     plan = plan_of(function)
@@ -55,18 +69,18 @@ def twin_of(function, spread):
 def _make(function):
     original = function.__code__
     try:
-        node = copied(source.find(function))
+        found = source.find(function)
+        class_name = source.class_around(found, original, function.__globals__)
     except source.NoSource as error:
         return Plan(original, str(error))
     if original.co_flags & 0x20:
         return Plan(original, "a generator hands every value to its caller")
-    plan = Plan(original)
+    plan, node = Plan(original), copied(found)
     plan.loops = shape.loops_of(node, function.__globals__)
     plan.declined = [loop.reason for loop in plan.loops if loop.waits and loop.reason is not None]
     plan.reason = _why_not(node, plan, original)
     if plan.reason is None:
         plan.builtins = frozenset().union(*(loop.builtins for loop in plan.loops if loop.independent))
-        class_name = _class_name(node, function)
         plan.code = rewrite.twin(node, plan.loops, original, class_name)
     return plan
 
@@ -75,10 +89,18 @@ def _why_not(node, plan, code):
     for each in own_nodes(node):
         if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id in names.SEES_VARIABLES:
             return f"line {each.lineno}: {each.func.id}() looks into the variables of the function"
-    own = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
+    _look_for_shadows(plan, {*code.co_varnames, *code.co_cellvars, *code.co_freevars})
+    return _why_none(plan)
+
+
+def _look_for_shadows(plan, variables):
     for loop in plan.loops:
-        if loop.independent and not loop.builtins.isdisjoint(own):
-            loop.declines(loop.node, f"`{min(loop.builtins & own)}` is not the builtin of that name")
+        shadowed = loop.builtins.intersection(variables)
+        if shadowed:
+            loop.declines(loop.node, f"`{min(shadowed)}` is not the builtin of that name")
+
+
+def _why_none(plan):
     if any(loop.independent for loop in plan.loops):
         return None
     if plan.declined:
@@ -86,14 +108,3 @@ def _why_not(node, plan, code):
     if plan.loops:
         return "no loop in it calls anything that might wait"
     return "it has no loop"
-
-
-def _class_name(node, function):
-    """Of the class around a method, if the method uses names that are private to it."""
-    private = any(_is_private(getattr(each, field, None)) for each in ast.walk(node) for field in ("id", "attr", "arg", "name"))
-    owner = function.__qualname__.rpartition(".")[0].rpartition(".")[2]
-    return owner if private and owner.isidentifier() else None
-
-
-def _is_private(name):
-    return isinstance(name, str) and name.startswith("__") and not name.endswith("__")

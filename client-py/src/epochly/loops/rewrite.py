@@ -38,16 +38,23 @@ for _name in __future__.all_feature_names:
     _FUTURE |= getattr(__future__, _name).compiler_flag
 
 
-def twin(node, loops, code, class_name):
+def twin(node, loops, code, class_name, live=frozenset(), free=None):
     """The code of the twin of a function. It has the free variables of `code`, and RUN.
 
     node: of the function, and loops: of that very node, which is changed. class_name: of the class whose private names it uses.
+    live: variables that others than the function look at. free: its free variables, if not those of `code`.
     """
-    node = _Rewriter(node, loops).visit(node)
-    tree = _enclosed(node, code.co_freevars, class_name)
+    node = _Rewriter(node, loops, live).visit(node)
+    return compiled(node, code, class_name, code.co_freevars if free is None else free)
+
+
+def compiled(node, code, class_name, free):
+    """A function's code from its tree; in tracebacks it is a part of `code`."""
+    name = getattr(node, "name", "<lambda>")
+    tree = _enclosed(node, free, class_name)
     flags = code.co_flags & _FUTURE
     module = compile(ast.fix_missing_locations(tree), code.co_filename, "exec", flags, dont_inherit=True)
-    return _renamed(_inner(module, code.co_name), code)
+    return _renamed(_inner(module, name), code)
 
 
 def bind(twin_code, function, run):
@@ -78,13 +85,13 @@ def _enclosed(node, free, class_name):
             node.type_params = []
         inner = node
     if class_name is not None:  # for __private names
-        inner = ast.copy_location(ast.ClassDef(class_name, [], [], [inner], [], **_no_type_params()), node)
+        inner = ast.copy_location(ast.ClassDef(class_name, [], [], [inner], [], **no_type_params()), node)
     arguments = ast.arguments([], [ast.arg(name) for name in (*free, RUN)], None, [], [], None, [])
-    outer = ast.FunctionDef("__epochly_outer__", arguments, [inner], [], None, None, **_no_type_params())
+    outer = ast.FunctionDef("__epochly_outer__", arguments, [inner], [], None, None, **no_type_params())
     return ast.Module([ast.copy_location(outer, node)], [])
 
 
-def _no_type_params():
+def no_type_params():
     return {"type_params": []} if hasattr(ast, "TypeAlias") else {}
 
 
@@ -98,7 +105,7 @@ def _inner(module, name):
     todo = [module]
     while todo:
         code = todo.pop(0)
-        if code.co_name == name and RUN in code.co_freevars:
+        if code.co_name == name:
             return code
         todo.extend(const for const in code.co_consts if isinstance(const, types.CodeType))
     raise AssertionError(f"the twin has no {name}")
@@ -123,8 +130,8 @@ def _named(code, original):
 
 
 class _Rewriter(ast.NodeTransformer):
-    def __init__(self, node, loops):
-        self.node = node
+    def __init__(self, node, loops, live):
+        self.node, self.live = node, live
         self.inside = False  # of a loop that is handed to the runner
         self.chosen = {id(loop.node): (index, loop) for index, loop in enumerate(loops) if loop.independent}
 
@@ -158,7 +165,7 @@ class _Rewriter(ast.NodeTransformer):
         node = loop.node
         plain = copy.deepcopy(node)
         plain.orelse = []
-        names = [name for name in loop.written if _used_elsewhere(name, node, self.node)]
+        names = [name for name in loop.written if name in self.live or _used_elsewhere(name, node, self.node)]
         orelse = [self.visit(statement) for statement in node.orelse]
         log = _Log(loop)
         statements = [log.visit(statement) for statement in node.body]
@@ -186,7 +193,7 @@ def _body_function(node, statements, names):
         note = _method(LOG, "append", _tuple([ast.Constant(VARIABLES), variables], node))
         inner = ast.copy_location(ast.Try([inner], [], [], [_statement(note, node)]), node)
     arguments = ast.arguments([], [ast.arg(ITEMS), ast.arg(LOG)], None, [], [], None, [])
-    return ast.copy_location(ast.FunctionDef(BODY, arguments, [inner], [], None, None, **_no_type_params()), node)
+    return ast.copy_location(ast.FunctionDef(BODY, arguments, [inner], [], None, None, **no_type_params()), node)
 
 
 def _consume(node, log, names):
