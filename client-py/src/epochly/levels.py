@@ -57,9 +57,9 @@ class optimize_context:
 
     fastmath: as that of optimize(), for functions that were given none of their own.
 
-    The block's own loops run at the level too: it runs as a function of its variables, which are written back. A block that returns,
-    yields or awaits, or whose variables are used by functions inside of the one around, runs as it is, and so does every block under
-    a debugger or coverage tool; ``declined`` says why.
+    The block's own loops run at the level too: it runs as a function of its variables, which are written back. A block that
+    returns, yields or awaits, or whose variables are used by functions inside of the one around, runs as it is, and so does every
+    block under a debugger or coverage tool; ``declined`` says why.
 
     Holds for the thread, or the asyncio task, that entered it; contexts nest, the innermost counts. Exceptions pass through. Raises
     as set_level().

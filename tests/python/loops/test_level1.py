@@ -211,6 +211,72 @@ def test_what_iterations_would_share_declines_with_its_line(work, says):
     assert ran(optimized) == (0, [(1, says.replace(f"{{{offset}}}", str(first + offset)))])
 
 
+counter = 0
+seen_by_all = []
+
+
+def counts(item):
+    global counter
+    counter += 1
+    return meet(item)
+
+
+def remembers(item):
+    seen_by_all.append(item)
+    return meet(item)
+
+
+class Client:
+    calls = 0
+
+    def fetch(self, item):
+        self.calls += 1
+        return meet(item)
+
+
+a_client = Client()
+a_generator = (meet(item) for item in range(3))
+
+
+def append_to(box, item):
+    box.append(meet(item))
+
+
+def through(item):
+    return counts(item)
+
+
+@pytest.mark.parametrize("work, says", [
+    (lambda items: [counts(item) for item in items], "counts() writes `counter`"),
+    (lambda items: [through(item) for item in items], "counts() writes `counter`"),
+    (lambda items: [remembers(item) for item in items], "remembers() changes `seen_by_all`"),
+    (lambda items, box=(seen_by_all,): [append_to(box[0], item) for item in items], "append_to() changes `box`"),
+    (lambda items, client=a_client: [client.fetch(item) for item in items], "client.fetch() changes the object it belongs to"),
+    (lambda items, some=a_generator: [next(some, item) for item in items], "`next()` changes `some`"),
+], ids=["global", "two calls deep", "container", "argument", "object", "iterator"])
+def test_what_the_called_functions_share_declines_with_their_line(work, says):
+    global meeting
+    meeting = Meeting(1)
+    optimized = epochly.optimize(work, level=1)
+    optimized([1, 2, 3])
+    level, declined = ran(optimized)
+    assert level == 0 and says in declined[0][1]
+
+
+def test_a_sqlite_connection_stays_on_its_thread():
+    import sqlite3
+
+    db = sqlite3.connect(":memory:")
+
+    @epochly.optimize(level=1)
+    def query_db(queries):
+        return [db.execute(query).fetchone() for query in queries]
+
+    assert query_db(["select 1", "select 2"]) == [(1,), (2,)]
+    line = query_db.__code__.co_firstlineno + 2
+    assert ran(query_db) == (0, [(1, f"line {line}: `db` is a sqlite3 Connection, which only the thread that made it may use")])
+
+
 def test_a_function_keeps_its_defaults_closure_and_private_names():
     class Api:
         def __init__(self):

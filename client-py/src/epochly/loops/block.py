@@ -49,7 +49,10 @@ class Block:
         return sorted(local.intersection(self.read).difference(inputs, self.stored))
 
     def as_function(self, inputs, body=None):
-        """A FunctionDef that takes `inputs` and a dict, into which it puts its variables, even when it raises. body: instead of its own."""
+        """A FunctionDef that takes `inputs` and a dict, into which it puts its variables, even when it raises.
+
+        body: instead of the block's own.
+        """
         arguments = ast.arguments([], [ast.arg(name) for name in (*inputs, VALUES)], None, [], [], None, [])
         values = ast.Call(ast.Attribute(ast.Name(VALUES, ast.Load()), "update", ast.Load()),
                           [ast.Call(ast.Name("locals", ast.Load()), [], [])], [])
@@ -57,7 +60,8 @@ class Block:
         never = [ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None)) for name in self.unbound(inputs, self.code)]
         before = [ast.If(ast.Constant(0), never, [])] if never else []
         kept = ast.copy_location(ast.Try(body, [], [], [ast.Expr(values)]), self.node)
-        made = ast.FunctionDef("__epochly_block__", arguments, [*self._declared(), *before, kept], [], None, None, **rewrite.no_type_params())
+        statements = [*self._declared(), *before, kept]
+        made = ast.FunctionDef("__epochly_block__", arguments, statements, [], None, None, **rewrite.no_type_params())
         return ast.copy_location(made, self.node)
 
     def _declared(self):

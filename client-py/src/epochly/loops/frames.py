@@ -1,7 +1,7 @@
 """The frame that enters a context: leaving the body of its with statement before it begins, and its variables.
 
-An exception raised by a line event inside of the body ends it where it stands; __exit__ swallows it. From CPython 3.12 on the event is
-sys.monitoring's, of that one code object; before, it is that of a trace function, which the thread has for no longer than that.
+An exception raised by a line event inside of the body ends it where it stands; __exit__ swallows it. From CPython 3.12 on the event
+is sys.monitoring's, of that one code object; before, it is that of a trace function, which the thread has for no longer than that.
 """
 
 import sys

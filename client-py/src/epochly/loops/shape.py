@@ -25,12 +25,13 @@ class Loop:
     put_off: {id(statement): shape} of those that the caller's thread does; changes: the names that they change
     written: names that a `for` statement binds, in the order of their first binding
     builtins: names that must be the builtins for all this to hold
+    passes: (name of a function or method, position or keyword, name) of what is handed to functions from outside of the loop
     experience: what a runner has learned of it
     used_at_once: id(node) of arguments that the builtin they are given to calls before it returns, and does not keep
     """
 
     __slots__ = ("node", "line", "shape", "reason", "waits", "put_off", "changes", "written", "builtins", "used_at_once",
-                 "experience")
+                 "passes", "experience")
 
     def __init__(self, node, shape):
         self.node, self.line, self.shape = node, node.lineno, shape
@@ -38,6 +39,7 @@ class Loop:
         self.put_off, self.changes, self.written = {}, set(), ()
         self.builtins = set()
         self.used_at_once = set()
+        self.passes = []
         self.experience = None
 
     @property
@@ -267,6 +269,11 @@ def _judge_call(loop, node, bound, borrowed, scope):
             loop.used_at_once.update(map(id, (*node.args, *(keyword.value for keyword in node.keywords))))
     if _may_wait(func, dotted):
         loop.waits = True
+    called = getattr(func, "attr", getattr(func, "id", None))
+    for at, value in (*enumerate(node.args), *((keyword.arg, keyword.value) for keyword in node.keywords)):
+        root = bare(value)
+        if called is not None and root is not None and (root not in bound or root in borrowed):
+            loop.passes.append((called, at, root))
 
 
 def _root_of_receiver(node):

@@ -1,43 +1,76 @@
 """What the iterations of a loop share although its source does not show it: known when the values of its names are there."""
 
+import os
 import types
+
+from epochly.loops.callees import CONTAINERS, called_by, effects_of, is_users
 
 __all__ = ["obstacle"]
 
-# Types whose objects must not be used by two threads, and what to say of them.
+# User functions that are looked through for one loop: what it calls, what those call, and so on.
+FUNCTIONS_MAX = 64
 _GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
+# What only the thread that made it may use.
+_BOUND_TO_THREAD = {("sqlite3", "Connection"), ("sqlite3", "Cursor"), ("sqlite3", "Blob")}
 
 
 def obstacle(loop, body):
     """Why the iterations of `body` cannot overlap now, a sentence; None if they can."""
-    for name, value in _names_of(body):
-        why = _bound_to_thread(value)
+    seen, todo = set(), [(None, body, False)]
+    while todo and len(seen) < FUNCTIONS_MAX:
+        name, function, owner_is_shared = todo.pop()
+        if function.__code__ in seen:
+            continue
+        seen.add(function.__code__)
+        values, called = called_by(function)
+        why = _of_values(values)
+        if why is None and function is not body:
+            why = _of_effects(loop, name, function, owner_is_shared, values)
         if why is not None:
-            return f"line {loop.line}: `{name}` is {why}"
+            return f"line {loop.line}: {why}"
+        todo.extend(each for each in called if is_users(each[1]))
     return None
 
 
-def _names_of(body):
-    """(name, value) of what a function takes from outside."""
-    code = body.__code__
-    for name, cell in zip(code.co_freevars, body.__closure__ or ()):
-        try:
-            yield name, cell.cell_contents
-        except ValueError:  # not bound yet
-            pass
-    todo = [code]
-    while todo:
-        each = todo.pop()
-        for name in each.co_names:
-            if name in body.__globals__:
-                yield name, body.__globals__[name]
-        todo.extend(const for const in each.co_consts if isinstance(const, types.CodeType))
-
-
-def _bound_to_thread(value):
-    if isinstance(value, _GENERATORS):
-        return "a generator, which only one iteration at a time can use"
-    kind = type(value)
-    if kind.__module__ == "sqlite3" and kind.__name__ in ("Connection", "Cursor", "Blob"):
-        return f"a sqlite3 {kind.__name__}, which only the thread that made it may use"
+def _of_values(values):
+    for name, value in values.items():
+        if isinstance(value, _GENERATORS):
+            return f"`{name}` is a generator, which only one iteration at a time can use"
+        for kind in type(value).__mro__:
+            if (kind.__module__, kind.__name__) in _BOUND_TO_THREAD:
+                return f"`{name}` is a {kind.__module__} {kind.__name__}, which only the thread that made it may use"
     return None
+
+
+def _of_effects(loop, name, function, owner_is_shared, values):
+    effects = effects_of(function)
+    if effects is None:
+        return None
+    file = os.path.basename(function.__code__.co_filename)
+    if effects.writes is not None:
+        written, line = effects.writes
+        return f"{name}() writes `{written}` ({file}:{line}), which the iterations share"
+    for changed, line in effects.changes.items():
+        if isinstance(values.get(changed), CONTAINERS):
+            return f"{name}() changes `{changed}` ({file}:{line}), which the iterations share"
+    if owner_is_shared and function.__code__.co_argcount > 0:
+        owner = function.__code__.co_varnames[0]
+        if owner in effects.parameters:
+            return f"{name}() changes the object it belongs to ({file}:{effects.parameters[owner]}), which the iterations share"
+    for called, at, root in loop.passes:
+        if called == name.rpartition(".")[2]:
+            parameter = _parameter(function.__code__, at, owner_is_shared)
+            if parameter in effects.parameters:
+                return f"{name}() changes `{root}` ({file}:{effects.parameters[parameter]}), which the iterations share"
+    for put_off in loop.changes:
+        if put_off in values:
+            return f"{name}() uses `{put_off}`, which the loop changes"
+    return None
+
+
+def _parameter(code, at, is_method):
+    """Name of the parameter that an argument goes to."""
+    if isinstance(at, str):
+        return at
+    at += is_method
+    return code.co_varnames[at] if at < code.co_argcount else None

@@ -29,7 +29,7 @@ CAME = "__epochly_came__"
 
 
 class Site:
-    """One loop. line: of it; inputs: names that it is given; outputs: names that it binds, None of an expression: it has a value."""
+    """One loop. line: of it; inputs: names that it is given; outputs: names that it binds, None of an expression."""
 
     __slots__ = ("line", "at", "body", "inputs", "outputs", "made")
 
@@ -132,11 +132,16 @@ class _Expressions(ast.NodeTransformer):
     def visit(self, node):
         if isinstance(node, FUNCTIONS):
             return node
-        consumed = (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names.CONSUMERS | {"any", "all"}
-                    and node.args and isinstance(node.args[0], ast.GeneratorExp))
+        consumed = isinstance(node, ast.Call) and _consumes(node)
         if consumed or isinstance(node, COMPREHENSIONS):
             return self.maker.expression(node) if not isinstance(node, ast.GeneratorExp) or consumed else node
         return self.generic_visit(node)
+
+
+def _consumes(call):
+    """Whether a builtin takes all of a generator expression."""
+    known = isinstance(call.func, ast.Name) and call.func.id in names.CONSUMERS | names.STOP_EARLY
+    return known and bool(call.args) and isinstance(call.args[0], ast.GeneratorExp)
 
 
 def copied_shell(node):
@@ -186,7 +191,8 @@ def _names(names_of, context):
 
 def _occurs_outside(name, node, body):
     inside = {id(each) for each in ast.walk(node)}
-    return any(isinstance(each, ast.Name) and each.id == name and id(each) not in inside for part in body for each in ast.walk(part))
+    everywhere = (each for part in body for each in ast.walk(part))
+    return any(isinstance(each, ast.Name) and each.id == name and id(each) not in inside for each in everywhere)
 
 
 def _writes_items(node):
@@ -201,4 +207,5 @@ def _writes_items(node):
 
 def _has_what_declines(node):
     """Whether a loop has what no level compiles, and what the analysis here does not follow."""
-    return any(isinstance(each, (*FUNCTIONS, ast.NamedExpr, ast.Global, ast.Import, ast.ImportFrom, ast.Try)) for each in ast.walk(node))
+    kinds = (*FUNCTIONS, ast.NamedExpr, ast.Global, ast.Import, ast.ImportFrom, ast.Try)
+    return any(isinstance(each, kinds) for each in ast.walk(node))

@@ -1,0 +1,139 @@
+"""What the functions that a loop calls do to things that all iterations see: read from their source, once for each code object.
+
+Functions of the standard library and of installed packages are trusted: they are made for threads, or say so.
+"""
+
+import ast
+import collections
+import os
+import sysconfig
+import types
+
+from epochly.loops import names, source
+from epochly.loops.tree import bare, own_nodes, parameters
+
+__all__ = ["Effects", "effects_of", "is_users"]
+
+# Functions that are kept, see plan.py.
+KEPT_MAX = 512
+_kept = {}
+_INSTALLED = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+CONTAINERS = (list, dict, set, bytearray, collections.deque)
+
+
+class Effects:
+    """Of one function.
+
+    writes: (name, line) of a global or of a variable of a function around that it binds, or None
+    changes: {name: line} of what it changes of names that are not its own
+    parameters: {name: line} of parameters that it changes
+    """
+
+    __slots__ = ("writes", "changes", "parameters")
+
+    def __init__(self):
+        self.writes, self.changes, self.parameters = None, {}, {}
+
+
+def is_users(function):
+    name = function.__code__.co_filename
+    return not name.startswith(_INSTALLED) and not name.startswith("<frozen")
+
+
+def effects_of(function):
+    """None if its source cannot be read."""
+    code = function.__code__
+    known = _kept.get(id(code))
+    if known is not None and known[0] is code:
+        return known[1]
+    try:
+        made = _read(source.find(function))
+    except source.NoSource:
+        made = None
+    if len(_kept) >= KEPT_MAX:
+        _kept.pop(next(iter(_kept)), None)
+    _kept[id(code)] = (code, made)
+    return made
+
+
+def _read(node):
+    effects, own, given = Effects(), parameters(node), parameters(node)
+    declared = set()
+    for each in own_nodes(node):
+        if isinstance(each, (ast.Global, ast.Nonlocal)):
+            declared.update(each.names)
+        elif isinstance(each, ast.Name) and isinstance(each.ctx, (ast.Store, ast.Del)):
+            own.add(each.id)
+    own -= declared
+    rebound = {each.id for each in own_nodes(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    for each in own_nodes(node):
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store) and each.id in declared and effects.writes is None:
+            effects.writes = (each.id, each.lineno)
+        root = _changed(each)
+        if root is None:
+            continue
+        if root in given and root not in rebound:
+            effects.parameters.setdefault(root, each.lineno)
+        elif root not in own:
+            effects.changes.setdefault(root, each.lineno)
+    return effects
+
+
+def _changed(node):
+    """The name of what an expression changes a part of."""
+    if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+        return bare(node)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names.CHANGES:
+        return bare(node.func.value)
+    return None
+
+
+def called_by(function):
+    """(name, function, whether its first parameter is something shared) of the user's functions that a function names."""
+    code, globals_of = function.__code__, function.__globals__
+    found, attributes = [], set()
+    values = {}
+    for each in _codes(code):
+        attributes.update(each.co_names)
+        values.update((name, globals_of[name]) for name in each.co_names if name in globals_of)
+    for name, cell in zip(code.co_freevars, function.__closure__ or ()):
+        try:
+            values[name] = cell.cell_contents
+        except ValueError:  # not bound yet
+            pass
+    for name, value in values.items():
+        found.extend(_functions_behind(name, value, attributes))
+    return values, found
+
+
+def _functions_behind(name, value, attributes):
+    value = getattr(value, "__wrapped__", value) if not isinstance(value, (type, types.ModuleType)) else value
+    if isinstance(value, types.FunctionType):
+        yield name, value, False
+    elif isinstance(value, types.MethodType):
+        yield name, value.__func__, True
+    elif isinstance(value, types.ModuleType):
+        for attribute in attributes:
+            inner = vars(value).get(attribute)
+            if isinstance(inner, types.FunctionType):
+                yield f"{name}.{attribute}", inner, False
+    elif not isinstance(value, type):
+        for attribute in attributes:
+            inner = _in_class(type(value), attribute)
+            if isinstance(inner, types.FunctionType):
+                yield f"{name}.{attribute}", inner, True
+
+
+def _in_class(kind, attribute):
+    for each in kind.__mro__:
+        if attribute in vars(each):
+            return vars(each)[attribute]
+    return None
+
+
+def _codes(code):
+    todo = [code]
+    while todo:
+        each = todo.pop()
+        yield each
+        todo.extend(const for const in each.co_consts if isinstance(const, types.CodeType))
