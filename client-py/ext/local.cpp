@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "ext/bindings.h"
+#include "ext/local/automatic.h"
 #include "ext/local/call.h"
 #include "ext/local/function.h"
 #include "ext/local/jit_engine.h"
@@ -98,6 +99,15 @@ nb::object outcomeOf(nb::handle object) {
   return nb::none();
 }
 
+// (whether the last call had no level, its shapes' rows).
+nb::tuple choiceOf(nb::handle object) {
+  Function& f = expectFunction(object);
+  PyObject* rows = trialsOf(&f);
+  if (rows == nullptr) throw nb::python_error();
+  auto* automatic = rootOf(&f)->automatic;
+  return nb::make_tuple(automatic != nullptr && automatic->wasLast, nb::steal(rows));
+}
+
 // {level: (calls, milliseconds)} of the plainly timed calls.
 nb::dict levelTimesOf(nb::handle object) {
   auto totals = expectFunction(object).ledger->read();
@@ -192,6 +202,7 @@ void bindLocal(nb::module_& m) {
   m.def("reset_all", &monitor::resetProcess);
   m.def("outcome", &outcomeOf);
   m.def("level_times", &levelTimesOf);
+  m.def("choice", &choiceOf);
   m.def("engine", &engineFor);
   m.def("try_level", &tryLevel);
   m.def("set_process_level", [](int level) { levelChoice.process = level; });

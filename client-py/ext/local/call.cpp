@@ -5,6 +5,7 @@
 #include <kj/exception.h>
 #include <kj/vector.h>
 
+#include "ext/local/automatic.h"
 #include "ext/local/levels.h"
 #include "ext/local/loops.h"
 #include "ext/local/measure.h"
@@ -93,7 +94,7 @@ struct Way {
 
   bool counted(Nanos limit);
   void insideCounted();
-  void timed();
+  Nanos timed();
 };
 
 // Loops are counted and nothing is timed. False: they could not be, and the call has not been made.
@@ -121,12 +122,22 @@ void Way::insideCounted() {
   monitor::addLoops(block.tally, after.iterations - before, after.complete);
 }
 
-void Way::timed() {
+// The wall time.
+Nanos Way::timed() {
   Stretch stretch(thread, block);
   noteOutcome(f, block, pick, stretch.startedAt());
   runOn(pick.engine, call);
   Nanos wall = stretch.end();
   monitor::addTimedCall(block.tally, noteDeclined(f, block, asked, pick, call), wall);
+  return wall;
+}
+
+Turn takeTurn(Function* f, Block& block, PythonCall& call, double elements) {
+  bool automatic = isAutomatic(f);
+  Automatic* known = rootOf(f)->automatic;
+  if (known != nullptr) known->wasLast = automatic;
+  bool awake = known != nullptr || block.tally.wallNs.get() >= choice::AWAKE_AFTER_NS;
+  return automatic && awake && !loops::active ? Turn(f, call, elements) : Turn();
 }
 
 PyObject* finish(Block& block, PythonCall& call) {
@@ -176,14 +187,17 @@ PyObject* callHere(Function* f, PyObject* const* args, size_t nargsf, PyObject* 
   Makes makes = whatItMakes(f);
   if (makes != Makes::VALUE) return makeSteps(f, makes, asked, block, call);
 
-  auto pick = engines().pick(asked, call);
   if (block.depth > 0) {  // a function's call to itself is part of the outermost one's time, loops and data
     Running running(block);
-    runOn(pick.engine, call);
+    runOn(engines().pick(asked, call).engine, call);
     return finish(block, call);
   }
   double size = call.dataSize();
   if (size >= 0) monitor::addSize(block.tally, size);
+  Turn turn = takeTurn(f, block, call, size);
+  if (turn.level() != Level::MONITOR) asked = turn.level();
+  auto pick = engines().pick(asked, call);
+  turn.picked(pick);
   Running running(block);
   Way way{f, thread, block, call, asked, kj::mv(pick)};
   if (loops::active) {
@@ -191,7 +205,7 @@ PyObject* callHere(Function* f, PyObject* const* args, size_t nargsf, PyObject* 
   } else {
     Nanos limit = block.sampler.beginCall();
     bool plain = way.pick.engine.level() == Level::MONITOR;
-    if (limit == monitor::NEVER || !plain || !way.counted(limit)) way.timed();
+    if (limit == monitor::NEVER || !plain || !way.counted(limit)) turn.ended(way.timed());
   }
   return finish(block, call);
 }

@@ -1,5 +1,7 @@
 #include "ext/local/function.h"
 
+#include "ext/local/automatic.h"
+
 #include <nanobind/nanobind.h>
 #include <structmember.h>
 
@@ -112,6 +114,7 @@ void deallocate(PyObject* self) {
   if (f->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
   Py_CLEAR(f->wrapped);
   if (f->origin == nullptr) delete f->ledger;
+  delete f->automatic;
   Py_CLEAR(f->origin);
   type->tp_free(self);
   Py_DECREF(type);

@@ -16,6 +16,8 @@ enum class Makes : uint8_t { VALUE, GENERATOR, COROUTINE, ASYNC_GENERATOR };
 constexpr int LEVEL_NOT_GIVEN = -1;
 constexpr int FASTMATH_NOT_GIVEN = -1;
 
+struct Automatic;
+
 struct Function {
   PyObject_HEAD
   PyObject* wrapped;
@@ -23,6 +25,7 @@ struct Function {
   vectorcallfunc call;
   monitor::Ledger* ledger;  // owned, unless:
   PyObject* origin;         // the Function this one was bound from, whose ledger it shares; or null
+  Automatic* automatic;     // of one without origin: what was chosen for calls without a level; owned; null before the first
   int8_t level;             // 0..4, or LEVEL_NOT_GIVEN: the context's, else the process's
   Placement placement;
   int8_t fastmath;  // 0, 1, or FASTMATH_NOT_GIVEN: the context's, else 0

@@ -34,7 +34,7 @@ def optimize(function=None, /, *, level=None, placement="auto", fastmath=None):
     function: a function, method, generator or coroutine function, lambda, partial, builtin or callable object. What comes back is
     called, inspected and pickled as the function itself. A class or property is refused: decorate its methods.
     level: 0 monitor, 1 threads, 2 jit, 3 multicore, 4 gpu. None: that of the surrounding optimize_context(), else of set_level(),
-    else 0. A level that cannot run a call declines it with a reason, see report().
+    else one that is chosen by measuring. A level that cannot run a call declines it with a reason, see report().
     placement: "local" runs calls in this process, "cluster" on the cluster; "auto" on the cluster only what cannot run here.
     fastmath: True lets level 2 reassociate, contract and vectorise sums of floats, take ``x ** 2`` for ``x * x``, not tell -0.0
     from 0.0, and leave out numpy's warnings: results may differ in their last digits. None: as the surrounding

@@ -20,21 +20,27 @@ def note_cluster(function, ran):
     _on_cluster[function] = ran
 
 
+TRIAL = ("arguments", "stage", "level", "ms", "plain_ms", "trials", "why")
+
+
 class Report:
     """What became of a decorated function's calls. ``str()`` of it is a table.
 
     name: of the function, with its module
     level: the level that ran last; None before the first call
-    asked: the level that call asked for; "auto" if the cluster was to choose
+    asked: the level that call asked for; "auto" where one is chosen for it, here or by the cluster
     declined: [(level, reason)] of the levels that did not run it
     placement: "local" or "cluster": where the last call ran, or the next would; placement_reason: why
     recommended: the level that suits what was measured; recommended_reason: why
     timings: {level: {"calls": n, "total_ms": x, "avg_ms": x}} of the timed calls at each level that ran
+    trials: what was tried for calls without a level, a dict per argument shape: "arguments"; "stage", one of "watched", "tried",
+        "kept" and "refused"; "level"; "ms" of a call at that level and "plain_ms" of one at level 0, None if there was none;
+        "trials" so far; "why"
     metrics: get_metrics(function)
     """
 
     __slots__ = ("name", "level", "asked", "declined", "placement", "placement_reason", "recommended", "recommended_reason",
-                 "timings", "metrics", "__weakref__")
+                 "timings", "trials", "metrics", "__weakref__")
 
     name: str
     level: int | None
@@ -45,6 +51,7 @@ class Report:
     recommended: int
     recommended_reason: str
     timings: dict[int, dict[str, float]]
+    trials: list[dict[str, Any]]
     metrics: dict[str, Any]
 
     def __init__(self, **fields: Any) -> None:
@@ -61,6 +68,7 @@ class Report:
         rows += [("placement", f"{self.placement}: {self.placement_reason}"),
                  ("recommended", f"{self.recommended} {NAMES[self.recommended]}: {self.recommended_reason}")]
         rows += [(f"at level {level}", f"{t['calls']} calls, {t['avg_ms']:.6g} ms each") for level, t in self.timings.items()]
+        rows += [(row["stage"], _trial_text(row)) for row in self.trials]
         rows += [(key, _shown(value)) for key, value in self.metrics.items()]
         width = max(len(key) for key, _ in rows)
         return "\n".join([self.name, *(f"  {key:<{width}}  {value}" for key, value in rows)])
@@ -70,6 +78,10 @@ class Report:
             return "not called yet"
         text = f"{self.level} {NAMES[self.level]}"
         return text if self.asked == self.level else f"{text}, asked for {self.asked}"
+
+
+def _trial_text(row):
+    return f"level {row['level']} for {row['arguments']}: {row['why'] or 'not tried yet'}"
 
 
 def _shown(value):
@@ -87,7 +99,7 @@ def report(function: Callable[..., Any]) -> Report:
                for at, (calls, total) in _native.level_times(decorated).items()}
     return Report(name=_name(inner), level=level, asked=asked, declined=declined, placement=placement,
                   placement_reason=placement_reason, recommended=recommended, recommended_reason=why, timings=timings,
-                  metrics=metrics)
+                  trials=[dict(zip(TRIAL, row)) for row in _native.choice(decorated)[1]], metrics=metrics)
 
 
 def _last_run(decorated, placement):
@@ -105,6 +117,8 @@ def _last_run(decorated, placement):
     if outcome is None:
         return None, None, [], "local", why
     asked, level, declined = outcome
+    if _native.choice(decorated)[0]:
+        asked = "auto"
     return asked, level, list(declined), "local", why
 
 

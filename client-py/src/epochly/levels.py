@@ -35,12 +35,13 @@ def checked(level: object, what: str = "level") -> int:
     return int(level)
 
 
-def set_level(level: int) -> None:
+def set_level(level: int | None) -> None:
     """Sets the level of this process: of calls of decorated functions that were given none, outside every optimize_context().
 
-    level: 0 monitor, 1 threads, 2 jit, 3 multicore, 4 gpu. Raises ValueError for another number, TypeError for anything else.
+    level: 0 monitor, 1 threads, 2 jit, 3 multicore, 4 gpu; None: it is chosen for each function by measuring, as before the first
+    call of this function. Raises ValueError for another number, TypeError for anything else.
     """
-    _native.set_process_level(checked(level))
+    _native.set_process_level(_NOT_GIVEN if level is None else checked(level))
 
 
 def get_level() -> int:

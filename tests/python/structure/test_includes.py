@@ -33,10 +33,11 @@ ALLOWED = {
     "worker/metrics": {"worker/run"},
     "worker/config": {"worker/run"},
     "worker/levels/monitor": {"worker/run"},
+    "worker/levels/choice": {"schemas/wire"},
     "worker/levels/registry": {"worker/run"},
     "worker/levels/program": set(),
     "worker/levels/jit": {"worker/levels/program"},
-    "client-py/ext": {"schemas/transport", "schemas/wire", "schemas/rt", "worker/run", "worker/objects", "worker/levels/monitor",
+    "client-py/ext": {"schemas/transport", "schemas/wire", "schemas/rt", "worker/run", "worker/objects", "worker/levels/monitor", "worker/levels/choice",
                       "worker/levels/registry", "worker/levels/program", "worker/levels/jit"},
 }
 # A foreign library's include prefix -> the only directories where it may stand.
