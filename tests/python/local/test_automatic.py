@@ -140,7 +140,7 @@ def test_guards_that_fail_do_not_change_the_answer():
     @epochly.optimize
     def grow(n):
         product = 1
-        for i in range(n):
+        for _ in range(n):
             product = product * 3 % (1 << 70)
         return product
 
