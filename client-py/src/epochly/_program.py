@@ -87,8 +87,8 @@ def _find(code, function):
 def _excerpt(code, source):
     """What _parse() gives, of the function's own lines alone; None: they do not compile to this code by themselves.
 
-    A function is a small part of its file. Two sources of the same code mean the same, so what the lines behind its last instruction
-    would add (comments, dead code) need not be known.
+    A function is a small part of its file. Two sources of the same code mean the same, so what the lines behind its last
+    instruction would add (comments, dead code) need not be known.
     """
     if code.co_name == "<lambda>" or code.co_freevars or code.co_filename in _files:
         return None
