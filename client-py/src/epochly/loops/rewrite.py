@@ -25,6 +25,7 @@ import __future__
 import ast
 import copy
 import types
+import warnings
 
 from epochly.loops.effects import operands, reads_now, running_operand
 from epochly.loops.tree import FUNCTIONS
@@ -53,7 +54,9 @@ def compiled(node, code, class_name, free):
     name = getattr(node, "name", "<lambda>")
     tree = _enclosed(node, free, class_name)
     flags = code.co_flags & _FUTURE
-    module = compile(ast.fix_missing_locations(tree), code.co_filename, "exec", flags, dont_inherit=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # the file's import has given them
+        module = compile(ast.fix_missing_locations(tree), code.co_filename, "exec", flags, dont_inherit=True)
     return _renamed(_inner(module, name), code)
 
 
@@ -205,8 +208,6 @@ def _consume(node, log, names):
     for number, statements in reversed(branches):
         test = ast.copy_location(ast.Compare(_entry(0, node), [ast.Eq()], [number]), node)
         entries = ast.copy_location(ast.If(test, statements, [entries]), node)
-    if not branches:
-        return entries
     return ast.copy_location(ast.For(ast.Name(ENTRY, ast.Store()), _load(LOG, node), [entries], [], None), node)
 
 
