@@ -21,10 +21,10 @@ struct Table {
   struct Row {
     Reference callable;
     std::shared_ptr<JitFunction> function;  // a call in progress holds it too: another thread may push it out
-    std::list<std::pair<PyObject*, bool>>::iterator age;
+    std::list<Asked>::iterator age;
   };
-  std::map<std::pair<PyObject*, bool>, Row> rows;  // by callable and fastmath
-  std::list<std::pair<PyObject*, bool>> ages;
+  std::map<Asked, Row> rows;
+  std::list<Asked> ages;
   std::unordered_map<PyObject*, std::pair<Reference, uint32_t>> twins;  // by code object
 };
 
@@ -36,9 +36,8 @@ Table& table() {
 // Null: too many of its kind.
 std::shared_ptr<JitFunction> functionOf(Asked asked) {
   auto& all = table();
-  auto [callable, fastmath] = asked;
-  std::pair key(callable, fastmath);
-  auto found = all.rows.find(key);
+  auto* callable = asked.callable;
+  auto found = all.rows.find(asked);
   if (found != all.rows.end()) return found->second.function;
   if (PyFunction_Check(callable)) {
     PyObject* code = PyFunction_GET_CODE(callable);
@@ -52,10 +51,10 @@ std::shared_ptr<JitFunction> functionOf(Asked asked) {
     all.ages.pop_front();
     all.rows.erase(oldest);
   }
-  all.ages.push_back(key);
-  auto& row = all.rows[key];
+  all.ages.push_back(asked);
+  auto& row = all.rows[asked];
   row.callable = Reference::borrowed(callable);
-  row.function = std::make_shared<JitFunction>(callable, fastmath);
+  row.function = std::make_shared<JitFunction>(asked);
   row.age = std::prev(all.ages.end());
   return row.function;
 }
@@ -97,7 +96,7 @@ bool call(Asked asked, PyObject* const* args, size_t nargs, PyObject* names, PyO
 const Api api = {declines, call, madeCodeNs};
 
 const JitFunction* functionKnown(Asked asked) {
-  auto found = table().rows.find({asked.callable, asked.fastmath});
+  auto found = table().rows.find(asked);
   return found == table().rows.end() ? nullptr : found->second.function.get();
 }
 

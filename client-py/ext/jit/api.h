@@ -10,11 +10,14 @@ constexpr const char* API_NAME = "epochly._jit._api";
 // A callable and how it is to be compiled.
 struct Asked {
   PyObject* callable;
-  bool fastmath;
+  bool fastmath = false;
+  bool multicore = false;  // level 3: only if a loop splits
+
+  auto operator<=>(const Asked&) const = default;
 };
 
 struct Api {
-  // Null: level 2 takes calls of `callable` with such arguments, code for them is ready. Else why not, a sentence that is valid
+  // Null: level 2 or 3 takes calls of `callable` with such arguments, code for them is ready. Else why not, a sentence that is valid
   // until the next call from this thread. Nothing visible happens; never leaves an exception set.
   const char* (*declines)(Asked asked, PyObject* const* args, size_t nargs, PyObject* names);
   // True: it ran, `result` is its value, or null with an exception set. False: it gave the call back, `reason` says why, and

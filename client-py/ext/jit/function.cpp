@@ -6,6 +6,7 @@
 #include "ext/jit/marshal.h"
 #include "ext/jit/numpy_types.h"
 #include "ext/jit/obtain.h"
+#include "ext/jit/team_library.h"
 #include "levels/program/elaborator.h"
 
 namespace epochly::ext::jit {
@@ -238,6 +239,17 @@ void JitFunction::dropStale() {
   }
 }
 
+void JitFunction::splitLoops(Version& version) {
+  if (!teamOrNone()) throw Declined(0, whyNoTeam());
+  version.split = multicore::split(*version.unit);
+  version.loopTimes = std::make_unique<epochly::jit::LoopTimes[]>(version.split.parallel);
+  if (version.split.parallel) return;
+  declinedLoops = version.split.loops;
+  if (version.split.loops.empty()) throw Declined(0, "it has no loop that could run on several cores");
+  auto& first = version.split.loops[0];
+  throw Declined(first.reasonLine, "the loop of line " + std::to_string(first.line) + " cannot be split: " + first.reason);
+}
+
 std::shared_ptr<Version> JitFunction::compile(Bound bound) {
   auto kinds = kindsOf(bound);
   if (auto known = declinedKinds.find(kinds); known != declinedKinds.end() && known->second.first >= DECLINES_MAX) {
@@ -264,6 +276,7 @@ std::shared_ptr<Version> JitFunction::compile(Bound bound) {
       for (auto& shape : shapes) result.push_back(typeFor(shape, types, sites));
       return result;
     });
+    if (multicore) splitLoops(*made);
     auto& unit = *made->unit;
     made->arguments = unit.instances[0].arguments;
     if (!canBox(unit.types, unit.instances[0].result))
@@ -280,7 +293,7 @@ std::shared_ptr<Version> JitFunction::compile(Bound bound) {
     made->code = generate(unit, made->options);
     made->releases = unit.instances[0].hasLoop;
     for (auto type : made->arguments) {
-      if (writesArrays(unit.types, type) || writesLists(unit.types, type)) made->releases = false;
+      if ((writesArrays(unit.types, type) && !multicore) || writesLists(unit.types, type)) made->releases = false;
     }
   } catch (Declined& declined) {
     decline(declined.reason, declined.line);
@@ -355,6 +368,8 @@ JitFunction::Attempt JitFunction::attempt(Version& version, const epochly::jit::
   Released released;
   released.context.interrupted = interrupted;
   released.context.depth = recursionLeft();
+  released.context.loops = version.loopTimes.get();
+  if (multicore) released.context.team = &teamOrNone()->team();
   Marshal marshal(*version.unit, released.context);
   auto* leaf = leaves.data();
   for (size_t i = 0; i < bound.size(); i++) {

@@ -9,10 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "ext/jit/api.h"
 #include "ext/jit/encode.h"
 #include "ext/jit/names.h"
 #include "ext/jit/shape.h"
 #include "levels/jit/code.h"
+#include "levels/multicore/split.h"
 
 namespace epochly::ext::jit {
 
@@ -34,6 +36,8 @@ struct Version {
   std::shared_ptr<epochly::jit::Code> careful;  // made when the fast code gives a call back; says which guard failed
   uint32_t retries = 0;                         // calls that took both
   std::string types;                            // of the arguments, as text
+  multicore::Split split;                       // of level 3: its loops
+  std::unique_ptr<epochly::jit::LoopTimes[]> loopTimes;  // by the index of a loop that splits
   Assumptions assumptions;
   std::vector<program::Type> arguments;
   program::Type result = 0;
@@ -52,7 +56,7 @@ enum class Ran { RETURNED, RAISED, DECLINED };
 // Guarded by the GIL.
 class JitFunction {
  public:
-  JitFunction(PyObject* function, bool fastmath) : function(function), options{fastmath} {}
+  explicit JitFunction(Asked asked) : function(asked.callable), multicore(asked.multicore), options{asked.fastmath} {}
 
   // RETURNED: `result`. RAISED: an exception is set. DECLINED: nothing visible has happened; `reason()` says why.
   Ran call(PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result);
@@ -66,9 +70,12 @@ class JitFunction {
   const std::vector<std::shared_ptr<Version>>& all() const { return versions; }
   const std::map<std::string, std::string>& declined() const { return declines; }
   PyObject* callable() const { return function; }
+  // Loops of the last function that level 3 looked at and declined.
+  const std::vector<multicore::LoopShape>& loopsDeclined() const { return declinedLoops; }
 
  private:
   PyObject* const function;  // the owner keeps it alive
+  const bool multicore;
   const epochly::jit::Options options;
   std::shared_ptr<Encoded> encoded;
   Reference encodedCode;  // the code object that `encoded` is of
@@ -78,6 +85,7 @@ class JitFunction {
   std::map<std::string, std::string> declines;                            // by argument types: the reason, with its line
   std::map<std::string, std::pair<uint32_t, std::string>> declinedKinds;  // how often, the last reason
   Assumptions declineAssumptions;
+  std::vector<multicore::LoopShape> declinedLoops;
   bool refusalLogged = false;
   std::string why;
   uint32_t whyLine = 0;
@@ -88,6 +96,8 @@ class JitFunction {
   bool bind(PyObject* const* args, size_t nargs, PyObject* names, std::vector<PyObject*>& store, Bound& bound);
   bool encodeOnce();
   std::shared_ptr<Version> compile(Bound bound);
+  // Throws Declined if there is none to split.
+  void splitLoops(Version& version);
   // False: the arguments are of other types.
   bool run(Version& version, Bound bound, Ran& ran, PyObject*& result);
   enum class Attempt { OTHER_TYPES, ENDED, GUARD_FAILED };

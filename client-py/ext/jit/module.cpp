@@ -7,12 +7,38 @@
 #include "ext/jit/function.h"
 #include "ext/jit/marshal.h"
 #include "ext/jit/obtain.h"
+#include "ext/jit/team_library.h"
 
 namespace nb = nanobind;
 
 namespace epochly::ext::jit {
 
 namespace {
+
+// Loops of the source that were looked at; `times` of those that may run on several cores.
+nb::list loopsOf(const std::vector<multicore::LoopShape>& loops, const epochly::jit::LoopTimes* times) {
+  nb::list result;
+  for (auto& loop : loops) {
+    nb::dict one;
+    one["line"] = loop.line;
+    one["depth"] = loop.depth;
+    one["function"] = loop.function;
+    one["shape"] = loop.kind;
+    one["splits"] = loop.splits;
+    one["reason"] = nb::none();
+    if (!loop.reason.empty()) one["reason"] = "line " + std::to_string(loop.reasonLine) + ": " + loop.reason;
+    if (loop.number) {
+      auto& own = times[*loop.number];
+      one["ran_split"] = own.split.load();
+      one["ran_alone"] = own.alone.load();
+      one["ns_per_iteration"] = own.nsPerThousand.load() / 1000.0;
+    }
+    result.append(one);
+  }
+  return result;
+}
+
+nb::list loopsOf(const Version& version) { return loopsOf(version.split.loops, version.loopTimes.get()); }
 
 nb::list versionsOf(const JitFunction& function) {
   nb::list result;
@@ -28,6 +54,7 @@ nb::list versionsOf(const JitFunction& function) {
     one["infer_ms"] = version->elaborateNs / 1e6;
     one["compile_ms"] = version->code->compileNs / 1e6;
     one["from_disk"] = version->code->fromDisk;
+    one["loops"] = loopsOf(*version);
     result.append(one);
   }
   return result;
@@ -40,19 +67,27 @@ nb::dict declinesOf(const JitFunction& function) {
 }
 
 // What calls through optimize() made of a function.
-nb::dict known(nb::object callable, bool fastmath) {
+nb::dict known(nb::object callable, bool fastmath, bool multicore) {
   nb::dict result;
-  auto* function = functionKnown({callable.ptr(), fastmath});
+  auto* function = functionKnown({callable.ptr(), fastmath, multicore});
   result["versions"] = function ? versionsOf(*function) : nb::list();
   result["declined"] = function ? declinesOf(*function) : nb::dict();
   return result;
 }
 
+void setCores(int cores, int64_t chunkNs) {
+  if (!teamOrNone()) throw std::runtime_error(whyNoTeam());
+  teamOrNone()->setCores(cores, chunkNs);
+}
+
+// 0: there is no level 3.
+int cores() { return teamOrNone() ? teamOrNone()->cores() : 0; }
+
 // A function at level 2, callable: compiled where it can be, else in CPython. What optimize() uses is JitFunction itself; this one
 // is for epochly.inspect() and the tests.
 class Jit {
  public:
-  Jit(nb::object function, bool fastmath) : function(function), jit(function.ptr(), fastmath) {}
+  Jit(nb::object function, bool fastmath, bool multicore) : function(function), jit({function.ptr(), fastmath, multicore}) {}
 
   nb::object call(nb::args args, nb::kwargs kwargs) {
     std::vector<PyObject*> all;
@@ -77,6 +112,7 @@ class Jit {
     nb::dict result;
     if (!version) {
       result["declined"] = jit.reason();
+      result["loops"] = loopsOf(jit.loopsDeclined(), nullptr);
       return result;
     }
     auto& unit = *version->unit;
@@ -89,6 +125,7 @@ class Jit {
     result["arguments"] = types;
     result["returns"] = unit.types.show(unit.instances[0].result);
     result["typed"] = functions;
+    result["loops"] = loopsOf(*version);
     result["llvm"] = intermediate(unit, version->options);
     result["assembly"] = assembly(unit, version->options);
     result["infer_ms"] = version->elaborateNs / 1e6;
@@ -126,9 +163,13 @@ NB_MODULE(_jit, m) {
   epochly::ext::jit::provideComplexPower();
   nb::set_leak_warnings(false);  // functions that the table of compiled code holds live until the process ends
   m.attr("_api") = nb::capsule(&epochly::ext::jit::api, epochly::ext::jit::API_NAME);
-  m.def("known", &epochly::ext::jit::known, nb::arg("function"), nb::arg("fastmath") = false);
+  m.def("known", &epochly::ext::jit::known, nb::arg("function"), nb::arg("fastmath") = false, nb::arg("multicore") = false);
+  m.def("set_cores", &epochly::ext::jit::setCores, nb::arg("cores"), nb::arg("chunk_ns") = 50'000,
+        "For tests: the threads that level 3 works with, and how long a chunk takes at least.");
+  m.def("cores", &epochly::ext::jit::cores);
   nb::class_<Jit>(m, "Jit", "A function at level 2: compiled where it can be, else in CPython.")
-      .def(nb::init<nb::object, bool>(), nb::arg("function"), nb::arg("fastmath") = false)
+      .def(nb::init<nb::object, bool, bool>(), nb::arg("function"), nb::arg("fastmath") = false,
+           nb::arg("multicore") = false)
       .def("__call__", &Jit::call)
       .def("explain", &Jit::explain, "Types, typed code, LLVM IR and assembly for these arguments, or why not.")
       .def("versions", &Jit::versions)

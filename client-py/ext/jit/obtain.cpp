@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "ext/jit/beside.h"
 #include "ext/jit/compiler_library.h"
 #include "levels/jit/cache.h"
 #include "levels/program/decline.h"
@@ -15,14 +16,8 @@ namespace {
 
 int64_t nowNs() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
-// Beside this library.
 const std::string& compilerPath() {
-  static const std::string path = [] {
-    Dl_info info;
-    if (!dladdr(reinterpret_cast<void*>(&compilerPath), &info)) return std::string(COMPILER_FILE);
-    std::string own = info.dli_fname;
-    return own.substr(0, own.rfind('/') + 1) + COMPILER_FILE;
-  }();
+  static const std::string path = pathBeside(COMPILER_FILE);
   return path;
 }
 

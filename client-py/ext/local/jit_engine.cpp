@@ -53,15 +53,18 @@ bool fastmathOf(const PythonCall& call) {
   return levelChoice.contextUsed && contextFastmath();
 }
 
+// Level 2, or level 3, which is level 2 with loops on several cores.
 class JitEngine final : public run::LevelEngine {
  public:
-  Level level() const override { return Level::JIT; }
+  explicit JitEngine(Level own) : own(own) {}
+
+  Level level() const override { return own; }
 
   kj::Maybe<kj::String> declines(run::Invocation& call) const override {
     auto& c = static_cast<PythonCall&>(call);  // this process makes no other
     auto* api = compiler().load();
     if (api == nullptr) return kj::str(compiler().reason());
-    const char* reason = api->declines({c.callable, fastmathOf(c)}, c.args, PyVectorcall_NARGS(c.nargsf), c.names);
+    const char* reason = api->declines(askedOf(c), c.args, PyVectorcall_NARGS(c.nargsf), c.names);
     if (reason == nullptr) return nullptr;
     return kj::str(reason);
   }
@@ -69,22 +72,30 @@ class JitEngine final : public run::LevelEngine {
   bool run(run::Invocation& call) override {
     auto& c = static_cast<PythonCall&>(call);
     const char* reason = nullptr;
-    jit::Asked asked{c.callable, fastmathOf(c)};
-    if (compiler().load()->call(asked, c.args, PyVectorcall_NARGS(c.nargsf), c.names, c.result, reason)) {
+    if (compiler().load()->call(askedOf(c), c.args, PyVectorcall_NARGS(c.nargsf), c.names, c.result, reason)) {
       return c.result != nullptr;
     }
     call.gaveBack(kj::str(reason));
     return call.callPlain();
   }
+
+ private:
+  const Level own;
+
+  jit::Asked askedOf(const PythonCall& c) const { return {c.callable, fastmathOf(c), own == Level::MULTICORE}; }
 };
 
 }  // namespace
 
-bool callAtJit(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result) {
+bool callAtJit(Level level, PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result) {
 #ifdef EPOCHLY_HAS_JIT
   auto* api = compiler().load();
+  if (api == nullptr) return false;
   const char* reason = nullptr;
-  return api != nullptr && api->call({function, contextFastmath()}, args, PyVectorcall_NARGS(nargsf), names, result, reason);
+  auto nargs = PyVectorcall_NARGS(nargsf);
+  jit::Asked asked{function, contextFastmath(), level >= Level::MULTICORE};
+  if (asked.multicore && api->declines(asked, args, nargs, names) != nullptr) asked.multicore = false;
+  return api->call(asked, args, nargs, names, result, reason);
 #else
   return false;
 #endif
@@ -97,9 +108,16 @@ uint64_t madeCodeNs() {
 
 void addJitEngine(levels::Engines& engines) {
 #ifdef EPOCHLY_HAS_JIT
-  engines.add(kj::heap<JitEngine>());
+  engines.add(kj::heap<JitEngine>(Level::JIT));
 #else
   engines.setAbsent(Level::JIT, kj::str("epochly was built without LLVM 19, which level 2 needs"));
+#endif
+#ifdef EPOCHLY_HAS_MULTICORE
+  engines.add(kj::heap<JitEngine>(Level::MULTICORE));
+#elif defined(EPOCHLY_HAS_JIT)
+  engines.setAbsent(Level::MULTICORE, kj::str("epochly was built without oneTBB, which level 3 needs"));
+#else
+  engines.setAbsent(Level::MULTICORE, kj::str("epochly was built without LLVM 19, which levels 2 and 3 need"));
 #endif
 }
 

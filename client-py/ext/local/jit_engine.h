@@ -11,7 +11,7 @@ namespace epochly::ext {
 void addJitEngine(levels::Engines& engines);
 
 // Runs a call at level 2 if it can; `result` as JitEngine::run leaves it. False: nothing has happened.
-bool callAtJit(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result);
+bool callAtJit(Level level, PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result);
 
 // Nanoseconds that this thread has spent making code for level 2, in all; 0 before the first call at that level.
 uint64_t madeCodeNs();

@@ -33,7 +33,7 @@ PyObject* callOffered(PyObject* function, PyObject* const* args, size_t nargsf, 
   }
   if (level >= static_cast<int>(Level::JIT) && !isWatched()) {
     PyObject* result = nullptr;
-    if (callAtJit(function, args, nargsf, names, result)) return result;
+    if (callAtJit(static_cast<Level>(level), function, args, nargsf, names, result)) return result;
   }
   return plain(function, args, nargsf, names);
 }

@@ -23,6 +23,7 @@ DATA_SIZE_PARALLEL = 100_000
 
 _NOT_GIVEN = -1
 JIT = 2
+MULTICORE = 3
 
 
 def checked(level: object, what: str = "level") -> int:

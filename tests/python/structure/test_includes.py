@@ -37,8 +37,10 @@ ALLOWED = {
     "worker/levels/registry": {"worker/run"},
     "worker/levels/program": set(),
     "worker/levels/jit": {"worker/levels/program"},
+    "worker/levels/multicore": {"worker/levels/jit", "worker/levels/program"},
     "client-py/ext": {"schemas/transport", "schemas/wire", "schemas/rt", "worker/run", "worker/objects", "worker/levels/monitor",
-                      "worker/levels/choice", "worker/levels/registry", "worker/levels/program", "worker/levels/jit"},
+                      "worker/levels/choice", "worker/levels/registry", "worker/levels/program", "worker/levels/jit",
+                      "worker/levels/multicore"},
 }
 # A foreign library's include prefix -> the only directories where it may stand.
 HOMES = {

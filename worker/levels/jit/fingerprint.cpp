@@ -34,6 +34,7 @@ class Writer {
   }
   void write(const program::Instance& instance) {
     number(instance.usedEarly);
+    number(instance.resultLeaves);
     number(instance.arguments.size());
     for (auto type : instance.arguments) prims(unit.types.leaves(type));
     prims(instance.values);

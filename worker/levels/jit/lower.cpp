@@ -110,6 +110,7 @@ llvm::Value* FunctionLowering::lower(const Instruction& one) {
     case OpFamily::CONTROL: return lowerControl(one);
     case OpFamily::LIST: return lowerList(one);
     case OpFamily::ARRAY: return lowerArray(one);
+    case OpFamily::CORES: return lowerCores(one);
   }
   return nullptr;
 }

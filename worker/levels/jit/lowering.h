@@ -1,4 +1,5 @@
-// One instance of typed code to one LLVM function. lower.cpp, lower_guards.cpp, lower_numbers.cpp, lower_memory.cpp, lower_control.cpp.
+// One instance of typed code to one LLVM function. lower.cpp, lower_guards.cpp, lower_numbers.cpp, lower_memory.cpp, lower_control.cpp,
+// lower_cores.cpp.
 #pragma once
 
 #include <llvm/IR/IRBuilder.h>
@@ -129,6 +130,12 @@ class FunctionLowering {
   void poll(uint32_t which);
   void callInstance(const program::Instruction& one);
   void returnLeaves(const program::Instruction& one);
+
+  // ---- parallel loops: lower_cores.cpp ---------------------------------------------------------------------------------------
+  llvm::Value* lowerCores(const program::Instruction& one);
+  llvm::Value* worthSplitting(const program::Instruction& one);
+  llvm::Value* parallel(const program::Instruction& one);
+  llvm::Function* chunkEntry(llvm::Function& target);
 };
 
 }  // namespace epochly::jit

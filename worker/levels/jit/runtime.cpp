@@ -219,6 +219,16 @@ int32_t epochly_poll(Context* context) {
   return context->interrupted && context->interrupted(*context);
 }
 
+int32_t epochly_worth_splitting(Context* context, int64_t loop, int64_t count) {
+  return context->team && context->team->isWorth(*context, loop, count);
+}
+
+// Null: give the call back.
+const uint64_t* epochly_parallel(Context* context, Chunk chunk, const uint64_t* frame, int64_t count, int64_t loop,
+                                 int64_t leaves) {
+  return context->team->run(*context, chunk, frame, count, loop, leaves);
+}
+
 // CPython's float_pow. 1: it raises, or the result is complex, or libm's errno would have to be looked at.
 int32_t epochly_pow(double x, double y, double* out) {
   if (y == 0 || x == 1) return *out = 1.0, 0;
@@ -322,6 +332,8 @@ const std::vector<RuntimeSymbol>& runtimeSymbols() {
       {"epochly_array_free", address(&epochly_array_free)},
       {"epochly_ufunc", address(&epochly_ufunc)},
       {"epochly_poll", address(&epochly_poll)},
+      {"epochly_worth_splitting", address(&epochly_worth_splitting)},
+      {"epochly_parallel", address(&epochly_parallel)},
       {"epochly_pow", address(&epochly_pow)},
       {"epochly_pow_int", address(&epochly_pow_int)},
       {"epochly_complex_pow", address(&epochly_complex_pow)},

@@ -1,6 +1,7 @@
 // What compiled code works with while it runs: its lists, its clock for interrupts, and the operations too rare to inline.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -54,6 +55,33 @@ void returnMemory(Memory memory);
 // Of ended calls, kept now.
 size_t pooledBytes();
 
+struct Context;
+
+// Some iterations of a parallel loop: first .. last - 1. `frame` holds what they capture, the leaves that they leave behind go to
+// `results`. 0: they ended; else a guard failed, as of Code::entry.
+using Chunk = int32_t (*)(Context* context, const uint64_t* frame, int64_t first, int64_t last, uint64_t* results);
+
+// Who runs parallel loops. Thread-safe.
+class Team {
+ public:
+  // Whether `count` iterations of that loop are worth several cores, here and now.
+  virtual bool isWorth(Context& context, size_t loop, int64_t count) = 0;
+  // Runs all iterations, in chunks. The number of chunks, then `leaves` results of each, in order; valid until the next loop of this
+  // context. Null: a chunk gave the call back, or the host asked to stop; none runs any more.
+  virtual const uint64_t* run(Context& context, Chunk chunk, const uint64_t* frame, int64_t count, size_t loop,
+                              size_t leaves) = 0;
+
+ protected:
+  ~Team() = default;
+};
+
+// How long a parallel loop's iterations take. Written by any thread: an estimate that is a little old does no harm.
+struct LoopTimes {
+  std::atomic<int64_t> nsPerThousand{0};  // of one core; 0: not known
+  std::atomic<uint64_t> split{0};         // executions on several cores
+  std::atomic<uint64_t> alone{0};         // executions that were too short for it, or had no second core
+};
+
 // One call of compiled code. Lives on the calling thread's stack; its lists die with it.
 struct Context {
   // Read by compiled code.
@@ -80,6 +108,10 @@ struct Context {
   void freeArray(ArrayPool& pool, char* data);
   // Takes the block at `data` out of the call's hands: the caller frees it. False: no block of this call begins there.
   bool release(void* data);
+  // Of level 3; null: loops run on this thread alone.
+  Team* team = nullptr;
+  LoopTimes* loops = nullptr;   // by loop
+  std::vector<uint64_t> parts;  // what Team::run() gave
   std::deque<ArrayPool> pools;
   std::vector<ArrayBlock> spare;
   char* allocateArray(size_t bytes);

@@ -111,9 +111,13 @@ enum class Op : uint8_t {
   ARRAY_NEW,  // args: bytes, then the pointers that must stay valid; imm: slot that keeps the site's memory between executions
   ARRAY_FREE,  // args: pointer that ARRAY_NEW gave and nobody reads again; imm: its slot
   UFUNC,  // numpy's own inner loop. args: count, then pointer and byte stride of each operand; imm: ufuncCell(); guard: it warns
+  // A loop whose iterations are independent (levels/multicore)
+  WORTH_SPLITTING,  // args[0]: iterations; imm: loop. Whether running them on several cores pays now
+  PARALLEL,  // args: iterations, then what the chunks capture; imm: loop << 32 | the chunk's instance. The result points to the
+             // number of chunks, then to each chunk's results in order; guard: one gave the call back
 };
 
-enum class OpFamily : uint8_t { VARIABLE, INTEGER, FLOAT, TEST, CONVERSION, CONTROL, LIST, ARRAY };
+enum class OpFamily : uint8_t { VARIABLE, INTEGER, FLOAT, TEST, CONVERSION, CONTROL, LIST, ARRAY, CORES };
 constexpr OpFamily familyOf(Op op) {
   if (op <= Op::STORE) return OpFamily::VARIABLE;
   if (op <= Op::UNSIGNED_MOD) return OpFamily::INTEGER;
@@ -121,7 +125,8 @@ constexpr OpFamily familyOf(Op op) {
   if (op <= Op::SELECT) return OpFamily::TEST;
   if (op <= Op::FROM_BITS) return OpFamily::CONVERSION;
   if (op <= Op::RETURN) return OpFamily::CONTROL;
-  return op <= Op::LIST_SORT ? OpFamily::LIST : OpFamily::ARRAY;
+  if (op <= Op::LIST_SORT) return OpFamily::LIST;
+  return op <= Op::UFUNC ? OpFamily::ARRAY : OpFamily::CORES;
 }
 
 enum class Compare : uint8_t { EQ, NE, LT, LE, GT, GE };
@@ -134,6 +139,7 @@ struct Instruction {
   ValueId result = 0;   // first of `results` consecutive ones
   uint32_t results = 0;
   uint32_t guard = 0;  // index into Unit::guards
+  uint32_t line = 0;   // in the source; nothing that is compiled depends on it
   int64_t imm = 0;
   double fimm = 0;
   std::vector<ValueId> args;
@@ -145,6 +151,13 @@ struct Block {
   std::vector<Instruction*> code;
 };
 
+// An array in slots: its pointer, then as many sizes and strides as it has dimensions.
+struct ArrayVariable {
+  uint32_t slot;
+  uint32_t dims;
+  DType dtype;
+};
+
 // One function for one set of argument types.
 struct Instance {
   uint32_t function = 0;  // in the program
@@ -154,6 +167,11 @@ struct Instance {
   Block* body = nullptr;
   std::vector<Prim> values;  // by ValueId
   std::vector<Prim> slots;
+  std::vector<std::string> slotNames;  // by slot: the variable of the source; empty: a temporary
+  std::vector<ArrayVariable> arrays;   // whose leaves lie in slots
+  // Of a parallel loop: its arguments are the first and the last iteration, then what it captures.
+  bool isChunk = false;
+  size_t resultLeaves = 0;  // of a chunk
   bool hasLoop = false;
   bool elaborating = false;  // an older frame of the elaborator is at it: this is recursion
   bool usedEarly = false;    // its result type was asked for while elaborating

@@ -53,6 +53,8 @@ void Elaborator::elaborate(uint32_t index) {
   instance.elaborating = true;
   instance.values.clear();
   instance.slots.clear();
+  instance.slotNames.clear();
+  instance.arrays.clear();
   instance.hasLoop = false;
   auto before = instance.result;
   FunctionElaborator(*this, instance, bindings.function(instance.function)).run();

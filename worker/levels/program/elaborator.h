@@ -159,6 +159,7 @@ class FunctionElaborator {
     Env env;
   };
   uint32_t variable(const std::string& name);
+  std::string variableName(uint32_t variable) const;  // empty: a temporary
   uint32_t temporary();
   Type typeOf(uint32_t variable) const { return variable < env.size() ? env[variable] : Types::UNBOUND; }
   uint32_t slotsOf(uint32_t variable, Type type);

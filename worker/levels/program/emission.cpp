@@ -19,6 +19,7 @@ Instruction& FunctionElaborator::emitVoid(Op op, std::vector<ValueId> args, Emit
   if (unit.instructions.size() >= INSTRUCTIONS_MAX) throw Declined(line, "the function is too large to compile");
   auto& made = unit.instructions.emplace_back();
   made.op = op;
+  made.line = line;
   made.prim = options.prim;
   made.imm = options.imm;
   made.fimm = options.fimm;

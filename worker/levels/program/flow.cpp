@@ -12,6 +12,13 @@ uint32_t FunctionElaborator::variable(const std::string& name) {
   return entry->second;
 }
 
+std::string FunctionElaborator::variableName(uint32_t variable) const {
+  for (auto& [name, index] : variables) {
+    if (index == variable) return name;
+  }
+  return {};
+}
+
 uint32_t FunctionElaborator::temporary() { return variableCount++; }
 
 uint32_t FunctionElaborator::slotsOf(uint32_t variable, Type type) {
@@ -19,6 +26,10 @@ uint32_t FunctionElaborator::slotsOf(uint32_t variable, Type type) {
   if (isNew) {
     auto& leaves = types.leaves(type);
     instance.slots.insert(instance.slots.end(), leaves.begin(), leaves.end());
+    instance.slotNames.resize(entry->second);
+    instance.slotNames.resize(instance.slots.size(), variableName(variable));
+    auto& data = types[type];
+    if (data.kind == Kind::ARRAY) instance.arrays.push_back({entry->second, data.dims, data.dtype});
   }
   return entry->second;
 }

@@ -20,6 +20,7 @@ bool FunctionElaborator::worthPeeling(const Env& head, const Env& back) const {
 void FunctionElaborator::loop(const std::function<void(Label& again)>& iteration) {
   instance.hasLoop = true;
   loopDepth++;
+  auto itsLine = line;
   auto start = mark();
   auto head = env;
   int peels = 0;
@@ -28,6 +29,7 @@ void FunctionElaborator::loop(const std::function<void(Label& again)>& iteration
     for (uint32_t i = 0; i < head.size(); i++) {
       if (head[i] != typeOf(i)) assign(i, convert(read(i), head[i]));
     }
+    line = itsLine;
     auto& again = labelled(Op::LOOP, iteration);
     auto back = joined(again);
     auto widened = head;

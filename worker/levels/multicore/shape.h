@@ -1,0 +1,61 @@
+// The shape of a loop: whether its iterations are independent, and if not, why, in words for the user.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "levels/multicore/flow.h"
+
+namespace epochly::multicore {
+
+// For the user.
+struct LoopShape {
+  uint32_t line = 0;
+  int depth = 0;         // loops around it
+  std::string function;  // that it stands in
+  std::string kind;      // "map", "carried", ...
+  bool splits = false;   // its iterations may run on several cores
+  std::string reason;    // why not
+  uint32_t reasonLine = 0;
+  std::optional<size_t> number;  // by which the code names it, where it splits
+};
+
+// What becomes of a variable that the loop assigns.
+struct SlotRole {
+  enum How : uint8_t {
+    STEPS,    // grows by `step` in each iteration
+    PRIVATE,  // assigned before it is read, in each iteration
+    KEEPS,    // assigned on the way out only
+  };
+  uint32_t slot;
+  How how;
+  Poly step;
+  bool isLive = false;  // read after the loop
+};
+
+// The loop ends when a value that begins as `from` and moves by one reaches `to`; or before it begins, where it moves away.
+struct Trip {
+  Poly from, to;
+  bool movesAway = false;
+};
+
+// What must hold before the loop for its iterations to be independent.
+struct Requirements {
+  std::vector<std::pair<Poly, Poly>> notNegative;  // at the first iteration; its growth per iteration
+  std::vector<program::ArrayVariable> distinct;    // no two elements of it lie in one place
+  std::vector<std::pair<program::ArrayVariable, program::ArrayVariable>> apart;  // they share no memory
+};
+
+struct Verdict {
+  LoopShape shape;
+  // Where it splits:
+  std::vector<SlotRole> roles;
+  std::vector<Trip> trips;  // the shortest counts
+  Requirements requirements;
+  const program::Instruction* test = nullptr;  // the IF at the loop's head, whose second body leaves it
+};
+
+Verdict judge(Flow& flow, const Loop& loop);
+
+}  // namespace epochly::multicore

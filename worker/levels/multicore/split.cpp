@@ -1,0 +1,390 @@
+#include "levels/multicore/split.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "levels/multicore/builder.h"
+#include "levels/program/decline.h"
+
+namespace epochly::multicore {
+
+using program::ArrayVariable;
+using program::Block;
+using program::Compare;
+using program::Instance;
+using program::Instruction;
+using program::Op;
+using program::Prim;
+using program::Type;
+using program::Unit;
+using program::ValueId;
+
+namespace {
+
+void forEach(const Block& block, const std::function<void(Instruction&)>& use) {
+  for (auto* one : block.code) {
+    use(*one);
+    for (auto* body : one->bodies) forEach(*body, use);
+  }
+}
+
+// What a chunk needs of the function it is cut out of.
+struct Captured {
+  std::vector<uint32_t> slots;
+  std::vector<ValueId> values;
+};
+
+// Cuts one loop out of its function.
+class Cut {
+ public:
+  Cut(Unit& unit, uint32_t instanceIndex, const Flow& flow, const Loop& loop, const Verdict& verdict, size_t number)
+      : unit(unit),
+        instanceIndex(instanceIndex),
+        flow(flow),
+        loop(loop),
+        verdict(verdict),
+        number(number),
+        original(const_cast<Instruction*>(loop.loop)),
+        build(unit, unit.instances[instanceIndex], unit.blocks.emplace_back()) {}
+
+  // What stands in the loop's place.
+  std::vector<Instruction*> run() {
+    auto& before = build.newBlock();
+    build.goOnIn(before);
+    capture();
+    auto chunk = makeChunk();
+    auto count = tripCount();
+    auto holds = requirements(count);
+    auto worth = build.value(Op::WORTH_SPLITTING, Prim::B, {count}, number);
+    auto& choice = build.add(Op::IF, {build.both(holds, worth)});
+    auto &parallel = build.newBlock(), &sequential = build.newBlock();
+    choice.bodies = {&parallel, &sequential};
+    sequential.code.push_back(original);
+    build.goOnIn(parallel);
+    runChunks(chunk, count);
+    return before.code;
+  }
+
+ private:
+  Unit& unit;
+  const uint32_t instanceIndex;
+  const Flow& flow;
+  const Loop& loop;
+  const Verdict& verdict;
+  const size_t number;
+  Instruction* const original;
+  Builder build;
+  Captured captured;
+  std::map<uint32_t, ValueId> steps;  // by slot
+  std::vector<uint32_t> lastValues;   // slots whose value in the last iteration counts after the loop
+
+  Instance& instance() { return unit.instances[instanceIndex]; }
+
+  void capture() {
+    std::vector<char> made(instance().values.size()), taken(instance().values.size());
+    std::map<uint32_t, bool> slots;
+    forEach(*original->bodies[0], [&](Instruction& one) {
+      for (uint32_t i = 0; i < one.results; i++) made[one.result + i] = true;
+    });
+    forEach(*original->bodies[0], [&](Instruction& one) {
+      for (auto arg : one.args) {
+        if (!made[arg] && !taken[arg]) captured.values.push_back(arg);
+        taken[arg] = true;
+      }
+      if (one.op == Op::LOAD && !loop.heads.count(one.imm)) slots[one.imm] = true;
+    });
+    for (auto& role : verdict.roles) {
+      if (role.how != SlotRole::PRIVATE) slots[role.slot] = true;
+      if (role.how == SlotRole::STEPS) captured.values.push_back(steps[role.slot] = compute(role.step));
+      if (role.how == SlotRole::PRIVATE && role.isLive) lastValues.push_back(role.slot);
+    }
+    for (auto& [slot, wanted] : slots) captured.slots.push_back(slot);
+  }
+
+  // ---- before the loop -----------------------------------------------------------------------------------------------------------
+  ValueId compute(const Poly& poly) {
+    std::optional<ValueId> sum;
+    for (auto& [product, factor] : poly.terms()) {
+      auto term = build.constI(factor);
+      for (auto symbol : product) term = build.integer(Op::MUL, term, compute(symbol));
+      sum = sum ? build.integer(Op::ADD, *sum, term) : term;
+    }
+    return sum ? *sum : build.constI(0);
+  }
+  ValueId compute(Symbol symbol) {
+    auto& data = flow.symbol(symbol);
+    if (data.kind == SymbolData::STRIDE) return compute(*data.of);
+    if (data.kind == SymbolData::LENGTH && flow.varies(symbol, loop))
+      return build.value(Op::LIST_LENGTH, Prim::I, {compute(data.of->terms().begin()->first[0])});
+    if (data.hasValue) return data.value;
+    for (uint32_t slot = 0; slot < loop.entry.size(); slot++) {
+      if (loop.entry[slot].value->is(symbol)) return build.load(slot);
+    }
+    throw program::Declined(loop.line, "internal: a value that is not known before the loop");
+  }
+  ValueId tripCount() {
+    std::optional<ValueId> shortest;
+    for (auto& trip : verdict.trips) {
+      auto from = compute(trip.from), to = compute(trip.to);
+      auto count = trip.movesAway
+                       ? build.choose(build.compare(Compare::LT, from, to), build.constI(INT64_MAX), build.constI(0))
+                       : build.integer(Op::SUB, to, from);
+      shortest = shortest ? build.choose(build.compare(Compare::LT, count, *shortest), count, *shortest) : count;
+    }
+    return *shortest;
+  }
+  ValueId requirements(ValueId count) {
+    auto all = build.constB(true);
+    auto zero = build.constI(0);
+    for (auto& [first, growth] : verdict.requirements.notNegative) {
+      auto low = compute(first);
+      auto steps = build.integer(Op::MUL, compute(growth), build.integer(Op::SUB, count, build.constI(1)));
+      auto high = build.integer(Op::ADD, low, steps);
+      all = build.both(all, build.both(build.compare(Compare::GE, low, zero), build.compare(Compare::GE, high, zero)));
+    }
+    for (auto& array : verdict.requirements.distinct) all = build.both(all, isDistinct(array));
+    for (auto& [written, other] : verdict.requirements.apart) all = build.both(all, areApart(written, other));
+    return all;
+  }
+  ValueId sizeOf(const ArrayVariable& array, uint32_t dim) { return build.load(array.slot + 1 + dim); }
+  ValueId strideOf(const ArrayVariable& array, uint32_t dim) {
+    auto stride = build.load(array.slot + 1 + array.dims + dim);
+    auto zero = build.constI(0);
+    return build.choose(build.compare(Compare::LT, stride, zero), build.integer(Op::SUB, zero, stride), stride);
+  }
+  // Each stride reaches over everything that those after it reach, in C's order or in Fortran's.
+  ValueId isDistinct(const ArrayVariable& array) {
+    auto inOrder = [&](bool backwards) {
+      auto reach = build.constI(program::bytesOf(array.dtype));
+      auto all = build.constB(true);
+      for (uint32_t i = 0; i < array.dims; i++) {
+        auto dim = backwards ? array.dims - 1 - i : i;
+        auto size = sizeOf(array, dim), stride = strideOf(array, dim);
+        auto single = build.compare(Compare::LE, size, build.constI(1));
+        all = build.both(all, build.either(single, build.compare(Compare::GE, stride, reach)));
+        auto further = build.integer(Op::MUL, stride, build.integer(Op::SUB, size, build.constI(1)));
+        reach = build.integer(Op::ADD, reach, build.choose(single, build.constI(0), further));
+      }
+      return all;
+    };
+    auto rows = inOrder(true);
+    return array.dims == 1 ? rows : build.either(rows, inOrder(false));
+  }
+  std::pair<ValueId, ValueId> extentOf(const ArrayVariable& array) {
+    auto zero = build.constI(0);
+    auto low = build.value(Op::TO_BITS, Prim::I, {build.load(array.slot)});
+    auto high = build.integer(Op::ADD, low, build.constI(program::bytesOf(array.dtype)));
+    for (uint32_t dim = 0; dim < array.dims; dim++) {
+      auto stride = build.load(array.slot + 1 + array.dims + dim);
+      auto reach = build.integer(Op::MUL, stride, build.integer(Op::SUB, sizeOf(array, dim), build.constI(1)));
+      auto falls = build.compare(Compare::LT, reach, zero);
+      low = build.integer(Op::ADD, low, build.choose(falls, reach, zero));
+      high = build.integer(Op::ADD, high, build.choose(falls, zero, reach));
+    }
+    return {low, high};
+  }
+  // An array of no elements has an extent of nonsense, but then nothing is read or written.
+  ValueId areApart(const ArrayVariable& a, const ArrayVariable& b) {
+    auto [lowA, highA] = extentOf(a);
+    auto [lowB, highB] = extentOf(b);
+    return build.either(build.compare(Compare::LE, highA, lowB), build.compare(Compare::LE, highB, lowA));
+  }
+
+  // ---- on several cores ----------------------------------------------------------------------------------------------------------
+  void runChunks(uint32_t chunk, ValueId count) {
+    std::vector<ValueId> args{count};
+    for (auto slot : captured.slots) args.push_back(build.load(slot));
+    args.insert(args.end(), captured.values.begin(), captured.values.end());
+    auto parts = build.value(Op::PARALLEL, Prim::P, std::move(args), static_cast<int64_t>(number) << 32 | chunk);
+    auto stride = static_cast<int64_t>(8 * lastValues.size());
+    if (!lastValues.empty()) {
+      auto chunks = build.value(Op::ARRAY_LOAD, Prim::I, {parts}, static_cast<int64_t>(program::DType::I64));
+      auto offset = build.integer(Op::MUL, build.integer(Op::SUB, chunks, build.constI(1)), build.constI(stride));
+      auto last = build.value(Op::POINTER_ADD, Prim::P, {parts, build.integer(Op::ADD, offset, build.constI(8))});
+      for (size_t i = 0; i < lastValues.size(); i++) build.store(lastValues[i], partAt(last, i, lastValues[i]));
+    }
+    for (auto& role : verdict.roles) {
+      if (role.how != SlotRole::STEPS) continue;
+      auto way = build.integer(Op::MUL, steps[role.slot], count);
+      build.store(role.slot, build.integer(Op::ADD, build.load(role.slot), way));
+    }
+    for (auto* one : clone(*verdict.test->bodies[1]).code) build.append(one);
+  }
+  ValueId partAt(ValueId parts, size_t leaf, uint32_t slot) {
+    auto prim = instance().slots[slot];
+    auto where = build.value(Op::POINTER_ADD, Prim::P, {parts, build.constI(8 * leaf)});
+    if (prim == Prim::F) return build.value(Op::ARRAY_LOAD, prim, {where}, static_cast<int64_t>(program::DType::F64));
+    auto bits = build.value(Op::ARRAY_LOAD, Prim::I, {where}, static_cast<int64_t>(program::DType::I64));
+    return prim == Prim::I ? bits : build.value(Op::FROM_BITS, prim, {bits});
+  }
+
+  // ---- the chunk -----------------------------------------------------------------------------------------------------------------
+  // Values and slots keep the numbers that they have in the function.
+  using Each = std::function<void(Block& made, const Instruction& one, Instruction& copy)>;
+  Block& clone(const Block& block, const Each& each = {}) {
+    auto& made = unit.blocks.emplace_back();
+    for (auto* one : block.code) {
+      auto& copy = unit.instructions.emplace_back(*one);
+      for (auto*& body : copy.bodies) body = &clone(*body, each);
+      if (each) each(made, *one, copy);
+      made.code.push_back(&copy);
+    }
+    return made;
+  }
+  Type typeFor(Prim prim) {
+    switch (prim) {
+      case Prim::B: return program::Types::BOOL;
+      case Prim::I: return program::Types::INT;
+      case Prim::F: return program::Types::FLOAT;
+      default: return unit.types.list(unit.types.site(~uint64_t(0)));  // whatever it points to: one leaf
+    }
+  }
+  uint32_t makeChunk() {
+    auto index = static_cast<uint32_t>(unit.instances.size());
+    auto& chunk = unit.instances.emplace_back();
+    auto& from = instance();
+    chunk.function = from.function;
+    chunk.name = from.name + ", iterations of line " + std::to_string(loop.line);
+    chunk.round = from.round;
+    chunk.isChunk = chunk.hasLoop = true;
+    chunk.values = from.values;
+    chunk.slots = from.slots;
+    chunk.arguments = {program::Types::INT, program::Types::INT};
+    auto& body = unit.blocks.emplace_back();
+    chunk.body = &body;
+    Builder inside(unit, chunk, body);
+    auto first = inside.value(Op::ARG, Prim::I, {}, 0), last = inside.value(Op::ARG, Prim::I, {}, 1);
+    auto argument = [&](Prim prim) {
+      chunk.arguments.push_back(typeFor(prim));
+      return static_cast<int64_t>(chunk.arguments.size() - 1);
+    };
+    for (auto slot : captured.slots)
+      inside.store(slot, inside.value(Op::ARG, chunk.slots[slot], {}, argument(chunk.slots[slot])));
+    for (auto id : captured.values) {
+      auto& one = inside.add(Op::ARG, {}, argument(chunk.values[id]));
+      one.prim = chunk.values[id];
+      one.result = id;
+      one.results = 1;
+    }
+    clearArraySlots(inside);
+    startSteps(inside, first);
+    auto counter = static_cast<uint32_t>(chunk.slots.size());
+    chunk.slots.push_back(Prim::I);
+    inside.store(counter, first);
+    runIterations(inside, chunk, counter, last);
+    std::vector<ValueId> results;
+    for (auto slot : lastValues) results.push_back(inside.load(slot));
+    inside.add(Op::RETURN, results);
+    chunk.resultLeaves = results.size();
+    return index;
+  }
+  void clearArraySlots(Builder& inside) {
+    forEach(*original->bodies[0], [&](Instruction& one) {
+      if (one.op == Op::ARRAY_NEW && one.imm >= 0) inside.store(one.imm, inside.value(Op::NULL_P, Prim::P, {}));
+    });
+  }
+  void startSteps(Builder& inside, ValueId first) {
+    for (auto& role : verdict.roles) {
+      if (role.how != SlotRole::STEPS) continue;
+      auto way = inside.integer(Op::MUL, steps[role.slot], first);
+      inside.store(role.slot, inside.integer(Op::ADD, inside.load(role.slot), way));
+    }
+  }
+  void runIterations(Builder& inside, Instance& chunk, uint32_t counter, ValueId last) {
+    auto& exit = inside.add(Op::BLOCK, {}, verdict.test->bodies[1]->code[0]->imm);
+    exit.bodies = {&inside.newBlock()};
+    inside.goOnIn(*exit.bodies[0]);
+    auto& again = inside.add(Op::LOOP, {}, original->imm);
+    again.line = loop.line;
+    again.bodies = {&clone(*original->bodies[0], [&](Block& made, const Instruction& one, Instruction& copy) {
+      // What is done on the way out, the function does when all chunks have ended.
+      if (&one == verdict.test->bodies[1]->code[0]) copy.bodies = {&inside.newBlock()};
+      if (&one != verdict.test) return;
+      Builder ahead(unit, chunk, made);
+      auto at = ahead.load(counter);
+      copy.args = {ahead.compare(Compare::LT, at, last)};
+      ahead.store(counter, ahead.integer(Op::ADD, at, ahead.constI(1)));
+    })};
+    inside.goOnIn(*chunk.body);
+  }
+};
+
+// One compilation's loops.
+class Splitter {
+ public:
+  explicit Splitter(Unit& unit) : unit(unit) {}
+
+  Split run() {
+    auto last = unit.instances[0].round;
+    auto count = unit.instances.size();
+    for (uint32_t i = 0; i < count; i++) {
+      if (unit.instances[i].round == last) splitInstance(i);
+    }
+    std::stable_sort(result.loops.begin(), result.loops.end(), [](auto& a, auto& b) { return a.line < b.line; });
+    return std::move(result);
+  }
+
+ private:
+  Unit& unit;
+  Split result;
+  std::map<uint32_t, bool> writesMemory;  // by instance; false while it is looked at
+
+  bool writes(uint32_t index) {
+    auto [known, isNew] = writesMemory.try_emplace(index, false);
+    if (!isNew) return known->second;
+    Flow flow(unit, index, [this](uint32_t called) { return writes(called); });
+    for (auto& access : flow.accesses()) {
+      auto root = flow.root(*access.address);
+      if (access.isWrite && !(root && flow.symbol(*root).isFresh)) return writesMemory[index] = true;
+    }
+    return false;
+  }
+
+  void splitInstance(uint32_t index) {
+    if (!unit.instances[index].hasLoop) return;
+    size_t instructions = 0;
+    forEach(*unit.instances[index].body, [&](Instruction&) { instructions++; });
+    if (instructions > WALK_INSTRUCTIONS_MAX) {
+      LoopShape shape;
+      shape.function = unit.instances[index].name;
+      shape.kind = "other";
+      shape.reason = "the function is too large to be looked at";
+      result.loops.push_back(shape);
+      return;
+    }
+    Flow flow(unit, index, [this](uint32_t called) { return writes(called); });
+    std::map<int, int> splitsAround;
+    for (size_t i = 0; i < flow.loops().size(); i++) {
+      auto& loop = flow.loops()[i];
+      auto verdict = judge(flow, loop);
+      int around = loop.parent < 0 ? 0 : splitsAround[loop.parent];
+      if (verdict.shape.splits && around <= NESTED_SPLITS_MAX) {
+        verdict.shape.number = result.parallel;
+        replace(*unit.instances[index].body, loop.loop, Cut(unit, index, flow, loop, verdict, result.parallel++).run());
+        around++;
+      }
+      splitsAround[loop.index] = around;
+      result.loops.push_back(verdict.shape);
+    }
+  }
+  bool replace(Block& block, const Instruction* old, const std::vector<Instruction*>& by) {
+    for (size_t i = 0; i < block.code.size(); i++) {
+      if (block.code[i] == old) {
+        block.code.erase(block.code.begin() + i);
+        block.code.insert(block.code.begin() + i, by.begin(), by.end());
+        return true;
+      }
+      for (auto* body : block.code[i]->bodies) {
+        if (replace(*body, old, by)) return true;
+      }
+    }
+    return false;
+  }
+};
+
+}  // namespace
+
+Split split(Unit& unit) { return Splitter(unit).run(); }
+
+}  // namespace epochly::multicore
