@@ -58,6 +58,7 @@ void ClientThread::main() {
   link = nullptr;
 }
 
+// A full mailbox holds questions, each of which pumps too.
 void ClientThread::wake() {
   std::lock_guard lock(mutex);
   if (mailbox != nullptr) mailbox->post([this]() { link->pump(); });
@@ -65,7 +66,10 @@ void ClientThread::wake() {
 
 void ClientThread::ask(std::shared_ptr<Question> question) {
   std::lock_guard lock(mutex);
-  bool posted = mailbox != nullptr && mailbox->post([this, question]() { link->ask(question); });
+  bool posted = mailbox != nullptr && mailbox->post([this, question]() {
+    link->ask(question);
+    link->pump();
+  });
   if (!posted) question->fail(Failure::of(ErrorCode::DISCONNECTED, kj::str("the client is closed, or too busy to ask")));
 }
 

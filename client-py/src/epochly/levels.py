@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import FrameType, TracebackType
-    from typing import Any
+    from typing import Any, Literal
 
 #: What each level does. The numbers are those of set_level().
 NAMES = ("monitor", "threads", "jit", "multicore", "gpu")
@@ -36,13 +36,13 @@ def checked(level: object, what: str = "level") -> int:
     return int(level)
 
 
-def set_level(level: int | None) -> None:
+def set_level(level: int | Literal["auto"]) -> None:
     """Sets the level of this process: of calls of decorated functions that were given none, outside every optimize_context().
 
-    level: 0 monitor, 1 threads, 2 jit, 3 multicore, 4 gpu; None: it is chosen for each function by measuring, as before the first
-    call of this function. Raises ValueError for another number, TypeError for anything else.
+    level: 0 monitor, 1 threads, 2 jit, 3 multicore, 4 gpu; "auto": it is chosen for each function by measuring, as before the
+    first call of this. Raises ValueError for another number, TypeError for anything else.
     """
-    _native.set_process_level(_NOT_GIVEN if level is None else checked(level))
+    _native.set_process_level(_NOT_GIVEN if level == "auto" else checked(level))
 
 
 def get_level() -> int:

@@ -28,15 +28,15 @@ def test_a_number_that_is_no_level_is_refused_with_those_that_are(level):
         epochly.set_level(level)
 
 
-@pytest.mark.parametrize("level", [True, "2", 1.0, (), [2]])
+@pytest.mark.parametrize("level", [True, "2", 1.0, None, [2]])
 def test_what_is_no_int_is_refused_with_its_type(level):
     with pytest.raises(TypeError, match=f"not {type(level).__name__}"):
         epochly.set_level(level)
 
 
-def test_none_takes_the_level_back():
+def test_auto_takes_the_level_back():
     epochly.set_level(3)
-    epochly.set_level(None)
+    epochly.set_level("auto")
     assert epochly.get_level() == 0
 
 
