@@ -84,7 +84,8 @@ def test_a_chain_of_causes_is_cut_where_it_gets_long(client):
 def test_of_a_program_that_fails_the_last_lines_are_told(tmp_path, monkeypatch):
     lines = _daemon.ERROR_LINES_MAX
     fake = tmp_path / "epochly-embedded"
-    fake.write_text(f"#!{sys.executable}\nimport sys\nfor n in range({lines + 5}): print('line', n, file=sys.stderr)\nsys.exit(7)\n")
+    loop = f"for n in range({lines + 5}): print('line', n, file=sys.stderr)"
+    fake.write_text(f"#!{sys.executable}\nimport sys\n{loop}\nsys.exit(7)\n")
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("EPOCHLY_BIN_DIR", str(tmp_path))
     daemon = _daemon.Daemon("epochly-embedded", [], last_event="joined")
