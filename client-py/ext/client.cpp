@@ -11,6 +11,7 @@
 #include "ext/client_python.h"
 #include "ext/codec.h"
 #include "ext/local/sizes.h"
+#include "ext/shared_buffers.h"
 #include "wire/errors.h"
 #include "wire/task_spec.h"
 #include "wire/token.h"
@@ -326,6 +327,7 @@ void bindClient(nb::module_& m) {
       },
       "The interpreter ends: closes every client. Other threads that wait in here do not come back.");
   bindCodec(m);
+  bindSharedBuffers(m);
   bindFuture(m);
   bindPyClient(m);
 }

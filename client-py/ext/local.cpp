@@ -8,10 +8,10 @@
 #include "ext/local/jit_engine.h"
 #include "ext/local/levels.h"
 #include "ext/local/loops.h"
+#include "ext/local/loops_engine.h"
 #include "ext/local/measure.h"
 #include "ext/local/offered.h"
 #include "ext/local/steps.h"
-#include "ext/local/threads_engine.h"
 #include "levels/monitor/ledger.h"
 
 namespace epochly::ext {
@@ -190,6 +190,7 @@ void bindLocal(nb::module_& m) {
   makeContextVariable();
   addThreadsEngine(engines());
   addJitEngine(engines());
+  addProcessesEngine(engines());  // after what compiles
   addFunctionTypes(m.ptr());
   addStepTypes(m.ptr());
   m.def("wrap", &wrap);

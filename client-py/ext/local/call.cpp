@@ -60,7 +60,7 @@ void noteOutcome(Function* f, Block& block, levels::Engines::Pick& pick, Nanos n
   if (pick.standing != nullptr) {
     f->ledger->note(block, *pick.standing, now);
   } else {
-    f->ledger->note(block, kj::mv(pick.fresh), now);
+    f->ledger->note(block, kj::heap<run::Outcome>(pick.fresh->clone()), now);  // noteDeclined() may need it
   }
 }
 
@@ -70,9 +70,8 @@ Level noteDeclined(Function* f, Block& block, Level asked, const levels::Engines
   Level took = pick.engine.level();
   if (call.givenBack == nullptr && call.alsoDeclined.empty()) return took;
   kj::Vector<run::Decline> declined;
-  if (pick.standing != nullptr) {
-    for (auto& d : pick.standing->declined) declined.add(run::Decline{d.level, kj::str(d.reason)});
-  }
+  auto& before = pick.standing != nullptr ? *pick.standing : *pick.fresh;
+  for (auto& d : before.declined) declined.add(run::Decline{d.level, kj::str(d.reason)});
   for (auto& reason : call.alsoDeclined) declined.add(run::Decline{took, kj::str(reason)});
   Level ran = took;
   KJ_IF_MAYBE(reason, call.givenBack) {

@@ -101,6 +101,16 @@ bool callAtJit(Level level, PyObject* function, PyObject* const* args, size_t na
 #endif
 }
 
+bool compiles(const PythonCall& c) {
+#ifdef EPOCHLY_HAS_JIT
+  auto* api = compiler().load();
+  return api != nullptr &&
+         api->declines({c.callable, fastmathOf(c)}, c.args, PyVectorcall_NARGS(c.nargsf), c.names) == nullptr;
+#else
+  return false;
+#endif
+}
+
 uint64_t madeCodeNs() {
   auto* api = compiler().loaded();
   return api == nullptr ? 0 : api->madeCodeNs();

@@ -7,11 +7,16 @@
 
 namespace epochly::ext {
 
+class PythonCall;
+
 // Adds the engine, or says why there is none. Does not load LLVM.
 void addJitEngine(levels::Engines& engines);
 
 // Runs a call at level 2 if it can; `result` as JitEngine::run leaves it. False: nothing has happened.
 bool callAtJit(Level level, PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result);
+
+// Whether level 2 takes a call, with code for it ready. Nothing visible happens.
+bool compiles(const PythonCall& call);
 
 // Nanoseconds that this thread has spent making code for level 2, in all; 0 before the first call at that level.
 uint64_t madeCodeNs();

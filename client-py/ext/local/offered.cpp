@@ -7,7 +7,7 @@
 
 #include "ext/local/jit_engine.h"
 #include "ext/local/levels.h"
-#include "ext/local/threads_engine.h"
+#include "ext/local/loops_engine.h"
 
 namespace epochly::ext {
 
@@ -34,6 +34,10 @@ PyObject* callOffered(PyObject* function, PyObject* const* args, size_t nargsf, 
   if (level >= static_cast<int>(Level::JIT) && !isWatched()) {
     PyObject* result = nullptr;
     if (callAtJit(static_cast<Level>(level), function, args, nargsf, names, result)) return result;
+  }
+  if (level == static_cast<int>(Level::MULTICORE) && !isWatched()) {
+    PyObject* result = nullptr;
+    if (callAtProcesses(function, args, nargsf, names, result)) return result;
   }
   return plain(function, args, nargsf, names);
 }

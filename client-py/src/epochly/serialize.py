@@ -83,6 +83,8 @@ def describe(function):
 
     Raises FunctionNotPicklable.
     """
+    if isinstance(function, Described):
+        return function.described
     if not callable(function):
         raise TypeError(f"submit() takes a function, not {type(function).__name__}")
     if type(function) is types.FunctionType:
@@ -94,6 +96,18 @@ def describe(function):
     version = 0 if by_reference is not None else sys.version_info[0] << 8 | sys.version_info[1]
     return (int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little"), name_of(target), code, version,
             by_reference or "", *_hints(target), _Checks.of(target, by_reference is not None))
+
+
+class Described:
+    """What is sent of a callable, known already: ``described`` as describe() gives it."""
+
+    __slots__ = ("__weakref__", "described")
+
+    def __init__(self, described):
+        self.described = described
+
+    def __call__(self, *_):
+        raise TypeError("this runs on a worker")
 
 
 class Wrapper:

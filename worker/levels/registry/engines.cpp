@@ -50,8 +50,7 @@ Engines::Engines() {
 
 void Engines::add(kj::Own<run::LevelEngine> engine) {
   size_t i = index(engine->level());
-  KJ_REQUIRE(engines[i].get() == nullptr, "a level has one engine", i);
-  engines[i] = kj::mv(engine);
+  engines[i].push_back(kj::mv(engine));
   absent[i] = nullptr;
   settle();
 }
@@ -70,7 +69,7 @@ void Engines::settle() {
     auto look = [&](Level level) {
       if (first != nullptr) return;
       if (has(level)) {
-        first = *engines[index(level)];
+        first = *engines[index(level)].front();
       } else {
         declined.add(run::Decline{level, kj::str(absent[index(level)])});
       }
@@ -93,12 +92,15 @@ Engines::Pick Engines::ask(Level asked, run::Invocation& call) const {
       declined.add(run::Decline{level, kj::str(absent[index(level)])});
       return;
     }
-    auto& engine = const_cast<run::LevelEngine&>(*engines[index(level)]);
-    KJ_IF_MAYBE(reason, engine.declines(call)) {
-      anyoneRefused = true;
-      declined.add(run::Decline{level, kj::mv(*reason)});
-    } else {
+    for (auto& each : engines[index(level)]) {
+      auto& engine = const_cast<run::LevelEngine&>(*each);
+      KJ_IF_MAYBE(reason, engine.declines(call)) {
+        anyoneRefused = true;
+        declined.add(run::Decline{level, kj::mv(*reason)});
+        continue;
+      }
       taker = engine;
+      return;
     }
   };
   offer(asked);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <vector>
 
 #include <kj/memory.h>
 
@@ -20,10 +21,11 @@ class Engines {
   // With level 0 in it, and for each other level the reason why this build cannot run it.
   Engines();
 
-  void add(kj::Own<run::LevelEngine> engine);  // one per level
+  // A level may have several; they are asked in the order in which they were added.
+  void add(kj::Own<run::LevelEngine> engine);
   // Why `level` cannot run here, if not for want of an engine: "no NVIDIA driver was found: ...".
   void setAbsent(Level level, kj::String reason);
-  bool has(Level level) const { return engines[index(level)].get() != nullptr; }
+  bool has(Level level) const { return !engines[index(level)].empty(); }
   kj::StringPtr whyAbsent(Level level) const { return absent[index(level)]; }
 
   struct Pick {
@@ -43,7 +45,7 @@ class Engines {
   Pick ask(Level asked, run::Invocation& call) const;
   void settle();
 
-  std::array<kj::Own<run::LevelEngine>, LEVEL_COUNT> engines;  // null: absent
+  std::array<std::vector<kj::Own<run::LevelEngine>>, LEVEL_COUNT> engines;  // empty: absent
   std::array<kj::String, LEVEL_COUNT> absent;
   // By level asked. `direct` is the engine such calls run on without anybody being asked: level 0, when no engine between
   // here and there exists. `standing` is what absent engines alone make of it.

@@ -1,4 +1,4 @@
-"""Level 1: what ext/local/threads_engine.cpp calls."""
+"""Level 1: what ext/local/loops_engine.cpp calls."""
 
 from epochly.loops.plan import twin_of
 from epochly.loops.threads import spread

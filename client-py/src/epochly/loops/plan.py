@@ -2,7 +2,7 @@
 
 import ast
 
-from epochly.loops import names, rewrite, shape, source
+from epochly.loops import names, purity, rewrite, shape, source
 from epochly.loops.run import Run
 from epochly.loops.tree import copied, own_nodes
 
@@ -28,15 +28,16 @@ class Plan:
         self.loops, self.declined, self.builtins = [], [], frozenset()
 
 
-def plan_of(function):
+def plan_of(function, computes=False):
+    """computes: for a level at which loops gain that only compute, on copies of what is around them."""
     original = function.__code__
-    known = _plans.get(id(original))
+    known = _plans.get((id(original), computes))
     if known is not None and known.original is original:
         return known
-    made = _make(function)
+    made = _make(function, computes)
     if len(_plans) >= PLANS_MAX:
         _plans.pop(next(iter(_plans)), None)
-    _plans[id(original)] = made
+    _plans[id(original), computes] = made
     return made
 
 
@@ -66,7 +67,7 @@ def twin_of(function, spread):
     return rewrite.bind(plan.code, function, run), run
 
 
-def _make(function):
+def _make(function, computes):
     original = function.__code__
     try:
         found = source.find(function)
@@ -77,12 +78,22 @@ def _make(function):
         return Plan(original, "a generator hands every value to its caller")
     plan, node = Plan(original), copied(found)
     plan.loops = shape.loops_of(node, function.__globals__)
+    if computes:
+        _prepare_for_processes(node, plan.loops, function.__globals__)
     plan.declined = [loop.reason for loop in plan.loops if loop.waits and loop.reason is not None]
     plan.reason = _why_not(node, plan, original)
     if plan.reason is None:
         plan.builtins = frozenset().union(*(loop.builtins for loop in plan.loops if loop.independent))
         plan.code = rewrite.twin(node, plan.loops, original, class_name)
     return plan
+
+
+def _prepare_for_processes(node, loops, module_globals):
+    scope = shape.Scope(node, module_globals)
+    for loop in loops:
+        loop.waits = True
+        loop.put_off = {key: kind for key, kind in loop.put_off.items() if kind != "call"}  # print(): kept with its iteration
+        purity.judge_loop(loop, scope)
 
 
 def _why_not(node, plan, code):

@@ -21,7 +21,7 @@ class Loop:
     line: where it begins
     shape: "map", "append", "store", "reduce" or "call": what its iterations leave behind
     reason: why its iterations cannot overlap, a sentence; None if they can
-    waits: whether it calls anything that might wait
+    waits: whether it calls anything that might wait; at levels where others gain too, always True
     put_off: {id(statement): shape} of those that the caller's thread does; changes: the names that they change
     written: names that a `for` statement binds, in the order of their first binding
     builtins: names that must be the builtins for all this to hold

@@ -14,7 +14,7 @@ import time
 from epochly.loops.pool import limit, pool
 from epochly.loops.window import Window
 
-__all__ = ["spread"]
+__all__ = ["raising", "spread"]
 
 # Iterations that take less than this are not worth a thread: handing one over and back takes some 50 us.
 SECONDS_MIN = 0.0002
@@ -128,7 +128,7 @@ class _Spread:
             measured.end()
             yield log
             if error is not None:
-                yield from _raised(error)
+                yield from raising(error)
             self.stride = min(2 * self.stride, STRIDE)
             if measured.waited():
                 return
@@ -165,7 +165,7 @@ class _Spread:
                 self.handed_on += 1
                 yield iteration.log
                 if iteration.error is not None:
-                    yield from _raised(iteration.error)
+                    yield from raising(iteration.error)
         self.experience.worth, self.experience.size = not quick.enough(window), window.size
 
     def _fill(self, window):
@@ -313,7 +313,7 @@ class _Ended(list):
         raise self.error
 
 
-def _raised(error):
+def raising(error):
     if isinstance(error, StopIteration):
         yield _Ended(error)
     raise error

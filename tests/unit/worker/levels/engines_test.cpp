@@ -121,6 +121,22 @@ TEST(Engines, RefusalOfACallIsKeptWithItsReason) {
   EXPECT_STREQ(pick.fresh->declined[1].reason.cStr(), "it calls print()");
 }
 
+TEST(Engines, SeveralOfALevelAreAskedInTheirOrderAndEachRefusalIsKept) {
+  Engines engines;
+  engines.add(kj::heap<FakeEngine>(Level::MULTICORE, "no loop splits"));
+  auto second = kj::heap<FakeEngine>(Level::MULTICORE);
+  auto third = kj::heap<FakeEngine>(Level::MULTICORE);
+  auto &secondRef = *second, &thirdRef = *third;
+  engines.add(kj::mv(second));
+  engines.add(kj::mv(third));
+  FakeCall call;
+  auto pick = engines.pick(Level::MULTICORE, call);
+  EXPECT_EQ(&pick.engine, &secondRef);
+  EXPECT_EQ(thirdRef.asked, 0);
+  EXPECT_THAT(declinedBy(pick), ElementsAre(Level::MULTICORE));
+  EXPECT_STREQ(pick.fresh->declined[0].reason.cStr(), "no loop splits");
+}
+
 TEST(Engines, ThreadsAreNotOfferedWhatWasMeantForACompiler) {
   Engines engines;
   auto threads = kj::heap<FakeEngine>(Level::THREADS);

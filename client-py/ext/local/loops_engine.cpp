@@ -1,17 +1,30 @@
-#include "ext/local/threads_engine.h"
+#include "ext/local/loops_engine.h"
 
 #include "ext/local/call.h"
+#include "ext/local/jit_engine.h"
 
 namespace epochly::ext {
 
 namespace {
 
-// An attribute of epochly.loops.level1: a new reference; null with an exception set. Guarded by the GIL.
-PyObject* entry(const char* name) {
-  static PyObject* module = nullptr;  // never released: sys.modules keeps it too
-  if (module == nullptr) module = PyImport_ImportModule("epochly.loops.level1");
-  return module == nullptr ? nullptr : PyObject_GetAttrString(module, name);
-}
+// The Python module of a level. Guarded by the GIL.
+class Module {
+ public:
+  explicit Module(const char* name) : name(name) {}
+
+  // An attribute: a new reference; null with an exception set.
+  PyObject* entry(const char* attribute) {
+    if (module == nullptr) module = PyImport_ImportModule(name);
+    return module == nullptr ? nullptr : PyObject_GetAttrString(module, attribute);
+  }
+
+ private:
+  const char* const name;
+  PyObject* module = nullptr;  // never released: sys.modules keeps it too
+};
+
+Module level1("epochly.loops.level1");
+Module level3("epochly.loops.level3");
 
 kj::String textOf(PyObject* text) {
   const char* utf8 = PyUnicode_Check(text) ? PyUnicode_AsUTF8(text) : nullptr;
@@ -34,8 +47,8 @@ kj::String takeError() {
 }
 
 // (twin, Run) of a callable: a new reference; or a string that says why there is none. Null with an exception set: a fault of ours.
-PyObject* prepare(PyObject* callable) {
-  PyObject* function = entry("prepare");
+PyObject* prepare(Module& module, PyObject* callable) {
+  PyObject* function = module.entry("prepare");
   PyObject* prepared = function == nullptr ? nullptr : PyObject_CallOneArg(function, callable);
   Py_XDECREF(function);
   return prepared;
@@ -49,9 +62,9 @@ PyObject* callTwin(PyObject* prepared, PyObject* const* args, size_t nargsf, PyO
 // What the twin's loops came to: whether one was spread, and the sentences of those that were not.
 class Outcome {
  public:
-  explicit Outcome(PyObject* prepared) {
+  Outcome(Module& module, PyObject* prepared) {
     PyErr_Fetch(&type, &value, &traceback);  // what the call raised
-    PyObject* function = entry("outcome");
+    PyObject* function = module.entry("outcome");
     outcome = function == nullptr ? nullptr : PyObject_CallOneArg(function, PyTuple_GET_ITEM(prepared, 1));
     Py_XDECREF(function);
     if (outcome == nullptr) internal = takeError();
@@ -85,13 +98,15 @@ class Outcome {
   kj::String internal;
 };
 
-class ThreadsEngine final : public run::LevelEngine {
+class LoopsEngine : public run::LevelEngine {
  public:
-  Level level() const override { return Level::THREADS; }
+  LoopsEngine(Level number, Module& module) : number(number), module(module) {}
+
+  Level level() const override { return number; }
 
   kj::Maybe<kj::String> declines(run::Invocation& call) const override {
     auto& c = static_cast<PythonCall&>(call);  // this process makes no other
-    c.prepared = prepare(c.callable);
+    c.prepared = prepare(module, c.callable);
     if (c.prepared == nullptr) return takeError();
     if (PyTuple_Check(c.prepared)) return nullptr;
     auto reason = textOf(c.prepared);
@@ -102,15 +117,30 @@ class ThreadsEngine final : public run::LevelEngine {
   bool run(run::Invocation& call) override {
     auto& c = static_cast<PythonCall&>(call);
     c.result = callTwin(c.prepared, c.args, c.nargsf, c.names);
-    Outcome(c.prepared).tell(c);
+    Outcome(module, c.prepared).tell(c);
     return c.result != nullptr;
+  }
+
+ private:
+  const Level number;
+  Module& module;
+};
+
+class ProcessesEngine final : public LoopsEngine {
+ public:
+  ProcessesEngine() : LoopsEngine(Level::MULTICORE, level3) {}
+
+  kj::Maybe<kj::String> declines(run::Invocation& call) const override {
+    KJ_IF_MAYBE(reason, LoopsEngine::declines(call)) return kj::mv(*reason);
+    auto& c = static_cast<PythonCall&>(call);
+    if (!compiles(c)) return nullptr;
+    Py_CLEAR(c.prepared);
+    return kj::str("it can be compiled, and compiled code on one core is faster than Python on several");
   }
 };
 
-}  // namespace
-
-bool callAtThreads(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result) {
-  PyObject* prepared = prepare(function);
+bool callAt(Module& module, PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result) {
+  PyObject* prepared = prepare(module, function);
   if (prepared == nullptr) PyErr_Clear();  // the call goes on as it is
   bool takes = prepared != nullptr && PyTuple_Check(prepared);
   if (takes) result = callTwin(prepared, args, nargsf, names);
@@ -118,6 +148,18 @@ bool callAtThreads(PyObject* function, PyObject* const* args, size_t nargsf, PyO
   return takes;
 }
 
-void addThreadsEngine(levels::Engines& engines) { engines.add(kj::heap<ThreadsEngine>()); }
+}  // namespace
+
+bool callAtThreads(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result) {
+  return callAt(level1, function, args, nargsf, names, result);
+}
+
+bool callAtProcesses(PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result) {
+  return callAt(level3, function, args, nargsf, names, result);
+}
+
+void addThreadsEngine(levels::Engines& engines) { engines.add(kj::heap<LoopsEngine>(Level::THREADS, level1)); }
+
+void addProcessesEngine(levels::Engines& engines) { engines.add(kj::heap<ProcessesEngine>()); }
 
 }  // namespace epochly::ext

@@ -1,0 +1,130 @@
+"""What runs in the other process: a loop's body over some of its items, in surroundings like the caller's."""
+
+import ast
+import contextlib
+import io
+import os
+import sys
+import time
+
+from epochly._map import ChunkFailed
+from epochly.loops.rewrite import VARIABLES
+
+__all__ = ["Chunk", "Surroundings"]
+
+
+class Chunk:
+    """Called with items: (seconds, log, output). Raises ChunkFailed with (log, output) up to there.
+
+    kept: of the variables that an iteration notes at its end, those that the caller looks at; None: its log has no such notes.
+    """
+
+    def __init__(self, loop, body, surroundings):
+        self.body, self.surroundings = body, surroundings
+        self.kept = frozenset(loop.written) if isinstance(loop.node, ast.For) else None
+
+    def __call__(self, items):
+        log, output = [], _Output()
+        began = time.perf_counter()
+        try:
+            with self.surroundings, output:
+                self.body(items, log)
+        except BaseException as error:
+            raise ChunkFailed(0, (self.trimmed(log), output.written)) from error
+        return time.perf_counter() - began, self.trimmed(log), output.written
+
+    def trimmed(self, log):
+        """The log without variables that nobody looks at: they need not pickle."""
+        if self.kept is None:
+            return log
+        return [entry if entry[0] != VARIABLES else (VARIABLES, {k: v for k, v in entry[1].items() if k in self.kept})
+                for entry in log]
+
+
+class _Output(contextlib.ContextDecorator):
+    """Keeps what is printed, as [(name of the stream, text)]: the caller prints it, in the order of the iterations."""
+
+    def __enter__(self):
+        self.written = []
+        self._before = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = _Stream("stdout", self.written, sys.stdout), _Stream("stderr", self.written, sys.stderr)
+
+    def __exit__(self, *_):
+        sys.stdout, sys.stderr = self._before
+
+
+class _Stream(io.TextIOBase):
+    def __init__(self, name, written, stream):
+        self._name, self._written, self._stream = name, written, stream
+
+    @property
+    def encoding(self):
+        return self._stream.encoding
+
+    @property
+    def errors(self):
+        return self._stream.errors
+
+    def fileno(self):
+        return self._stream.fileno()
+
+    def writable(self):
+        return True
+
+    def write(self, text):
+        if self._written and self._written[-1][0] == self._name and len(self._written[-1][1]) < 4096:
+            self._written[-1] = (self._name, self._written[-1][1] + text)
+        else:
+            self._written.append((self._name, str(text)))
+        return len(text)
+
+
+class Surroundings:
+    """What an iteration may see of its process beside the program's own values. Entered where the iteration runs.
+
+    Left as they were found: the process may serve others too.
+    """
+
+    def __init__(self, environment, on_this_host):
+        """environment: what has changed in os.environ since the other processes were started."""
+        self.folder = os.getcwd() if on_this_host else None
+        self.environment = environment
+        self.recursion = sys.getrecursionlimit()
+        self.decimals = _decimals()
+        self.floats = _float_errors()
+        self.before = None
+
+    def __enter__(self):
+        self.before = os.getcwd(), dict.fromkeys(self.environment), sys.getrecursionlimit(), _decimals(), _float_errors()
+        self.before[1].update((name, os.environ.get(name)) for name in self.environment)
+        self.set(self.folder, self.environment, self.recursion, self.decimals, self.floats)
+
+    def __exit__(self, *_):
+        self.set(*self.before)
+        self.before = None
+
+    @staticmethod
+    def set(folder, environment, recursion, decimals, floats):
+        if folder is not None:
+            os.chdir(folder)
+        for name, value in environment.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+        sys.setrecursionlimit(recursion)
+        if decimals is not None:
+            import decimal
+
+            decimal.setcontext(decimals)
+        if floats is not None:
+            import numpy
+
+            numpy.seterr(**floats)
+
+
+def _decimals():
+    decimal = sys.modules.get("decimal")
+    return None if decimal is None else decimal.getcontext().copy()
+
+
+def _float_errors():
+    numpy = sys.modules.get("numpy")
+    return None if numpy is None else numpy.geterr()

@@ -1,0 +1,393 @@
+"""Level 3's runner for loops that are not compiled: iterations run in chunks on other processes.
+
+The caller's thread runs the first iterations itself, which shows how long they take. If the rest is worth it, chunks of it go to
+the team's processes, and what they noted is handed on in the order of the items. Each iteration runs once, here or there.
+"""
+
+import collections
+import itertools
+import operator
+import pickle
+import sys
+import time
+
+from epochly import _native
+from epochly._map import ChunkFailed
+from epochly.errors import (
+    ArgumentsNotPicklable,
+    FunctionNotPicklable,
+    FunctionUnavailable,
+    NoFittingWorker,
+    Overloaded,
+    PayloadTooLarge,
+)
+from epochly.loops import purity, team
+from epochly.loops.chunk import Chunk, Surroundings
+from epochly.loops.run import Run
+from epochly.loops.shipping import ship
+from epochly.loops.threads import raising
+
+__all__ = ["ProcessRun"]
+
+# Less than this is not worth sending: a chunk there and back takes some 0.3 ms, what it needs to begin with 1 ms.
+SECONDS_MIN = 0.005
+# How long the caller runs iterations itself before it looks at the clock and hands on what they noted.
+BATCH_SECONDS = 0.001
+# What a chunk aims at, depending on how much is left: a hundredth of it is lost to the sending at the one end, and at the other the
+# last chunk keeps the others waiting.
+CHUNK_SECONDS_MIN, CHUNK_SECONDS_MAX = 0.002, 0.1
+# While nobody knows how many items there are.
+CHUNK_SECONDS_UNKNOWN = 0.01
+CHUNK_ITEMS_MAX = 1 << 16
+# Of the time left, a chunk takes this part of a process's share.
+CHUNKS_PER_SLOT = 4
+GROWTH_MAX = 4
+# Chunks on their way per process: one runs, one waits beside it.
+FLYING_PER_SLOT = 2
+# Chunks begun and not handed on, per process: one that is slow holds back those behind it no further than this.
+AHEAD_PER_SLOT = 16
+# Of an iteration's time, what sending its item and its result may take: pickling here and there, twice each.
+SENDING_SHARE_MAX = 0.5
+# Items whose pickles show what sending costs.
+SAMPLE_MAX = 64
+# A loop that was too small so many times in a row is left alone for twice as many calls, and so on, up to the bound.
+SKIP_MAX = 64
+
+# Where nothing of a chunk has run.
+_NOTHING_RAN = (ArgumentsNotPicklable, FunctionUnavailable, NoFittingWorker, Overloaded, PayloadTooLarge)
+_now = time.perf_counter
+
+
+class _Experience:
+    """What the last runs of a loop have shown."""
+
+    __slots__ = ("small", "skip")
+
+    def __init__(self):
+        self.small = 0  # runs in a row that were too small
+        self.skip = 0  # calls for which it is left alone
+
+
+class ProcessRun(Run):
+    """One call of a function at level 3. In another process it loads as one that runs every loop where it is."""
+
+    __slots__ = ("inside",)
+
+    def __init__(self, plan):
+        super().__init__(plan, self.split)
+        self.inside = False  # of an iteration
+
+    def __reduce__(self):
+        return _Inside, ()
+
+    def note(self, why):
+        if why not in self.declined:
+            self.declined.append(why)
+
+    def takes(self, index, body):
+        if self.inside:
+            return False
+        loop = self.loops[index]
+        if loop.experience is None:
+            loop.experience = _Experience()
+        if loop.experience.skip > 0:
+            loop.experience.skip -= 1
+            self.note(f"line {loop.line}: the last times it was too small to split")
+            return False
+        why = purity.obstacle(body)
+        if why is not None:
+            self.note(f"line {loop.line}: {why}")
+        return why is None
+
+    def split(self, loop, body, iterable):
+        return _Split(self, loop, body, iterable).logs()
+
+
+class _Inside(Run):
+    """Of a chunk: what loops inside of an iteration runs there."""
+
+    __slots__ = ()
+
+    def __init__(self):
+        self.declined = []
+
+    def __reduce__(self):
+        return _Inside, ()
+
+    def takes(self, index, body):
+        return False
+
+
+class _Items:
+    """What a loop goes over, taken in pieces. Lists and the like are cut, everything else is asked for its items."""
+
+    def __init__(self, iterable):
+        self.sequence, self.at = None, 0
+        self.ends_with = None  # what the iterable itself raised
+        self.exhausted = False
+        if type(iterable) in (list, tuple, range, str, bytes) or _is_array(iterable):
+            self.sequence, self.iterator = iterable, None
+        else:
+            self.iterator = iter(iterable)
+
+    def take(self, count):
+        if self.sequence is not None:
+            part = self.sequence[self.at:self.at + count]
+            self.at += len(part)
+            self.exhausted = self.at >= len(self.sequence)
+            return part
+        part = []
+        try:
+            part.extend(itertools.islice(self.iterator, count))
+        except Exception as error:  # raised once what came before has been handed on
+            self.ends_with = error
+        self.exhausted = len(part) < count
+        return part
+
+    def left(self):
+        """How many there are still; None if nobody knows."""
+        if self.sequence is not None:
+            return len(self.sequence) - self.at
+        hint = operator.length_hint(self.iterator, -1)
+        return None if hint < 0 else hint
+
+
+def _is_array(value):
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and type(value) is numpy.ndarray and value.ndim > 0 and not value.dtype.hasobject
+
+
+class _Split:
+    """One run of a loop. Lives on the caller's thread."""
+
+    def __init__(self, run, loop, body, iterable):
+        self.run, self.loop, self.body = run, loop, body
+        self.items = _Items(iterable)
+        self.stays = None  # why the rest runs here
+        self.why_here = None  # why it has run here up to now
+        self.seconds = 0.0  # of the iterations that ran here
+        self.each = 0.0  # seconds of an iteration, by the last ones
+        self.flying = collections.deque()  # [future, items] in order
+        self.ended = set()  # those of `flying` that have
+        self.begun = 0
+        self.went = False  # whether chunks were sent
+        self.kinds = set()  # types of the items, those that were looked through
+
+    def logs(self):
+        try:
+            while not self.items.exhausted:
+                members = yield from self._here()
+                if members is not None:
+                    yield from self._there(members)
+            if self.items.ends_with is not None:
+                raise self.items.ends_with
+        finally:
+            for future, _ in self.flying:
+                if future is not None:
+                    future.cancel()
+        self._learn()
+
+    def _learn(self):
+        experience = self.loop.experience
+        if self.went:
+            experience.small = 0
+            return
+        quick = f"its iterations took {self.seconds * 1e3:.2g} ms in all, too little to send"
+        self.run.note(f"line {self.loop.line}: {self.stays or self.why_here or quick}")
+        experience.small += 1
+        if experience.small > 2:
+            experience.skip = min(1 << experience.small, SKIP_MAX)
+
+    # ---- here -------------------------------------------------------------------------------------------------------------
+
+    def _here(self):
+        """Runs iterations until there are no more, or until the others are worth sending: then gives the team."""
+        while not self.items.exhausted:
+            log, error, count = yield from self._batch()
+            if error is not None:
+                yield from raising(error)
+            if self.stays is None and not self.items.exhausted:
+                members = self._worth(log, count)
+                if members is not None:
+                    return members
+        return None
+
+    def _batch(self):
+        log, error, taken = [], None, []
+        began = _now()
+        self.run.inside = True
+        try:
+            self.body(self._until(began + BATCH_SECONDS, taken), log)
+        except BaseException as raised_here:
+            error = raised_here
+        finally:
+            self.run.inside = False
+        seconds = _now() - began
+        self.seconds += seconds
+        self.each = seconds / max(1, len(taken))
+        yield log
+        return log, error, len(taken)
+
+    def _until(self, deadline, taken):
+        while True:
+            for item in self.items.take(1):
+                taken.append(None)
+                yield item
+            if self.items.exhausted or _now() >= deadline:
+                return
+
+    def _worth(self, log, count):
+        """The team, if sending the rest is worth it."""
+        left = self.items.left()
+        estimate = self.seconds if left is None else self.each * left
+        if estimate < SECONDS_MIN:
+            return None
+        members, self.why_here = team.find()
+        if members is None:
+            return None
+        if members.slots() < 2:
+            self.stays = "there is one process only to run it on"
+        return None if self.stays is not None or self._costs_more(log, count) else members
+
+    def _may_go(self, items):
+        """Whether methods of the items may run on copies of them. Notes why not."""
+        kinds = purity.kinds_of(items)
+        if not kinds <= self.kinds:
+            why = purity.obstacle(self.body, classes=kinds - self.kinds)
+            if why is not None:
+                self.stays = why
+            self.kinds |= kinds
+        return self.stays is None
+
+    def _costs_more(self, log, count):
+        """Whether sending items and results takes longer than it saves; then everything stays."""
+        items = []
+        if self.items.sequence is not None:
+            items = self.items.sequence[self.items.at:self.items.at + min(count, SAMPLE_MAX)]
+        began = _now()
+        try:
+            pickle.dumps(items, 5)
+            spent = (_now() - began) * count / max(1, len(items))
+        except Exception:
+            spent = 0.0  # perhaps cloudpickle can; what cannot be sent stays
+        began = _now()
+        try:
+            pickle.dumps(Chunk(self.loop, None, None).trimmed(log), 5)
+        except Exception as error:
+            self.stays = f"its results do not pickle: {type(error).__name__}: {error}"
+            return True
+        spent = 2 * (spent + _now() - began)
+        if spent > SENDING_SHARE_MAX * self.each * count:
+            self.stays = (f"an iteration takes {self.each * 1e6:.3g} us, and sending its item and result about "
+                          f"{spent / count * 1e6:.2g} us")
+        return self.stays is not None
+
+    # ---- there ------------------------------------------------------------------------------------------------------------
+
+    def _there(self, members):
+        """Has the team run iterations until there are no more, or until something cannot be sent."""
+        try:
+            shipped = ship(Chunk(self.loop, self.body, Surroundings(members.changed_environment(), members.own)),
+                           self.body.__qualname__, members.shared)
+        except FunctionNotPicklable as error:
+            self.stays = str(error)
+            return
+        self.completions = _native.Completions()
+        while True:
+            self._fill(members, shipped)
+            if not self.flying:
+                break
+            if self._next_number not in self.ended:
+                self.ended.update(self.completions.take(None))
+                continue
+            future, items = self.flying.popleft()
+            self.ended.discard(self._number_of_popped)
+            yield from self._handed_on(future, items)
+
+    @property
+    def _next_number(self):
+        return self.begun - len(self.flying)
+
+    @property
+    def _number_of_popped(self):
+        return self.begun - len(self.flying) - 1
+
+    def _fill(self, members, shipped):
+        """Sends chunks for as long as there is room for them."""
+        slots = members.slots()
+        while self.stays is None and not self.items.exhausted:
+            running = len(self.flying) - len(self.ended)
+            if running >= FLYING_PER_SLOT * slots or len(self.flying) >= AHEAD_PER_SLOT * slots:
+                return
+            items = self.items.take(self._size(slots))
+            if len(items) == 0:
+                return
+            self._send(members, shipped, items) if self._may_go(items) else self._keep(items)
+
+    def _size(self, slots):
+        left = self.items.left()
+        if left is None:
+            seconds = CHUNK_SECONDS_UNKNOWN
+        else:
+            seconds = min(max(self.each * left / (CHUNKS_PER_SLOT * slots), CHUNK_SECONDS_MIN), CHUNK_SECONDS_MAX)
+        return max(1, min(int(seconds / max(self.each, 1e-9)), CHUNK_ITEMS_MAX))
+
+    def _send(self, members, shipped, items):
+        try:
+            future = members.client._submit(shipped, (items,), {}, 0)
+        except _NOTHING_RAN as error:
+            self.stays = f"{type(error).__name__}: {error}"
+            self._keep(items)
+            return
+        self.flying.append((future, items))
+        self.completions.add(future, self.begun)
+        self.begun += 1
+        self.went = True
+
+    def _keep(self, items):
+        """They run here, when it is their turn."""
+        self.flying.append((None, items))
+        self.ended.add(self.begun)
+        self.begun += 1
+
+    def _handed_on(self, future, items):
+        """What the iterations of a chunk noted."""
+        if future is None:
+            yield from self._rerun(items)
+            return
+        try:
+            seconds, log, output = future.result()
+        except ChunkFailed as failed:
+            log, output = failed.values or ([], [])
+            _print(output)
+            self.run.overlapped = True
+            yield log
+            yield from raising(failed.__cause__)
+        except _NOTHING_RAN as error:
+            self.stays = f"{type(error).__name__}: {error}"
+            yield from self._rerun(items)
+        else:
+            self.run.overlapped = True
+            self.each = seconds / len(items)
+            _print(output)
+            yield log
+
+    def _rerun(self, items):
+        """Runs the items of a chunk here of which nothing has run there."""
+        self.run.note(f"line {self.loop.line}: {self.stays}")
+        log, error = [], None
+        self.run.inside = True
+        try:
+            self.body(items, log)
+        except BaseException as raised_here:
+            error = raised_here
+        finally:
+            self.run.inside = False
+        yield log
+        if error is not None:
+            yield from raising(error)
+
+
+def _print(output):
+    for name, text in output:
+        getattr(sys, name).write(text)

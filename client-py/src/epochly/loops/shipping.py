@@ -1,0 +1,98 @@
+"""How what an iteration does gets to another process: once for each run of a loop, not once for each of its chunks.
+
+The user's functions travel as they are now, with the values of the globals that they name: another process that imported their
+module would have the values that these had then. Large buffers go into shared memory, where they are mapped and not copied.
+"""
+
+import hashlib
+import io
+import pickle
+import sys
+import types
+
+import cloudpickle
+
+from epochly import _native, serialize
+from epochly.errors import FunctionNotPicklable
+from epochly.loops import purity
+
+__all__ = ["Shipped", "ship"]
+
+# As schemas/wire/task_spec.h SHARED_BUFFER_BYTES_MIN: below, a copy in a message costs less than a mapping.
+SHARED_BYTES_MIN = 64 << 10
+
+
+class Shipped(serialize.Described):
+    """What travels of a callable. ``owner`` keeps its shared memory; None: there is none."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, described, owner):
+        super().__init__(described)
+        self.owner = owner
+
+
+class _Pickler(cloudpickle.CloudPickler):
+    """The program's own functions by value, wherever they are from."""
+
+    def reducer_override(self, obj):
+        if type(obj) is types.FunctionType and purity.is_users(obj):
+            return self._dynamic_function_reduce(obj)
+        return super().reducer_override(obj)
+
+
+def ship(call, name, shared):
+    """`call` as a Shipped. shared: whether all workers are on this host. Raises FunctionNotPicklable."""
+    large = []
+    file = io.BytesIO()
+    try:
+        _Pickler(file, 5, buffer_callback=_keeper(large) if shared else None).dump(call)
+    except Exception as error:  # whatever the pickling of the user's values raises
+        raise FunctionNotPicklable(f"it refers to something that does not pickle: {type(error).__name__}: {error}") from error
+    stream, owner = file.getbuffer(), None
+    if shared and (large or len(stream) >= SHARED_BYTES_MIN):
+        placed = _native.share_buffers([stream, *large])
+        if placed is None:
+            raise FunctionNotPicklable("there is no room in shared memory for what it refers to")
+        owner, ranges = placed
+        code = pickle.dumps(_Mapped(ranges), 5)
+    else:
+        code = file.getvalue()
+    if len(code) > serialize.FUNCTION_BYTES_MAX:
+        raise FunctionNotPicklable(f"what it refers to takes {len(code)} bytes, over the limit of {serialize.FUNCTION_BYTES_MAX}")
+    return Shipped(_described(code, name), owner)
+
+
+def _keeper(large):
+    def keep(buffer):
+        with buffer.raw() as raw:
+            if raw.nbytes < SHARED_BYTES_MIN:
+                return True
+        large.append(buffer)
+        return False
+    return keep
+
+
+def _described(code, name):
+    """As epochly.serialize.describe."""
+    digest = hashlib.blake2b(code, digest_size=16).digest()
+    version = sys.version_info[0] << 8 | sys.version_info[1]
+    return (int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little"), name, code, version, "", False, False,
+            False, [])
+
+
+class _Mapped:
+    """A pickle and its buffers in shared memory; loads as what it is of."""
+
+    def __init__(self, ranges):
+        self.ranges = ranges
+
+    def __reduce__(self):
+        return _load, (self.ranges,)
+
+
+def _load(ranges):
+    stream, *buffers = [_native.map_buffer(*each) for each in ranges]
+    if stream is None:
+        raise MemoryError("its data is in the shared memory of another host")
+    return pickle.loads(stream, buffers=buffers)
