@@ -125,23 +125,29 @@ nb::tuple engineFor(int level) {
   return nb::make_tuple(engines().has(l), nb::str(engines().whyAbsent(l).cStr()));
 }
 
-// (level, value) of a call that an engine of `level`, or of those after it, has run; (None, [(level, why not), ...]) if none has and
-// nothing has happened.
+// (level, value, [(level, why it declined), ...]) of a call that an engine of `level`, or of those after it, has run; level 0 if one took
+// it and ran it as it is. (None, None, [...]) if none has and nothing has happened.
 nb::tuple tryLevel(nb::handle function, int level, const nb::tuple& args) {
   PythonCall call(function.ptr(), &PyTuple_GET_ITEM(args.ptr(), 0), args.size(), nullptr);
   call.mayRunPlainly = false;
   auto pick = engines().pick(static_cast<Level>(level), call);
   nb::list declined;
   auto& outcome = pick.standing == nullptr ? *pick.fresh : *pick.standing;
-  for (auto& d : outcome.declined) declined.append(nb::make_tuple(int(d.level), nb::str(d.reason.cStr())));
-  if (pick.engine.level() == Level::MONITOR) return nb::make_tuple(nb::none(), declined);
+  auto add = [&declined](Level level, kj::StringPtr why) {
+    declined.append(nb::make_tuple(int(level), nb::str(why.cStr())));
+  };
+  for (auto& d : outcome.declined) add(d.level, d.reason);
+  Level ran = pick.engine.level();
+  if (ran == Level::MONITOR) return nb::make_tuple(nb::none(), nb::none(), declined);
   pick.engine.run(call);
+  for (auto& reason : call.alsoDeclined) add(ran, reason);
   KJ_IF_MAYBE(reason, call.givenBack) {
-    declined.append(nb::make_tuple(int(pick.engine.level()), nb::str(reason->cStr())));
-    return nb::make_tuple(nb::none(), declined);
+    add(ran, *reason);
+    if (call.result == nullptr && !PyErr_Occurred()) return nb::make_tuple(nb::none(), nb::none(), declined);
+    ran = Level::MONITOR;
   }
   if (call.result == nullptr) throw nb::python_error();
-  return nb::make_tuple(int(pick.engine.level()), nb::steal(call.result));
+  return nb::make_tuple(int(ran), nb::steal(call.result), declined);
 }
 
 void makeContextVariable() {

@@ -4,6 +4,7 @@ import random
 import threading
 import traceback
 
+import bodies
 import pytest
 
 import epochly
@@ -399,3 +400,25 @@ def test_a_generator_is_read_in_order_and_its_own_error_comes_last():
     with pytest.raises(KeyError):
         work(numbers(), seen)
     assert seen == [str(i) for i in range(10)]
+
+
+def test_a_contexts_own_loop_runs_elsewhere():
+    found, context = bodies.appended(range(20))
+    assert [each["name"] for each in found] == [str(i) for i in range(20)]
+    assert away(found)
+    assert (context.ran, context.declined) == (3, [])
+
+
+def test_a_contexts_own_loop_that_stays_here_runs_once(monkeypatch):
+    monkeypatch.setattr(processes, "SECONDS_MIN", 10.0)
+    calls = []
+    found, context = bodies.appended(items_once(calls, 5))
+    assert [each["name"] for each in found] == list("01234")
+    assert calls == [0, 1, 2, 3, 4]
+    assert context.ran == 0 and any("too little to send" in why for _, why in context.declined)
+
+
+def items_once(calls, count):
+    for item in range(count):
+        calls.append(item)
+        yield item

@@ -58,15 +58,14 @@ class Run:
     def _tried(self, index, values):
         site = self.plan.sites[index]
         function, arguments = self._function(site, values)
-        ran, value = _native.try_level(function, self.level, arguments)
-        if ran is not None:
-            self.ran = max(self.ran, ran)
-            return True, value
-        for level, why in value:
-            why = why if why.startswith("line ") else f"line {site.line}: {why}"
-            if (level, why) not in self.declined:
-                self.declined.append((level, why))
-        return False, None
+        ran, value, declined = _native.try_level(function, self.level, arguments)
+        if not ran:
+            for level, why in declined:
+                why = why if why.startswith("line ") else f"line {site.line}: {why}"
+                if (level, why) not in self.declined:
+                    self.declined.append((level, why))
+        self.ran = max(self.ran, ran or 0)
+        return ran is not None, value
 
     def _function(self, site, values):
         constants = tuple(name for name, value in zip(site.inputs, values) if isinstance(value, CONSTANTS))

@@ -20,6 +20,8 @@ def find_code(code, module_globals):
     """As find(), of a code object; that of a module is a Module."""
     if not code.co_flags & 0x02 and code.co_name != "<module>":  # CO_NEWLOCALS
         raise NoSource("it is the body of a class")
+    if code in _program._added:
+        return _program._added[code]
     by_line, codes = _program._parse(code.co_filename, _program._source(code.co_filename, module_globals))
     if code not in codes:
         raise NoSource("its source file has changed since it was loaded, or is not what was compiled")
