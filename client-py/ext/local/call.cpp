@@ -194,7 +194,10 @@ PyObject* callHere(Function* f, PyObject* const* args, size_t nargsf, PyObject* 
   double size = call.dataSize();
   if (size >= 0) monitor::addSize(block.tally, size);
   Turn turn = takeTurn(f, block, call, size);
-  if (turn.level() != Level::MONITOR) asked = turn.level();
+  if (turn.level() != Level::MONITOR) {
+    asked = turn.level();
+    call.levelWasSaid = false;
+  }
   auto pick = engines().pick(asked, call);
   turn.picked(pick);
   Running running(block);

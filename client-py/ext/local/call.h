@@ -52,6 +52,7 @@ class PythonCall final : public run::Invocation {
   const size_t nargsf;
   PyObject* const names;
   bool mayRunPlainly = true;             // false: if no engine runs it, the caller will, in a way of its own
+  bool levelWasSaid = true;              // by the program; false: it was chosen for what was measured
   PyObject* result = nullptr;            // a new reference, or null with the exception set
   kj::Maybe<kj::String> givenBack;       // why the engine that took the call did not run it
   std::vector<kj::String> alsoDeclined;  // parts of the call that the engine which ran it left as they were, and why

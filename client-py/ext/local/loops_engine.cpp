@@ -131,8 +131,10 @@ class ProcessesEngine final : public LoopsEngine {
   ProcessesEngine() : LoopsEngine(Level::MULTICORE, level3) {}
 
   kj::Maybe<kj::String> declines(run::Invocation& call) const override {
-    KJ_IF_MAYBE(reason, LoopsEngine::declines(call)) return kj::mv(*reason);
     auto& c = static_cast<PythonCall&>(call);
+    if (!c.levelWasSaid)
+      return kj::str("other processes are a thing that a program can notice, so they are used where level=3 is said");
+    KJ_IF_MAYBE(reason, LoopsEngine::declines(call)) return kj::mv(*reason);
     if (!compiles(c)) return nullptr;
     Py_CLEAR(c.prepared);
     return kj::str("it can be compiled, and compiled code on one core is faster than Python on several");

