@@ -79,7 +79,8 @@ void consider(Function* root, choice::Choice& choice, Shape& shape) {
   } else if (level == 0) {
     choice.refuse(shape, kj::str(why));
   } else {
-    choice.propose(shape, static_cast<Level>(level), kj::str(why));
+    auto proposed = static_cast<Level>(level);
+    choice.propose(shape, proposed, proposed > Level::JIT ? Level::JIT : Level::MONITOR, kj::str(why));
   }
   Py_XDECREF(answer);
 }
@@ -131,7 +132,7 @@ void Turn::picked(const levels::Engines::Pick& pick) {
   }
   auto& outcome = pick.standing != nullptr ? *pick.standing : *pick.fresh;
   if (shape->stage == Stage::TRIED && outcome.declined.size() > 0) {
-    choice->refuse(*shape, kj::str(outcome.declined.back().reason));
+    choice->declined(*shape, kj::str(outcome.declined.back().reason));
   }
 }
 

@@ -1,6 +1,7 @@
 #include "levels/choice/choice.h"
 
 #include <cstdio>
+#include <utility>
 
 namespace epochly::choice {
 
@@ -44,12 +45,19 @@ bool Choice::isDue(const Shape& shape) const {
   return watched && shape.trials < TRIALS_MAX && shape.plainTotal >= shape.watchUntil;
 }
 
-void Choice::propose(Shape& shape, Level level, kj::String why) {
+void Choice::propose(Shape& shape, Level level, Level rival, kj::String why) {
   shape.stage = Stage::TRIED;
   shape.level = level;
+  shape.rival = rival;
+  shape.best = Level::MONITOR;
   shape.why = kj::mv(why);
   shape.trials++;
   shape.atLevel.clear();
+}
+
+void Choice::took(Shape& shape, Level level) {
+  shape.level = level;
+  if (shape.rival == level) shape.rival = Level::MONITOR;
 }
 
 void Choice::refuse(Shape& shape, kj::String why) {
@@ -78,7 +86,24 @@ void Choice::judge(Shape& shape) {
   bool isOver = calls >= TRIAL_CALLS_MAX || part >= FAILS_AT_ONCE ||
                 (calls >= TRIAL_CALLS_MIN && (part < PAYS_CLEARLY || part > FAILS_CLEARLY));
   if (!isOver) return;
-  if (part >= PAYS) return refuse(shape, kj::str("it did not pay: ", compared(shape)));
+  bool pays = part < PAYS;
+  if (pays && (shape.best == Level::MONITOR || shape.atLevel.get() < shape.bestTime)) {
+    shape.best = shape.level;
+    shape.bestTime = shape.atLevel.get();
+  }
+  if (shape.rival == Level::MONITOR) return conclude(shape);
+  shape.level = std::exchange(shape.rival, Level::MONITOR);
+  shape.atLevel.clear();
+}
+
+// All that could be tried has been.
+void Choice::conclude(Shape& shape) {
+  if (shape.best == Level::MONITOR) return refuse(shape, kj::str("it did not pay: ", compared(shape)));
+  if (shape.level != shape.best) {
+    shape.level = shape.best;
+    shape.atLevel.clear();
+    shape.atLevel.add(static_cast<Nanos>(shape.bestTime));
+  }
   shape.stage = Stage::KEPT;
   shape.why = compared(shape);
   shape.levelSinceCheck = 0;

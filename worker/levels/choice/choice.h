@@ -58,6 +58,9 @@ struct Shape {
   kj::String text;  // for people
   Stage stage = Stage::WATCHED;
   Level level = Level::MONITOR;  // tried, kept or refused
+  Level rival = Level::MONITOR;  // to be tried after it; MONITOR: none
+  Level best = Level::MONITOR;   // of those tried before, which pay
+  double bestTime = 0;           // of a call at `best`
   kj::String why;                // of the stage, a sentence
   Mean plain, atLevel;
   uint32_t trials = 0;
@@ -84,10 +87,13 @@ class Choice {
   Level next(const Shape& shape) const;
   // Whether it is time to ask which level suits the function; then propose() or refuse().
   bool isDue(const Shape& shape) const;
-  void propose(Shape& shape, Level level, kj::String why);
+  // `rival`: another level to compare it with; MONITOR: none.
+  void propose(Shape& shape, Level level, Level rival, kj::String why);
   // Of the levels that could run it, `level` took the call.
-  void took(Shape& shape, Level level) { shape.level = level; }
-  // It will not be tried, or the level declined its call.
+  void took(Shape& shape, Level level);
+  // None of them took the call.
+  void declined(Shape& shape, kj::String why) { refuse(shape, kj::mv(why)); }
+  // It will not be tried.
   void refuse(Shape& shape, kj::String why);
   // A call that asked for `asked` took `wall`, of it `made` to make code.
   void note(Shape& shape, Level asked, Nanos wall, Nanos made);
@@ -98,6 +104,7 @@ class Choice {
   std::deque<Shape> shapes;  // at most SHAPES_MAX; a Shape stays where it is
 
   void judge(Shape& shape);
+  void conclude(Shape& shape);
   void look(Shape& shape);
 };
 

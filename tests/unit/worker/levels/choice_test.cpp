@@ -18,7 +18,7 @@ struct Watched {
   // Calls as the host makes them: plain ones take `plain`, those at the level `atLevel`, the first of a trial `made` more.
   void call(Nanos plain, Nanos atLevel, Nanos made = 0) {
     if (choice.isDue(shape)) {
-      choice.propose(shape, Level::JIT, kj::str("hot loops"));
+      choice.propose(shape, Level::JIT, Level::MONITOR, kj::str("hot loops"));
       firstOfTrial = true;
     }
     auto asked = choice.next(shape);
@@ -111,6 +111,43 @@ TEST(Choice, TriesAgainAfterTenTimesTheTimeAndNotForEver) {
   Watched never;
   never.calls(100'000, PLAIN, 2 * PLAIN);
   EXPECT_EQ(never.levelCalls, TRIALS_MAX);
+}
+
+// Calls until the shape is kept or refused; `timeAt` says what one takes at a level.
+template <typename TimeAt>
+Shape& tried(Choice& choice, TimeAt&& timeAt) {
+  auto& shape = *choice.find(1, []() { return kj::str("(list)"); });
+  while (!choice.isDue(shape)) choice.note(shape, Level::MONITOR, PLAIN, 0);
+  choice.propose(shape, Level::MULTICORE, Level::JIT, kj::str("large data"));
+  for (uint i = 0; i < 3 * TRIAL_CALLS_MAX && shape.stage == Stage::TRIED; i++) {
+    auto asked = choice.next(shape);
+    choice.note(shape, asked, timeAt(asked), 0);
+  }
+  return shape;
+}
+
+TEST(Choice, TriesARivalTooAndKeepsTheFasterOfTheTwo) {
+  Choice first, second, third;
+  auto& multicore = tried(first, [](Level level) { return level == Level::MULTICORE ? MS : 2 * MS; });
+  EXPECT_EQ(multicore.stage, Stage::KEPT);
+  EXPECT_EQ(multicore.level, Level::MULTICORE);
+  EXPECT_NEAR(multicore.atLevel.get(), MS, 1);
+  auto& jit = tried(second, [](Level level) { return level == Level::MULTICORE ? 2 * MS : MS; });
+  EXPECT_EQ(jit.level, Level::JIT);
+  auto& onlyJit = tried(third, [](Level level) { return level == Level::MULTICORE ? 9 * PLAIN : MS; });
+  EXPECT_EQ(onlyJit.stage, Stage::KEPT);
+  EXPECT_EQ(onlyJit.level, Level::JIT);
+}
+
+TEST(Choice, DoesNotTryTwiceWhatTookTheCallOfAnother) {
+  Choice choice;
+  auto& shape = *choice.find(1, []() { return kj::str("(list)"); });
+  while (!choice.isDue(shape)) choice.note(shape, Level::MONITOR, PLAIN, 0);
+  choice.propose(shape, Level::MULTICORE, Level::JIT, kj::str("large data"));
+  choice.took(shape, Level::JIT);  // level 3 declined
+  for (uint i = 0; i < TRIAL_CALLS_MIN; i++) choice.note(shape, Level::JIT, MS, 0);
+  EXPECT_EQ(shape.stage, Stage::KEPT);
+  EXPECT_EQ(shape.level, Level::JIT);
 }
 
 TEST(Choice, ALateCallOfATrialThatIsOverChangesNothing) {
