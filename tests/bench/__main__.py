@@ -4,12 +4,12 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import call_overhead, machine, queue_depth, tables
+from tests.bench import call_overhead, choice, machine, queue_depth, tables
 from tests.bench.peers import PEERS
 from tests.bench.rounds import ROOT, Rounds
 
 PEER_TABLES = ("tasks", "roundtrip", "metg")
-ALL_TABLES = (*PEER_TABLES, "queue", "calls")
+ALL_TABLES = (*PEER_TABLES, "queue", "calls", "choice")
 # "On two cores" is what the targets are about.
 WORKERS = 2
 
@@ -66,6 +66,9 @@ def main(arguments):
     if "calls" in options.tables:
         progress("calls")
         made.append(call_overhead.table())
+    if "choice" in options.tables:
+        progress("the automatic choice")
+        made.append(choice.table())
     progress("")
     result["tables"] = {table.name: table.as_json() for table in made}
     print("\n\n".join(table.text() for table in made))
