@@ -1,4 +1,4 @@
-"""What the automatic choice costs and gains: the same calls for about a second, plain and decorated, each run in a process of its own.
+"""What the automatic choice costs and gains: the same calls for about a second, plain and decorated, each in a process of its own.
 
 python -m tests.bench.choice WORKLOAD plain|chosen CALLS prints the seconds that so many calls took.
 """
@@ -91,7 +91,8 @@ def table():
         rows.append([name, calls, plain, chosen, chosen / plain])
     targets = [at_most(f"{row[0]}: at most 3 % slower than plain Python", row[4], BOUND, "x") for row in rows
                if row[0] != "calls of 0.1 us"]  # level 0's own cost: see the table of calls
-    return Table("choice", "A second of calls without a level, in s", ["", "calls", "plain", "chosen", "parts of plain"], rows, targets)
+    columns = ["", "calls", "plain", "chosen", "parts of plain"]
+    return Table("choice", "A second of calls without a level, in s", columns, rows, targets)
 
 
 if __name__ == "__main__":
