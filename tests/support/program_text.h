@@ -204,12 +204,13 @@ class ProgramText final : public program::Bindings {
       callee.initOf().setGlobal("math");
       callee.setName(node.items[1].atom);
       list(made.initArguments(node.items.size() - 2), 2);
-    } else if (head == "append") {
+    } else if (head == "append" || head == "method") {  // (append l x), (method sum a)
+      bool isNamed = head == "method";
       auto made = to.initCall();
       auto callee = made.initCallee().initAttribute();
-      expression(node.items[1], callee.initOf());
-      callee.setName("append");
-      list(made.initArguments(node.items.size() - 2), 2);
+      expression(node.items[isNamed ? 2 : 1], callee.initOf());
+      callee.setName(isNamed ? node.items[1].atom : head);
+      list(made.initArguments(node.items.size() - (isNamed ? 3 : 2)), isNamed ? 3 : 2);
     } else {
       auto made = to.initCall();
       made.initCallee().setGlobal(head);

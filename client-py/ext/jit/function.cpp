@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "ext/jit/marshal.h"
+#include "ext/jit/numpy_buffer.h"
 #include "ext/jit/numpy_types.h"
 #include "ext/jit/obtain.h"
 #include "ext/jit/team_library.h"
@@ -377,6 +378,11 @@ JitFunction::Attempt JitFunction::attempt(Version& version, const epochly::jit::
   }
   for (auto [at, value] : version.options.constants) {
     if (leaves.data()[at] != value) return Attempt::OTHER_TYPES;
+  }
+  if (version.unit->needsUsualBuffer && !hasUsualNumpyBuffer()) {
+    decline("numpy.setbufsize() has changed the order in which numpy adds up");
+    ran = Ran::DECLINED;
+    return Attempt::ENDED;
   }
   return execute(version, code, marshal, released.context, leaves.data(), ran, result);
 }

@@ -165,7 +165,8 @@ def test_matrix_products_are_numpys():
     for dtype in ("float64", "float32"):
         a, b, v = (r.standard_normal(shape).astype(dtype) for shape in ((17, 23), (23, 9), 23))
         compiled(lambda a, b, v: (a @ b, a @ v, v @ b, v @ v, a @ a.T, a.T @ a, a[::2] @ b, v[::-1] @ v), a, b, v)
-        compiled(lambda a, b, v: (np.dot(a, b), a.dot(v), np.dot(v, b), v.dot(v), np.dot(a * 2, b + 1)), a, b, v)
+        compiled(lambda a, b, v: (np.dot(a, b), a.dot(v), np.dot(v, b), v.dot(v)), a, b, v)
+    compiled(lambda a, b: np.dot(a * 2, b + 1), r.standard_normal((17, 23)), r.standard_normal((23, 9)))
 
 
 def test_reductions_along_an_axis_are_numpys():

@@ -46,6 +46,9 @@ class Bindings {
 struct Dialect {
   uint16_t python = 0x030b;  // major << 8 | minor
   uint16_t numpy = 0;        // major << 8 | minor; 0: not imported
+
+  // Before 2.3 numpy hands every reduction to its inner loop in pieces of its buffer's size, later only those that cast.
+  bool reducesInPieces() const { return numpy < 0x0203; }
 };
 
 }  // namespace epochly::program

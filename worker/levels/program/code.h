@@ -191,6 +191,7 @@ struct Unit {
   std::deque<Instruction> instructions;
   std::deque<Block> blocks;
   std::vector<uint32_t> parameterSites;
+  bool needsUsualBuffer = false;  // gives numpy's results only where numpy.getbufsize() is NUMPY_BUFFER
 };
 
 // Typed code as text, for people and tests.

@@ -412,7 +412,11 @@ class FunctionElaborator {
   Value variance(const Value& array, bool isRoot);
   void reduceChunk(const char* ufunc, DType dtype, ValueId cell, ValueId pointer, ValueId stride, ValueId count);
   ValueId scratch(size_t bytes);
-  std::pair<ValueId, ValueId> asRow(const Value& array);  // stride and count
+  struct Row {
+    ValueId pointer, stride, count;
+  };
+  Row asRow(const Value& array);
+  void reduceRow(const char* ufunc, DType dtype, ValueId cell, const Row& row, int64_t skip, bool inPieces);
   ValueId sumAsDouble(const Value& array);
   Value divided(ValueId sum, ValueId count, DType dtype);
   std::optional<int64_t> axisOf(capnp::List<schema::Keyword>::Reader keywords);

@@ -7,13 +7,6 @@ namespace epochly::program {
 using schema::BinaryOp;
 using schema::CompareOp;
 
-namespace {
-
-// numpy casts this many elements at a time where it sums another type than the array's.
-constexpr int64_t NUMPY_BUFFER = 8192;
-
-}  // namespace
-
 Value FunctionElaborator::reduce(const std::string& name, const Value& array) {
   auto dtype = dtypeOf(array);
   bool isMin = name == "min" || name == "amin" || name == "argmin";
@@ -40,32 +33,45 @@ void FunctionElaborator::reduceChunk(const char* ufunc, DType dtype, ValueId cel
            {.imm = ufuncCell(*ufuncNamed(ufunc), dtype), .guard = "numpy warns here"});
 }
 
+// Reduces a row into `cell` in the pieces in which numpy does. `skip`: the first elements, none or one, that the cell holds already.
+void FunctionElaborator::reduceRow(const char* ufunc, DType dtype, ValueId cell, const Row& row, int64_t skip,
+                                   bool inPieces) {
+  auto reduceFrom = [&](ValueId from, ValueId count) {
+    auto pointer = emit(Op::POINTER_ADD, {row.pointer, iop(Op::MUL, from, row.stride)}, {.prim = Prim::P});
+    reduceChunk(ufunc, dtype, cell, pointer, row.stride, count);
+  };
+  if (!inPieces) return reduceFrom(constI(skip), iop(Op::SUB, row.count, constI(skip)));
+  unit.needsUsualBuffer = true;
+  auto size = constI(NUMPY_BUFFER);
+  auto pieces = iop(Op::SHR, iop(Op::ADD, row.count, constI(NUMPY_BUFFER - 1)), constI(NUMPY_BUFFER_BITS));
+  counted(pieces, true, [&](ValueId piece) {
+    auto start = iop(Op::MUL, piece, size);
+    auto left = iop(Op::SUB, row.count, start);
+    auto count = emit(Op::SELECT, {icmp(Compare::LT, left, size), left, size}, {.prim = Prim::I});
+    if (!skip) return reduceFrom(start, count);
+    auto held = emit(Op::SELECT, {icmp(Compare::EQ, piece, constI(0)), constI(skip), constI(0)}, {.prim = Prim::I});
+    reduceFrom(iop(Op::ADD, start, held), iop(Op::SUB, count, held));
+  });
+}
+
 // The elements of an array as one row: numpy reduces arrays without gaps so.
-std::pair<ValueId, ValueId> FunctionElaborator::asRow(const Value& array) {
+FunctionElaborator::Row FunctionElaborator::asRow(const Value& array) {
   auto dims = types[array.type].dims;
-  if (dims == 1) return {arrayStride(array, 0), arrayDim(array, 0)};
+  if (dims == 1) return {array.leaves[0], arrayStride(array, 0), arrayDim(array, 0)};
   auto byColumns = transposed(array);
   guard(bop(Op::BOR, isRowMajor(array), isRowMajor(byColumns)), "reducing an array that is not contiguous");
-  return {constI(bytesOf(dtypeOf(array))), sizeOf(shapeOf(array))};
+  return {array.leaves[0], constI(bytesOf(dtypeOf(array))), sizeOf(shapeOf(array))};
 }
 
 Value FunctionElaborator::reduceFloats(const char* ufunc, const Value& lazy, std::optional<double> start) {
   auto array = settle(lazy);
   auto dtype = dtypeOf(array);
-  auto [stride, count] = asRow(array);
-  auto pointer = array.leaves[0];
+  auto row = asRow(array);
+  if (!start) guard(icmp(Compare::GT, row.count, constI(0)), "ValueError: a reduction of nothing");
+  auto first = start ? castElement(realConst(*start), dtype) : loadElement(dtype, row.pointer);
   auto cell = scratch(bytesOf(dtype));
-  Value first;
-  if (start) {
-    first = castElement(realConst(*start), dtype);
-  } else {
-    guard(icmp(Compare::GT, count, constI(0)), "ValueError: a reduction of nothing");
-    first = loadElement(dtype, pointer);
-    pointer = emit(Op::POINTER_ADD, {pointer, stride}, {.prim = Prim::P});
-    count = iop(Op::SUB, count, constI(1));
-  }
   storeAt(cell, first, dtype);
-  reduceChunk(ufunc, dtype, cell, pointer, stride, count);
+  reduceRow(ufunc, dtype, cell, row, start ? 0 : 1, owner.dialect.reducesInPieces());
   release(lazy, array);
   return loadElement(dtype, cell);
 }
@@ -164,18 +170,17 @@ Value FunctionElaborator::reduceAxis(const std::string& name, const Value& lazy,
   auto cellAt = [&](ValueId at) {
     return emit(Op::POINTER_ADD, {made.leaves[0], iop(Op::MUL, at, step)}, {.prim = Prim::P});
   };
-  auto skip = constI(isSum ? 0 : 1);  // numpy starts an extreme with the first of the elements
+  int64_t skip = isSum ? 0 : 1;  // numpy starts an extreme with the first of the elements
   counted(count, true, [&](ValueId at) {
     auto from = axis ? rowAt(at) : emit(Op::POINTER_ADD, {array.leaves[0], iop(Op::MUL, at, step)}, {.prim = Prim::P});
     auto first = isSum ? constF(0) : loadElement(dtype, from).leaves[0];
     emitVoid(Op::ARRAY_STORE, {cellAt(at), first}, {.imm = static_cast<int64_t>(dtype)});
     if (!axis) return;
-    auto next = emit(Op::POINTER_ADD, {from, iop(Op::MUL, skip, step)}, {.prim = Prim::P});
-    reduceChunk(ufunc, dtype, cellAt(at), next, step, iop(Op::SUB, columns, skip));
+    reduceRow(ufunc, dtype, cellAt(at), {from, step, columns}, skip, owner.dialect.reducesInPieces());
   });
   if (!axis) {
-    counted(iop(Op::SUB, rows, skip), true, [&](ValueId at) {
-      auto row = rowAt(iop(Op::ADD, at, skip));
+    counted(iop(Op::SUB, rows, constI(skip)), true, [&](ValueId at) {
+      auto row = rowAt(iop(Op::ADD, at, constI(skip)));
       emitVoid(Op::UFUNC, {columns, made.leaves[0], step, row, step, made.leaves[0], step},
                {.imm = ufuncCell(*ufuncNamed(ufunc), dtype), .guard = "numpy warns here"});
     });
@@ -227,15 +232,7 @@ ValueId FunctionElaborator::sumAsDouble(const Value& array) {
   auto count = sizeOf(shapeOf(doubles));
   auto cell = scratch(8);
   emitVoid(Op::ARRAY_STORE, {cell, constF(0)}, {.imm = static_cast<int64_t>(DType::F64)});
-  auto chunks = iop(Op::FLOOR_DIV, iop(Op::ADD, count, constI(NUMPY_BUFFER - 1)), constI(NUMPY_BUFFER), "internal");
-  counted(chunks, true, [&](ValueId chunk) {
-    auto from = iop(Op::MUL, chunk, constI(NUMPY_BUFFER));
-    auto left = iop(Op::SUB, count, from);
-    auto size =
-        emit(Op::SELECT, {icmp(Compare::LT, left, constI(NUMPY_BUFFER)), left, constI(NUMPY_BUFFER)}, {.prim = Prim::I});
-    auto where = emit(Op::POINTER_ADD, {doubles.leaves[0], iop(Op::MUL, from, constI(8))}, {.prim = Prim::P});
-    reduceChunk("add", DType::F64, cell, where, constI(8), size);
-  });
+  reduceRow("add", DType::F64, cell, {doubles.leaves[0], constI(bytesOf(DType::F64)), count}, 0, true);
   if (slotOfArray.count(doubles.leaves[0]))
     emitVoid(Op::ARRAY_FREE, {doubles.leaves[0]}, {.imm = slotOfArray[doubles.leaves[0]]});
   return loadElement(DType::F64, cell).leaves[0];

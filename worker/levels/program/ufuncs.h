@@ -35,6 +35,9 @@ inline std::optional<uint32_t> ufuncNamed(const std::string& name) {
   return {};
 }
 
+// numpy.getbufsize() where nobody has called numpy.setbufsize(): elements in a piece.
+constexpr int64_t NUMPY_BUFFER_BITS = 13, NUMPY_BUFFER = 1 << NUMPY_BUFFER_BITS;
+
 // Op::UFUNC's imm: the loop whose operands are of that dtype.
 constexpr int64_t ufuncCell(uint32_t ufunc, DType dtype) {
   return static_cast<int64_t>(ufunc) << 8 | static_cast<int64_t>(dtype);

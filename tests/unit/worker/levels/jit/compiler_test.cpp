@@ -8,6 +8,7 @@
 #include <optional>
 #include <random>
 
+#include "levels/jit/runtime.h"
 #include "levels/program/elaborator.h"
 #include "support/program_text.h"
 
@@ -173,6 +174,59 @@ TEST(Compiler, AnInterruptedLoopGivesTheCallBack) {
   uint64_t argument = uint64_t(1) << 40, result = 0;
   auto guard = code->entry(&context, &argument, &result);
   EXPECT_EQ(unit->guards[guard].reason, "interrupted");
+}
+
+// The counts that numpy's inner loop is called with.
+std::vector<intptr_t> pieces;
+void notePiece(char**, const intptr_t* count, const intptr_t*, void*) { pieces.push_back(*count); }
+
+struct Reduced {
+  std::vector<intptr_t> pieces;
+  bool needsUsualBuffer;
+};
+
+// a.`method`() of `size` float64 under that version of numpy, whose inner loop of `ufunc` only takes notes.
+Reduced reduce(const std::string& method, const std::string& ufunc, uint16_t numpy, program::DType dtype, int64_t size) {
+  test::ProgramText text("(def f (a) (return (method " + method + " a)))");
+  auto unit = program::Elaborator(text, {.numpy = numpy}).run([&](Types& types) {
+    return std::vector<Type>{types.array(dtype, 1, types.site(0))};
+  });
+  auto code = compile(*unit, {});
+  auto& loop = ufuncLoop(program::ufuncCell(*program::ufuncNamed(ufunc), program::DType::F64));
+  loop = {notePiece, nullptr};
+  std::vector<double> elements(size, 1.0);
+  uint64_t arguments[] = {reinterpret_cast<uint64_t>(elements.data()), static_cast<uint64_t>(size), sizeof(double)}, result;
+  Context context;
+  pieces.clear();
+  EXPECT_EQ(code->entry(&context, arguments, &result), 0u);
+  loop = {};
+  return {pieces, unit->needsUsualBuffer};
+}
+
+TEST(Compiler, ReductionsReachNumpysLoopInThePiecesOfItsVersion) {
+  using program::DType;
+  using ::testing::ElementsAre;
+  constexpr uint16_t OLD = 0x0202, NEW = 0x0203;
+  for (auto size : {1, 8191, 8192}) EXPECT_THAT(reduce("sum", "add", OLD, DType::F64, size).pieces, ElementsAre(size));
+  EXPECT_THAT(reduce("sum", "add", OLD, DType::F64, 0).pieces, ElementsAre());
+  EXPECT_THAT(reduce("sum", "add", OLD, DType::F64, 8193).pieces, ElementsAre(8192, 1));
+  EXPECT_THAT(reduce("sum", "add", OLD, DType::F64, 20000).pieces, ElementsAre(8192, 8192, 3616));
+  EXPECT_THAT(reduce("sum", "add", NEW, DType::F64, 20000).pieces, ElementsAre(20000));
+  // An extreme starts with the first element, which the first piece then lacks.
+  EXPECT_THAT(reduce("max", "maximum", OLD, DType::F64, 20000).pieces, ElementsAre(8191, 8192, 3616));
+  EXPECT_THAT(reduce("max", "maximum", OLD, DType::F64, 8192).pieces, ElementsAre(8191));
+  EXPECT_THAT(reduce("max", "maximum", NEW, DType::F64, 20000).pieces, ElementsAre(19999));
+  // The mean of integers casts them: through the buffer in every version.
+  for (auto numpy : {OLD, NEW})
+    EXPECT_THAT(reduce("mean", "add", numpy, DType::I64, 20000).pieces, ElementsAre(8192, 8192, 3616));
+}
+
+TEST(Compiler, OnlyWhatReducesInPiecesNeedsTheUsualBuffer) {
+  using program::DType;
+  EXPECT_TRUE(reduce("sum", "add", 0x0202, DType::F64, 3).needsUsualBuffer);
+  EXPECT_FALSE(reduce("sum", "add", 0x0203, DType::F64, 3).needsUsualBuffer);
+  EXPECT_TRUE(reduce("mean", "add", 0x0203, DType::I64, 3).needsUsualBuffer);
+  EXPECT_FALSE(reduce("sum", "add", 0x0202, DType::I64, 3).needsUsualBuffer) << "integers wrap around in any order";
 }
 
 TEST(Compiler, CodeIsFreedWithItsLastOwner) {
