@@ -3,6 +3,7 @@
 
 #include "ext/bindings.h"
 #include "ext/local/automatic.h"
+#include "ext/local/batch.h"
 #include "ext/local/call.h"
 #include "ext/local/function.h"
 #include "ext/local/jit_engine.h"
@@ -199,6 +200,7 @@ void bindLocal(nb::module_& m) {
   addProcessesEngine(engines());  // after what compiles
   addFunctionTypes(m.ptr());
   addStepTypes(m.ptr());
+  addBatchType(m.ptr());
   m.def("wrap", &wrap);
   m.def("is_wrapped", [](nb::handle object) { return isFunction(object.ptr()); });
   m.def("options", &optionsOf);

@@ -5,12 +5,12 @@ iterations do not wait, it runs them itself, a batch at a time.
 """
 
 import contextvars
-import itertools
 import operator
 import queue
 import resource
 import time
 
+from epochly._native import Batch
 from epochly.loops.pool import limit, pool
 from epochly.loops.window import Window
 
@@ -22,10 +22,8 @@ SECONDS_MIN = 0.0002
 CPU_SHARE_MAX = 0.7
 # So many must have been quick before the caller takes over: a few that were lucky say little.
 QUICK_MIN = 8
-# How long the caller runs iterations itself before it looks at the clock and hands on what they noted.
+# How long the caller runs iterations itself before it looks at what they took, and hands on what they noted.
 BATCH_SECONDS = 0.001
-# Items taken at once between two looks at the clock: of built-in iterators, which do nothing when they are asked.
-STRIDE = 8
 # Iterations that have begun and not been handed on, per thread: one that is slow holds back those behind it no further than this.
 AHEAD_PER_THREAD = 8
 # After the caller's own failure: those that run are waited for, but a Ctrl-C must get through within 100 ms.
@@ -82,7 +80,6 @@ class _Spread:
         self.quiet = isinstance(self.items, _QUIET)
         self.exhausted = False
         self.ends_with = None  # what the iterable itself raised
-        self.stride = 1
         self.begun = 0  # of the iterations that were handed to threads
         self.handed_on = 0
         self.running = 0  # begun and not come back
@@ -117,34 +114,19 @@ class _Spread:
     def _alone(self):
         """Runs iterations on the caller's thread until there are no more, or until they turn out to wait."""
         self.experience.worth = False
-        self.stride = 1
         while not self.exhausted:
             log, error = [], None
-            measured = _Measured()
+            measured = _Measured(self.items)
             try:
-                self.body(self._batch(measured), log)
+                self.body(measured.batch, log)
             except BaseException as raised:
                 error = raised
-            measured.end()
+            self.exhausted = measured.batch.exhausted
+            waited = measured.waited()
             yield log
             if error is not None:
                 yield from raising(error)
-            self.stride = min(2 * self.stride, STRIDE)
-            if measured.waited():
-                return
-
-    def _batch(self, measured):
-        """Items until the batch has taken its time."""
-        stride = self.stride if self.quiet else 1
-        deadline = measured.began + BATCH_SECONDS
-        while True:
-            items = list(itertools.islice(self.items, stride))
-            measured.items += len(items)
-            yield from items
-            if len(items) < stride:
-                self.exhausted = True
-                return
-            if _now() >= deadline:
+            if waited:
                 return
 
     # ---- with threads -----------------------------------------------------------------------------------------------------
@@ -262,25 +244,23 @@ class _Spread:
 
 
 class _Measured:
-    """What a batch on the caller's thread took."""
+    """A batch on the caller's thread, and what it took."""
 
-    __slots__ = ("began", "items", "_cpu", "_switches", "_seconds")
+    __slots__ = ("batch", "_began", "_cpu", "_switches")
 
-    def __init__(self):
-        self.items = 0
+    def __init__(self, items):
         self._switches = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
         self._cpu = time.thread_time()
-        self.began = _now()
-
-    def end(self):
-        self._seconds = _now() - self.began
-        self._cpu = time.thread_time() - self._cpu
-        self._switches = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - self._switches
+        self._began = _now()
+        self.batch = Batch(items, BATCH_SECONDS)
 
     def waited(self):
-        """Whether threads would help. A thread that never gave up its CPU did not wait: others took the CPU from it."""
-        long = self._seconds >= SECONDS_MIN * max(1, self.items)
-        return long and self._switches > 0 and self._cpu <= CPU_SHARE_MAX * self._seconds
+        """Whether threads would have helped. A thread that never gave up its CPU did not wait: others took the CPU from it."""
+        seconds = _now() - self._began
+        if seconds < SECONDS_MIN * self.batch.taken or self.batch.taken == 0:
+            return False
+        cpu = time.thread_time() - self._cpu
+        return cpu <= CPU_SHARE_MAX * seconds and resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw > self._switches
 
 
 class _Quick:

@@ -1,0 +1,157 @@
+"""Level 1 beside a hand-written ThreadPoolExecutor, and beside plain Python where nothing waits.
+
+python -m tests.bench.loops_bench [--json FILE]; `./dev bench loops` prints the same table.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from tests.bench.report import Table, at_least, at_most
+
+REQUESTS = 200
+REQUEST_SECONDS = 0.05
+FILES = 10_000
+ROUNDS = 5
+# Worker counts that a hand-written pool is tried with; its best is what counts.
+WORKERS_TRIED = (16, 32, 64, 100, 200)
+
+# In a process of its own, so that it takes nothing of the interpreter that is measured.
+SERVER = """
+import http.server, sys, time
+
+class Slow(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        time.sleep(float(sys.argv[1]))
+        body = self.path.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 1024
+
+server = Server(("127.0.0.1", 0), Slow)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+def get(url):
+    with urllib.request.urlopen(url) as answer:
+        return answer.read()
+
+
+def requests(urls):
+    return [get(url) for url in urls]
+
+
+def read_files(paths):
+    return [open(path).read() for path in paths]  # noqa: SIM115: the guide's own line
+
+
+def squares(numbers):
+    return [square(number) for number in numbers]
+
+
+def square(number):
+    return number * number
+
+
+def timed(function, *arguments):
+    began = time.perf_counter()
+    value = function(*arguments)
+    return time.perf_counter() - began, value
+
+
+def with_pool(workers, function, items):
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, items))
+
+
+def in_turns(ways, rounds=ROUNDS):
+    """{name: median seconds} of functions that are called in turns and must give the same."""
+    seconds = {name: [] for name in ways}
+    wanted = None
+    for _ in range(rounds):
+        for name, way in ways.items():
+            took, value = timed(way)
+            assert wanted is None or value == wanted, name
+            wanted = value
+            seconds[name].append(took)
+    return {name: statistics.median(each) for name, each in seconds.items()}
+
+
+def request_rows():
+    """(rows, sequential seconds, best pool's, level 1's)."""
+    import epochly
+
+    level1 = epochly.optimize(requests, level=1)
+    with subprocess.Popen([sys.executable, "-c", SERVER, str(REQUEST_SECONDS)], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            port = int(server.stdout.readline())
+            urls = [f"http://127.0.0.1:{port}/{at}" for at in range(REQUESTS)]
+            sequential, _ = timed(requests, urls)
+            first, _ = timed(level1, urls)
+            ways = {f"pool of {count}": lambda count=count: with_pool(count, get, urls) for count in WORKERS_TRIED}
+            ways["level 1"] = lambda: level1(urls)
+            medians = in_turns(ways)
+        finally:
+            server.terminate()
+    ours = medians.pop("level 1")
+    best = min(medians, key=medians.get)
+    rows = [[f"{REQUESTS} requests of {REQUEST_SECONDS * 1e3:.0f} ms", sequential, medians[best], ours, sequential / ours],
+            ["the same, first call of the process", sequential, None, first, sequential / first]]
+    return rows, sequential, medians[best], ours
+
+
+def cpu_rows():
+    """Rows of loops that do not wait, and the greatest of what level 1 takes over plain Python."""
+    import epochly
+
+    rows, worst = [], 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [os.path.join(folder, str(at)) for at in range(FILES)]
+        for at, path in enumerate(paths):
+            Path(path).write_text(str(at))
+        for what, function, items in ((f"{FILES} file reads", read_files, paths), ("a million squares", squares, range(1_000_000))):
+            level1 = epochly.optimize(function, level=1)
+            medians = in_turns({"plain": lambda f=function, i=items: f(i), "level 1": lambda f=level1, i=items: f(i)})
+            rows.append([what, medians["plain"], None, medians["level 1"], medians["plain"] / medians["level 1"]])
+            worst = max(worst, medians["level 1"] / medians["plain"])
+    return rows, rows[0][3] / rows[0][1]
+
+
+def table():
+    waiting, sequential, best, ours = request_rows()
+    computing, files_ratio = cpu_rows()
+    targets = [at_least("requests: at least 40x sequential", sequential / ours, 40, "x"),
+               at_most("requests: within 10 % of the best pool", ours / best, 1.1, "x"),
+               at_most("file reads: no slower than sequential (3 % for noise)", files_ratio, 1.03, "x")]
+    return Table("loops", "Level 1: loops that wait, and loops that do not; seconds",
+                 ["", "sequential", "best pool", "level 1", "level 1 is ... times"], [*waiting, *computing], targets)
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="also write the table there")
+    options = parser.parse_args(arguments)
+    made = table()
+    print(made.text())
+    if options.json:
+        options.json.write_text(json.dumps(made.as_json(), indent=1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
