@@ -117,7 +117,8 @@ class LoopsEngine : public run::LevelEngine {
   bool run(run::Invocation& call) override {
     auto& c = static_cast<PythonCall&>(call);
     c.result = callTwin(c.prepared, c.args, c.nargsf, c.names);
-    Outcome(module, c.prepared).tell(c);
+    // A coroutine has not come to its loops yet.
+    if (c.result == nullptr || !PyCoro_CheckExact(c.result)) Outcome(module, c.prepared).tell(c);
     return c.result != nullptr;
   }
 

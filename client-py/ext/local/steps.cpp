@@ -32,6 +32,7 @@ struct Steps {
   bool started;
   bool running;
   bool over;
+  Level ran;
   bool untimed;  // a step was slowed by counting, or was part of another call of the function: its time says nothing
 };
 
@@ -98,7 +99,7 @@ void end(Steps* s, Block& block, bool failed) {
   if (s->loopsLimit != NEVER) {
     endCounting(s, block, true);
   } else if (!s->untimed) {
-    monitor::addTimedCall(block.tally, Level::MONITOR, s->wall);
+    monitor::addTimedCall(block.tally, s->ran, s->wall);
   }
 }
 
@@ -434,22 +435,34 @@ std::vector<PyType_Slot> with(std::vector<PyType_Slot> common, std::initializer_
   return common;
 }
 
-// A coroutine or generator runs as plain Python whatever level was asked.
+// A coroutine or generator runs as plain Python whatever level was asked, but for coroutines whose loops are spread.
 run::Outcome plainOutcome(const run::Outcome& picked) {
   if (picked.ran == Level::MONITOR) return picked.clone();
   auto why = kj::str("a coroutine or generator runs in steps, as plain Python");
   return {picked.asked, Level::MONITOR, kj::arr(run::Decline{picked.ran, kj::mv(why)})};
 }
 
-void noteOutcome(Function* f, Block& block, Level asked, PythonCall& call) {
+// Makes the coroutine or generator, and notes how it will run. The level at which it will.
+Level make(Function* f, Makes makes, Block& block, Level asked, PythonCall& call) {
   auto pick = engines().pick(asked, call);
   Nanos now = wallNow();
+  if (makes == Makes::COROUTINE && pick.engine.level() == Level::THREADS) {
+    pick.engine.run(call);
+    if (pick.standing != nullptr) {
+      f->ledger->note(block, *pick.standing, now);
+    } else {
+      f->ledger->note(block, kj::mv(pick.fresh), now);
+    }
+    return Level::THREADS;
+  }
+  call.callPlain();
   if (pick.standing != nullptr && pick.standing->ran == Level::MONITOR) {
     f->ledger->note(block, *pick.standing, now);
   } else {
     auto& picked = pick.standing != nullptr ? *pick.standing : *pick.fresh;
     f->ledger->note(block, kj::heap<run::Outcome>(plainOutcome(picked)), now);
   }
+  return Level::MONITOR;
 }
 
 PyTypeObject* typeFor(Makes makes, PyObject* made) {
@@ -492,10 +505,10 @@ void addStepTypes(PyObject* module) {
 bool isCoroutine(PyObject* object) { return PyCoro_CheckExact(object) || Py_TYPE(object) == coroutineType; }
 
 PyObject* makeSteps(Function* f, Makes makes, Level asked, Block& block, PythonCall& call) {
-  noteOutcome(f, block, asked, call);
   double size = call.dataSize();
   if (size >= 0) monitor::addSize(block.tally, size);
-  if (!call.callPlain()) {
+  Level ran = make(f, makes, block, asked, call);
+  if (call.result == nullptr) {
     block.tally.errors.add(1);
     return nullptr;
   }
@@ -508,7 +521,8 @@ PyObject* makeSteps(Function* f, Makes makes, Level asked, Block& block, PythonC
   }
   s->inner = call.result;
   s->function = Py_NewRef(reinterpret_cast<PyObject*>(f));
-  s->loopsLimit = block.sampler.beginCall();
+  s->ran = ran;
+  s->loopsLimit = ran == Level::MONITOR ? block.sampler.beginCall() : NEVER;
   return reinterpret_cast<PyObject*>(s);
 }
 

@@ -18,6 +18,8 @@ __all__ = ["Effects", "effects_of", "is_users"]
 KEPT_MAX = 512
 _kept = {}
 _INSTALLED = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+# Queues are made for threads.
+_CHANGES = names.CHANGES - {"put", "put_nowait"}
 CONTAINERS = (list, dict, set, bytearray, collections.deque)
 
 
@@ -83,7 +85,7 @@ def _changed(node):
     """The name of what an expression changes a part of."""
     if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
         return bare(node)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names.CHANGES:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGES:
         return bare(node.func.value)
     return None
 

@@ -74,7 +74,7 @@ def _make(function, computes):
         class_name = source.class_around(found, original, function.__globals__)
     except source.NoSource as error:
         return Plan(original, str(error))
-    if original.co_flags & 0x20:
+    if original.co_flags & (0x20 | 0x200):
         return Plan(original, "a generator hands every value to its caller")
     plan, node = Plan(original), copied(found)
     plan.loops = shape.loops_of(node, function.__globals__)

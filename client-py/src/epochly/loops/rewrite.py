@@ -31,6 +31,7 @@ from epochly.loops.effects import operands, reads_now, running_operand
 from epochly.loops.tree import FUNCTIONS
 
 RUN, BODY, ITEMS, LOG, ENTRY = "__epochly_run__", "__epochly_body__", "__epochly_items__", "__epochly_log__", "__epochly_entry__"
+LOGS = "__epochly_logs__"
 # In an entry of the log: the values of the iteration's variables.
 VARIABLES = -1
 
@@ -45,7 +46,10 @@ def twin(node, loops, code, class_name, live=frozenset(), free=None):
     node: of the function, and loops: of that very node, which is changed. class_name: of the class whose private names it uses.
     live: variables that others than the function look at. free: its free variables, if not those of `code`.
     """
-    node = _Rewriter(node, loops, live).visit(node)
+    rewriter = _Rewriter(node, loops, live)
+    node = rewriter.visit(node)
+    if rewriter.bodies:
+        node.body = [*rewriter.bodies, *node.body]
     return compiled(node, code, class_name, code.co_freevars if free is None else free)
 
 
@@ -134,15 +138,16 @@ def _named(code, original):
 
 class _Rewriter(ast.NodeTransformer):
     def __init__(self, node, loops, live):
-        self.node, self.live = node, live
+        self.node, self.live, self.loops = node, live, loops
         self.inside = False  # of a loop that is handed to the runner
+        self.bodies = []  # of expressions that await: no lambda can
         self.chosen = {id(loop.node): (index, loop) for index, loop in enumerate(loops) if loop.independent}
 
     def visit(self, node):
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and node is not self.node:
             return node
         index, loop = self.chosen.get(id(node), (None, None))
-        if loop is None or (isinstance(node, ast.For) and self.inside):
+        if loop is None or (self.inside and (isinstance(node, ast.For) or loop.awaits)):
             return self.generic_visit(node)
         if isinstance(node, ast.For):
             return self.for_statement(index, loop)
@@ -157,8 +162,19 @@ class _Rewriter(ast.NodeTransformer):
         else:
             element, kind = node.elt, {ast.ListComp: "list", ast.SetComp: "set", ast.GeneratorExp: "flat"}[type(node)]
         values = ast.copy_location(ast.ListComp(element, node.generators), node)
+        if self.loops[index].awaits:
+            return self.awaiting(index, node, kind, values, iterable)
         body = _lambda(_method(LOG, "extend", values), node)
         return _call(kind, ast.Constant(index), body, iterable, at=node)
+
+    def awaiting(self, index, node, kind, values, iterable):
+        name = f"{BODY}{index}"
+        statement = _statement(_method(LOG, "extend", values), node)
+        self.bodies.append(ast.copy_location(ast.AsyncFunctionDef(name, _of_body(), [statement], [], None, None,
+                                                                  **no_type_params()), node))
+        gathered = _call("gathered", ast.Constant(index), _load(name, node), iterable, at=node)
+        made = ast.copy_location(ast.Await(gathered), node)
+        return made if kind == "list" else _call(f"made_{kind}", made, at=node)
 
     def map_call(self, index, node):
         function, *iterables = (self.visit(arg) for arg in node.args)
@@ -172,13 +188,12 @@ class _Rewriter(ast.NodeTransformer):
         orelse = [self.visit(statement) for statement in node.orelse]
         log = _Log(loop)
         statements = [log.visit(statement) for statement in node.body]
-        made = _body_function(node, [self.visit_inside(statement) for statement in statements], names)
+        made = _body_function(node, [self.visit_inside(statement) for statement in statements], names, loop.awaits)
         taken = _call("takes", ast.Constant(index), _load(BODY, node), at=node)
         node.iter = self.visit(node.iter)
-        logs = _call("each", ast.Constant(index), _load(BODY, node), node.iter, at=node)
-        consumer = ast.copy_location(
-            ast.For(ast.Name(LOG, ast.Store()), logs, [_consume(node, log, names)], [], None), node)
-        return [made, ast.copy_location(ast.If(taken, [consumer], [plain]), node), *orelse]
+        logs = _call("gather" if loop.awaits else "each", ast.Constant(index), _load(BODY, node), node.iter, at=node)
+        consumer = (_consume_async if loop.awaits else _consume_in_order)(node, logs, _consume(node, log, names))
+        return [made, ast.copy_location(ast.If(taken, consumer, [plain]), node), *orelse]
 
     def visit_inside(self, statement):
         """Expressions that loop inside of an iteration are handed to the runner too; statements are the iteration's own."""
@@ -189,14 +204,29 @@ class _Rewriter(ast.NodeTransformer):
             self.inside = outer
 
 
-def _body_function(node, statements, names):
+def _consume_in_order(node, logs, entries):
+    return [ast.copy_location(ast.For(ast.Name(LOG, ast.Store()), logs, [entries], [], None), node)]
+
+
+def _consume_async(node, logs, entries):
+    assign = ast.copy_location(ast.Assign([ast.Name(LOGS, ast.Store())], logs), node)
+    loop = ast.copy_location(ast.AsyncFor(ast.Name(LOG, ast.Store()), _load(LOGS, node), [entries], [], None), node)
+    close = _statement(ast.Await(_method(LOGS, "aclose")), node)
+    return [assign, ast.copy_location(ast.Try([loop], [], [], [close]), node)]
+
+
+def _body_function(node, statements, names, awaits):
     inner = ast.copy_location(ast.For(node.target, _load(ITEMS, node), statements, [], None), node)
     if names:
         variables = ast.Call(ast.Name("locals", ast.Load()), [], [])
         note = _method(LOG, "append", _tuple([ast.Constant(VARIABLES), variables], node))
         inner = ast.copy_location(ast.Try([inner], [], [], [_statement(note, node)]), node)
-    arguments = ast.arguments([], [ast.arg(ITEMS), ast.arg(LOG)], None, [], [], None, [])
-    return ast.copy_location(ast.FunctionDef(BODY, arguments, [inner], [], None, None, **no_type_params()), node)
+    kind = ast.AsyncFunctionDef if awaits else ast.FunctionDef
+    return ast.copy_location(kind(BODY, _of_body(), [inner], [], None, None, **no_type_params()), node)
+
+
+def _of_body():
+    return ast.arguments([], [ast.arg(ITEMS), ast.arg(LOG)], None, [], [], None, [])
 
 
 def _consume(node, log, names):
@@ -212,8 +242,7 @@ def _consume(node, log, names):
 
 
 def _lambda(value, at):
-    arguments = ast.arguments([], [ast.arg(ITEMS), ast.arg(LOG)], None, [], [], None, [])
-    return ast.copy_location(ast.Lambda(arguments, ast.copy_location(value, at)), at)
+    return ast.copy_location(ast.Lambda(_of_body(), ast.copy_location(value, at)), at)
 
 
 def _assign_variable(name, node):

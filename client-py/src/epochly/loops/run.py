@@ -7,6 +7,16 @@ from epochly.loops import shared
 __all__ = ["Run"]
 
 
+def _no_event_loop(loop):
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return f"line {loop.line}: it awaits, and no event loop of asyncio runs"
+    return None
+
+
 _CONTAINERS = (list, dict, set, bytearray)
 
 
@@ -29,7 +39,7 @@ class Run:
     def takes(self, index, body):
         """Whether the runner takes a loop, now that the values of its names are there."""
         loop = self.loops[index]
-        why = shared.obstacle(loop, body)
+        why = shared.obstacle(loop, body) or (loop.awaits and _no_event_loop(loop)) or None
         if why is None:
             self.overlapped = True
             return True
@@ -72,6 +82,36 @@ class Run:
         def body(items, log):
             log.extend(itertools.starmap(function, items))
         return self.flat(index, body, zip(*iterables))
+
+    # ---- of coroutines ----
+
+    def gather(self, index, body, iterable):
+        """An asynchronous iterator of logs."""
+        from epochly.loops.gather import Gather
+
+        return Gather(body, iterable)
+
+    async def gathered(self, index, body, iterable):
+        """What the iterations of an expression that awaits give, in order."""
+        values = []
+        if not self.takes(index, body):
+            await body(iterable, values)
+            return values
+        logs = self.gather(index, body, iterable)
+        try:
+            async for log in logs:
+                values.extend(log)
+        finally:
+            await logs.aclose()
+        return values
+
+    @staticmethod
+    def made_set(values):
+        return set(values)
+
+    @staticmethod
+    def made_dict(values):
+        return dict(values)
 
     @staticmethod
     def now(value):

@@ -26,12 +26,13 @@ class Loop:
     written: names that a `for` statement binds, in the order of their first binding
     builtins: names that must be the builtins for all this to hold
     passes: (name of a function or method, position or keyword, name) of what is handed to functions from outside of the loop
+    awaits: whether an iteration awaits, and so belongs to an event loop
     experience: what a runner has learned of it
     used_at_once: id(node) of arguments that the builtin they are given to calls before it returns, and does not keep
     """
 
     __slots__ = ("node", "line", "shape", "reason", "waits", "put_off", "changes", "written", "builtins", "used_at_once",
-                 "passes", "experience")
+                 "passes", "awaits", "experience")
 
     def __init__(self, node, shape):
         self.node, self.line, self.shape = node, node.lineno, shape
@@ -40,6 +41,7 @@ class Loop:
         self.builtins = set()
         self.used_at_once = set()
         self.passes = []
+        self.awaits = False
         self.experience = None
 
     @property
@@ -60,6 +62,7 @@ class Scope:
 
     def __init__(self, node, module_globals):
         self.globals = module_globals
+        self.is_async = isinstance(node, ast.AsyncFunctionDef)
         self.declared = {}
         for each in own_nodes(node):
             if isinstance(each, (ast.Global, ast.Nonlocal)):
@@ -236,7 +239,9 @@ def _judge_node(loop, node, bound, borrowed, scope):
     elif isinstance(node, (ast.Yield, ast.YieldFrom)):
         loop.declines(node, "`yield` hands every iteration to the caller")
     elif isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)):
-        loop.declines(node, "it awaits")
+        loop.awaits = loop.waits = True
+        if not scope.is_async or isinstance(loop.node, ast.GeneratorExp):
+            loop.declines(node, "it awaits")
     elif isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
         root = bare(node)
         if root is not None and (root not in bound or root in borrowed):

@@ -23,7 +23,7 @@ def obstacle(loop, body):
             continue
         seen.add(function.__code__)
         values, called = called_by(function)
-        why = _of_values(values)
+        why = None if loop.awaits else _of_values(values)  # tasks share a thread
         if why is None and function is not body:
             why = _of_effects(loop, name, function, owner_is_shared, values)
         if why is not None:
