@@ -21,7 +21,8 @@ class _Iteration:
 class Gather:
     """An asynchronous iterator of the logs of the iterations, in their order. Lives on its event loop's thread.
 
-    The first failing iteration's exception is raised in its turn; nothing is begun once it is known. aclose() cancels what still runs.
+    The first failing iteration's exception is raised in its turn; nothing is begun once it is known. aclose() cancels what still
+    runs.
     """
 
     def __init__(self, body, iterable):
