@@ -78,6 +78,7 @@ struct Expression {
     comprehension :group { element @36 :Expression; generators @37 :List(Generator); lazy @38 :Bool; } # lazy: (.. for ..)
     unsupported @39 :Text;
     imaginary @40 :Float64;       # 2.5j
+    bytes @41 :Data;
   }
 }
 

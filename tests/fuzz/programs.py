@@ -20,8 +20,11 @@ MATH1 = [
 ]
 
 
+TEXTS = ["", "fast", "slow", "a", "Ω", "A"]
+
+
 class Generator:
-    """One program. Variables have an intended type (i, f, b, l, n: lists of floats or ints); now and then it is not kept."""
+    """One program. Variables have an intended type (i, f, b, s: a str, l, n: lists of floats or ints), which is not always kept."""
 
     def __init__(self, seed):
         self.r = random.Random(seed)
@@ -119,6 +122,9 @@ class Generator:
             return self.r.choice(known)
         if deep <= 0:
             return self.pick("True", "False", f"{self.number(0)} < {self.number(0)}")
+        texts = self.names("s")
+        if texts and self.chance(0.3):
+            return self.text_test(self.r.choice(texts))
         kind = self.r.randrange(7)
         if kind < 3:
             return f"({self.number(deep - 1)} {self.pick('<', '<=', '>', '>=', '==', '!=')} {self.number(deep - 1)})"
@@ -132,6 +138,15 @@ class Generator:
         if not lists:
             return f"bool({self.number(1)})"
         return f"{self.pick('any', 'all')}(v > {self.float_(0)} for v in {self.r.choice(lists)})"
+
+    def text(self):
+        known = self.names("s")
+        return self.r.choice(known) if known and self.chance(0.5) else repr(self.r.choice(TEXTS))
+
+    def text_test(self, name):
+        other = self.pick(self.text(), self.text(), self.text(), self.number(0), "None")
+        return self.pick(f"({name} == {other})", f"({name} != {other})", f"({other} == {name})", f"({name} is None)",
+                         f"({name} in ('fast', {self.text()}))", f"bool({name})")
 
     def small(self, value):
         """Inside loops integers that are multiplied by themselves would fill the memory."""
@@ -204,6 +219,10 @@ class Generator:
             a, b = self.target("f"), self.target("i")
             self.emit(f"{a}, {b} = {self.float_(1)}, {self.int_(1)}")
             self.variables[a], self.variables[b] = "f", "i"
+        elif kind == 15 and self.chance(0.4):
+            name = self.target("s")
+            self.emit(f"{name} = {self.text()}")
+            self.variables[name] = "s"
         elif kind == 15 and self.chance(0.3):
             self.emit(f"assert {self.bool_(1)}")
 
@@ -297,7 +316,7 @@ class Generator:
 
     def program(self):
         """(source, kinds of the parameters). The function is named f."""
-        kinds = [self.pick("i", "f", "l", "f", "n", "b") for _ in range(self.r.randint(1, 3))]
+        kinds = [self.pick("i", "f", "l", "f", "n", "b", "s") for _ in range(self.r.randint(1, 3))]
         parameters = [f"p{i}" for i in range(len(kinds))]
         header = ["import math", "K = 3", "SCALE = 0.75", ""]
         if self.chance(0.3):
@@ -325,7 +344,7 @@ def arguments(r, kinds, wild):
 def argument(r, kind, wild):
     """A fresh argument. `wild`: edge values, and sometimes of another type than the program thinks."""
     if wild and r.random() < 0.06:
-        kind = r.choice("iflnb0")
+        kind = r.choice("iflnbs0")
     if kind == "i":
         return r.choice(INTS) if wild else r.randint(-20, 20)
     if kind == "f":
@@ -337,6 +356,8 @@ def argument(r, kind, wild):
         if wild and made and r.random() < 0.1:
             made[r.randrange(len(made))] = r.randint(-5, 5)
         return made
+    if kind == "s":
+        return r.choice(TEXTS)
     if kind == "n":
         return [r.choice(INTS) if wild and r.random() < 0.3 else r.randint(-20, 20) for _ in range(r.randint(0, 6))]
     return None

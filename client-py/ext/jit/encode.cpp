@@ -92,6 +92,12 @@ const std::map<std::string, ExpressionWriter>& expressionWriters() {
       {"bigInt", [](PyObject* n, Expression::Builder to) { to.setBigInt(text(item(n, 3))); }},
       {"float", [](PyObject* n, Expression::Builder to) { to.setFloat(PyFloat_AsDouble(item(n, 3))); }},
       {"imaginary", [](PyObject* n, Expression::Builder to) { to.setImaginary(PyFloat_AsDouble(item(n, 3))); }},
+      {"bytes",
+       [](PyObject* n, Expression::Builder to) {
+         PyObject* value = item(n, 3);
+         auto* data = reinterpret_cast<const kj::byte*>(PyBytes_AS_STRING(value));
+         to.setBytes(kj::arrayPtr(data, PyBytes_GET_SIZE(value)));
+       }},
       {"str", [](PyObject* n, Expression::Builder to) { to.setStr(text(item(n, 3))); }},
       {"local", [](PyObject* n, Expression::Builder to) { to.setLocal(text(item(n, 3))); }},
       {"closure", [](PyObject* n, Expression::Builder to) { to.setClosure(text(item(n, 3))); }},

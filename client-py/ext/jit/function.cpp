@@ -280,6 +280,7 @@ std::shared_ptr<Version> JitFunction::compile(Bound bound) {
     if (multicore) splitLoops(*made);
     auto& unit = *made->unit;
     made->arguments = unit.instances[0].arguments;
+    made->texts.emplace(unit.texts);
     if (!canBox(unit.types, unit.instances[0].result))
       throw Declined(0, "it returns " + unit.types.show(unit.instances[0].result));
     made->result = unit.instances[0].result;
@@ -371,7 +372,7 @@ JitFunction::Attempt JitFunction::attempt(Version& version, const epochly::jit::
   released.context.depth = recursionLeft();
   released.context.loops = version.loopTimes.get();
   if (multicore) released.context.team = &teamOrNone()->team();
-  Marshal marshal(*version.unit, released.context);
+  Marshal marshal(*version.unit, *version.texts, released.context);
   auto* leaf = leaves.data();
   for (size_t i = 0; i < bound.size(); i++) {
     if (!marshal.load(bound[i], version.arguments[i], leaf)) return Attempt::OTHER_TYPES;

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "ext/jit/encode.h"
 #include "ext/jit/names.h"
 #include "ext/jit/shape.h"
+#include "ext/jit/texts.h"
 #include "levels/jit/code.h"
 #include "levels/multicore/split.h"
 
@@ -39,6 +41,7 @@ struct Version {
   multicore::Split split;                       // of level 3: its loops
   std::unique_ptr<epochly::jit::LoopTimes[]> loopTimes;  // by the index of a loop that splits
   Assumptions assumptions;
+  std::optional<Texts> texts;  // that it mentions
   std::vector<program::Type> arguments;
   program::Type result = 0;
   size_t argumentLeaves = 0;

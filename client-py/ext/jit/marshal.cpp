@@ -178,6 +178,8 @@ bool Marshal::load(PyObject* object, Type type, uint64_t*& leaf) {
       *leaf++ = bitsOf(value.imag);
       return true;
     }
+    case Kind::STR: return Py_TYPE(object) == &PyUnicode_Type && loadText(object, *leaf++);
+    case Kind::BYTES: return Py_TYPE(object) == &PyBytes_Type && loadText(object, *leaf++);
     case Kind::NONE: return object == Py_None;
     case Kind::SCALAR:
       if (Py_TYPE(object) != NumpyTypes::get().scalar[static_cast<int>(data.dtype)]) return false;
@@ -209,6 +211,12 @@ bool Marshal::load(PyObject* object, Type type, uint64_t*& leaf) {
     }
     default: return false;
   }
+}
+
+bool Marshal::loadText(PyObject* object, uint64_t& leaf) {
+  auto number = texts.numberOf(object);
+  leaf = number;
+  return number >= 0;
 }
 
 bool Marshal::loadList(PyObject* object, Type type, uint64_t*& leaf) {
@@ -341,6 +349,9 @@ bool Marshal::same(PyObject* object, Type type, const uint64_t* leaves) {
     uint64_t parts[2], *at = parts;
     return Py_TYPE(object) == &PyComplex_Type && load(object, type, at) && parts[0] == leaves[0] && parts[1] == leaves[1];
   }
+  if (kind == Kind::STR || kind == Kind::BYTES)
+    return (PyUnicode_CheckExact(object) || PyBytes_CheckExact(object)) &&
+           texts.numberOf(object) == static_cast<int64_t>(*leaves);
   if (kind == Kind::INT) {
     uint64_t value;
     return loadInt(object, value) && value == *leaves;
@@ -457,6 +468,8 @@ PyObject* Marshal::box(Type type, const uint64_t* leaves) {
     case Kind::FLOAT: return PyFloat_FromDouble(std::bit_cast<double>(*leaves));
     case Kind::SCALAR: return boxScalar(data.dtype, leaves);
     case Kind::COMPLEX: return boxComplex(leaves);
+    case Kind::STR:
+    case Kind::BYTES: return Py_NewRef(texts.at(*leaves));
     case Kind::LIST: return boxList(type, reinterpret_cast<List*>(*leaves));
     case Kind::ARRAY: return boxArray(type, leaves);
     case Kind::UNION: return box(data.parts[leaves[0]], leaves + 1);

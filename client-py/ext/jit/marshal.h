@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "ext/jit/texts.h"
 #include "levels/jit/runtime.h"
 #include "levels/program/code.h"
 
@@ -13,7 +14,9 @@ namespace epochly::ext::jit {
 // The objects of one call. Lives on its stack; needs the GIL, except while the compiled code runs.
 class Marshal {
  public:
-  Marshal(program::Unit& unit, epochly::jit::Context& context) : types(unit.types), context(context) {}
+  // `mentioned`: of the program, by Unit::texts.
+  Marshal(program::Unit& unit, const Texts& mentioned, epochly::jit::Context& context)
+      : types(unit.types), context(context), texts(&mentioned) {}
   Marshal(const Marshal&) = delete;
   ~Marshal();
 
@@ -40,6 +43,7 @@ class Marshal {
   };
   program::Types& types;
   epochly::jit::Context& context;
+  Texts texts;
   std::vector<LoadedList> lists;  // that the code may write
   std::vector<KeptArray> arrays;  // likewise
   std::vector<PyObject*> held;    // lists inside of lists: another thread may take them out meanwhile
@@ -47,6 +51,7 @@ class Marshal {
   std::vector<PyObject*> views;   // every array argument: a result that is one of them is that object
 
   bool loadList(PyObject* object, program::Type type, uint64_t*& leaf);
+  bool loadText(PyObject* object, uint64_t& leaf);
   bool loadTuples(PyObject* list, program::Type element, uint64_t* to);
   bool loadTuplesOfFloats(PyObject* list, Py_ssize_t width, uint64_t* to);
   bool loadArray(PyObject* object, program::Type type, uint64_t*& leaf);

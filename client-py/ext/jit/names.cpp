@@ -131,6 +131,15 @@ Binding Names::meaning(PyObject* object, const std::string& name) {
     auto value = PyComplex_AsCComplex(object);
     return {.what = Binding::COMPLEX, .f = value.real, .imaginary = value.imag};
   }
+  if (PyUnicode_CheckExact(object)) {
+    Py_ssize_t size = 0;
+    const char* utf8 = PyUnicode_AsUTF8AndSize(object, &size);
+    PyErr_Clear();
+    if (!utf8) return other("'" + name + "' is a string with half a character");
+    return {.what = Binding::STR, .name = std::string(utf8, size)};
+  }
+  if (PyBytes_CheckExact(object))
+    return {.what = Binding::BYTES, .name = std::string(PyBytes_AS_STRING(object), PyBytes_GET_SIZE(object))};
   if (PyModule_Check(object)) {
     for (auto* known : {"math", "numpy"}) {
       if (PyDict_GetItemString(PyImport_GetModuleDict(), known) == object) return {.what = Binding::MODULE, .name = known};

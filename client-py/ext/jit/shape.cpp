@@ -51,6 +51,8 @@ Shape shapeAt(PyObject* object, int depth) {
   }
   if (type == &PyBool_Type) return {.kind = Kind::BOOL};
   if (type == &PyComplex_Type) return {.kind = Kind::COMPLEX};
+  if (type == &PyUnicode_Type) return {.kind = Kind::STR};
+  if (type == &PyBytes_Type) return {.kind = Kind::BYTES};
   if (object == Py_None) return {.kind = Kind::NONE};
   if (type == &PyList_Type) return listShape(object, depth);
   if (type == &PyTuple_Type) {
@@ -93,6 +95,8 @@ bool matches(PyObject* object, const Shape& shape) {
     case Kind::INT: return type == &PyLong_Type && fitsInt64(object);
     case Kind::BOOL: return type == &PyBool_Type;
     case Kind::COMPLEX: return type == &PyComplex_Type;
+    case Kind::STR: return type == &PyUnicode_Type;
+    case Kind::BYTES: return type == &PyBytes_Type;
     case Kind::NONE: return object == Py_None;
     case Kind::TUPLE: {
       if (type != &PyTuple_Type || PyTuple_GET_SIZE(object) != static_cast<Py_ssize_t>(shape.parts.size())) return false;
@@ -123,6 +127,8 @@ program::Type typeFor(const Shape& shape, program::Types& types, uint32_t& sites
     case Kind::INT: return Types::INT;
     case Kind::FLOAT: return Types::FLOAT;
     case Kind::COMPLEX: return Types::COMPLEX;
+    case Kind::STR: return Types::STR;
+    case Kind::BYTES: return Types::BYTES;
     case Kind::SCALAR: return types.scalar(shape.dtype);
     case Kind::TUPLE: {
       std::vector<program::Type> parts;

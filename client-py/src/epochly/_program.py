@@ -226,6 +226,8 @@ class _Encoder:
         return "augment", node.lineno, self.expression(node.target), BINARY[type(node.op)], self.expression(node.value)
 
     def statement_Expr(self, node):
+        if isinstance(node.value, ast.Constant):  # a docstring
+            return "pass", node.lineno
         return "expression", node.lineno, self.expression(node.value)
 
     def statement_If(self, node):
@@ -295,7 +297,11 @@ class _Encoder:
         if kind is complex:  # a literal has no real part
             return *self.head("imaginary", node), value.imag
         if kind is str:
-            return *self.head("str", node), value.encode("utf-8", "replace").decode().replace("\0", " ")
+            if not value.isprintable() and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value)):
+                return self.unsupported(node, "a string with a NUL or half a character is not compiled")
+            return *self.head("str", node), value
+        if kind is bytes:
+            return *self.head("bytes", node), value
         return self.unsupported(node, f"a {kind.__name__} constant is not compiled")
 
     def expression_Name(self, node):

@@ -346,7 +346,7 @@ def test_inspect_tells_types_code_and_reasons():
     f("text", True)
     seen = epochly.inspect(f)
     assert [v["arguments"] for v in seen.versions] == [["float", "bool"]] and seen.versions[0]["returns"] == "float"
-    assert "type str" in " ".join(seen.declined.values())
+    assert "between str and int" in " ".join(seen.declined.values())
     code = epochly.inspect(f, 2, False)
     assert code.returns == "int" and "define" in code.llvm and "ret" in code.assembly and "mul_checked" in code.typed[0]
 

@@ -66,7 +66,8 @@ Value FunctionElaborator::binary(BinaryOp op, const Value& left, const Value& ri
     for (size_t i = 0; i < types[right.type].parts.size(); i++) items.push_back(tupleItem(right, i));
     return tupleOf(items);
   }
-  if (a == Kind::LIST || b == Kind::LIST || a == Kind::TUPLE || b == Kind::TUPLE || a == Kind::REF || b == Kind::REF) {
+  if (isText(left.type) || isText(right.type) || a == Kind::LIST || b == Kind::LIST || a == Kind::TUPLE ||
+      b == Kind::TUPLE || a == Kind::REF || b == Kind::REF) {
     decline("this operator between " + types.show(left.type) + " and " + types.show(right.type) + " is not compiled");
   }
   typeError("unsupported operand types " + types.show(left.type) + " and " + types.show(right.type));

@@ -14,6 +14,8 @@ struct Binding {
     INT,
     FLOAT,
     COMPLEX,
+    STR,
+    BYTES,  // a constant: `name` is its content
     BOOL,
     NONE,      // a constant: `i`, `f`, `imaginary`
     MODULE,    // `name`: "math", "numpy"

@@ -180,6 +180,9 @@ Value FunctionElaborator::toInt(const Value& value) {
 Value FunctionElaborator::toFloat(const Value& value) {
   return split(value, [&](const Value& one) {
     if (isNumber(one.type) && !types.isScalar(one.type, DType::U64)) return real(asFloat(one));
+    if (auto* text = knownText(one); text && one.type == Types::STR) {
+      if (auto result = floatOf(*text)) return *result;
+    }
     if (one.type == Types::NONE || one.type == Types::COMPLEX) typeError("float() of " + types.show(one.type));
     decline("float() of " + types.show(one.type) + " is not compiled");
   });

@@ -183,6 +183,13 @@ struct Guard {
   std::string reason;  // "integer overflow"
 };
 
+// A str (as UTF-8) or bytes.
+struct Text {
+  bool isBytes = false;
+  std::string content;
+  bool operator==(const Text&) const = default;
+};
+
 // A program for one set of argument types, ready for a back end. instances[0] is the entry.
 struct Unit {
   Types types;
@@ -192,6 +199,7 @@ struct Unit {
   std::deque<Block> blocks;
   std::vector<uint32_t> parameterSites;
   bool needsUsualBuffer = false;  // gives numpy's results only where numpy.getbufsize() is NUMPY_BUFFER
+  std::vector<Text> texts;  // that it mentions, by the number that stands for each; a call's other texts come behind
 };
 
 // Typed code as text, for people and tests.

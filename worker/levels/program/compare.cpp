@@ -37,6 +37,8 @@ ValueId FunctionElaborator::truth(const Value& value) {
   switch (data.kind) {
     case Kind::BOOL: return value.leaves[0];
     case Kind::NONE: return constB(false);
+    case Kind::STR:
+    case Kind::BYTES: return bnot(sameText(value, textConst(value.type, "")));
     case Kind::INT: return icmp(Compare::NE, value.leaves[0], constI(0));
     case Kind::FLOAT: return fcmp(Compare::NE, value.leaves[0], constF(0));
     case Kind::COMPLEX:
@@ -97,6 +99,7 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
   if (types.is(right.type, Kind::UNION)) {
     return split(right, [&](const Value& one) { return compare(op, left, one); });
   }
+  if (op <= CompareOp::IS_NOT && (isText(left.type) || isText(right.type))) return textCompare(op, left, right);
   if (op == CompareOp::IS || op == CompareOp::IS_NOT) {
     bool leftNone = left.type == Types::NONE, rightNone = right.type == Types::NONE;
     if (leftNone || rightNone) return boolean(constB((leftNone && rightNone) == (op == CompareOp::IS)));
@@ -167,6 +170,7 @@ Value FunctionElaborator::compareTuples(CompareOp op, const Value& left, const V
   for (auto* side : {&left, &right}) {
     for (auto part : types[side->type].parts) {
       // Equal by identity: see IN.
+      if (isText(part) && isEquality(op)) continue;
       if (!isPlainInt(part) && isEquality(op)) decline("comparing tuples of other things than integers is not compiled");
       if (!isPlainInt(part)) decline("ordering tuples of other things than integers is not compiled");
     }

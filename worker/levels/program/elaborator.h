@@ -297,6 +297,14 @@ class FunctionElaborator {
   Value partView(const Value& array, bool isImag);
   std::optional<Value> complexElementFunction(const std::string& name, const Value& item);
 
+  // ---- str and bytes: texts.cpp -------------------------------------------------------------------------------------------
+  bool isText(Type type) const { return type == Types::STR || type == Types::BYTES; }
+  Value textConst(Type type, const std::string& content);
+  const Text* knownText(const Value& value) const;  // null: known only while running
+  ValueId sameText(const Value& left, const Value& right);
+  Value textCompare(schema::CompareOp op, const Value& left, const Value& right);
+  std::optional<Value> floatOf(const Text& text);
+
   // ---- lists, tuples, arrays: containers.cpp ------------------------------------------------------------------------------
   Value newList(uint32_t id, ValueId capacity);
   void push(const Value& list, const Value& item);

@@ -7,6 +7,8 @@ Value FunctionElaborator::fromBinding(const Binding& binding) {
     case Binding::INT: return integerConst(binding.i);
     case Binding::FLOAT: return realConst(binding.f);
     case Binding::COMPLEX: return complex({constF(binding.f), constF(binding.imaginary)});
+    case Binding::STR: return textConst(Types::STR, binding.name);
+    case Binding::BYTES: return textConst(Types::BYTES, binding.name);
     case Binding::BOOL: return {Types::BOOL, {constB(binding.i != 0)}};
     case Binding::NONE: return none();
     case Binding::OTHER: decline(binding.name);
@@ -68,6 +70,8 @@ bool FunctionElaborator::mayWrite(Expression expression) {
     case schema::Expression::INT:
     case schema::Expression::FLOAT:
     case schema::Expression::IMAGINARY:
+    case schema::Expression::STR:
+    case schema::Expression::BYTES:
     case schema::Expression::LOCAL:
     case schema::Expression::CLOSURE:
     case schema::Expression::GLOBAL: return false;
@@ -91,7 +95,12 @@ Value FunctionElaborator::unsettled(Expression expression) {
       case schema::Expression::BIG_INT: decline("an integer constant beyond 64 bits");
       case schema::Expression::FLOAT: return realConst(expression.getFloat());
       case schema::Expression::IMAGINARY: return complex({constF(0), constF(expression.getImaginary())});
-      case schema::Expression::STR: decline("strings are not compiled yet");
+      case schema::Expression::STR:
+        return textConst(Types::STR, std::string(expression.getStr().begin(), expression.getStr().end()));
+      case schema::Expression::BYTES: {
+        auto data = expression.getBytes();
+        return textConst(Types::BYTES, std::string(data.begin(), data.end()));
+      }
       case schema::Expression::LOCAL: {
         std::string name = expression.getLocal().cStr();
         return readBound(variable(name), name);

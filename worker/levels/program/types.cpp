@@ -28,8 +28,8 @@ const char* nameOf(DType dtype) {
 }
 
 Types::Types() {
-  for (auto kind :
-       {Kind::NEVER, Kind::UNBOUND, Kind::NONE, Kind::BOOL, Kind::INT, Kind::FLOAT, Kind::COMPLEX, Kind::RANGE}) {
+  for (auto kind : {Kind::NEVER, Kind::UNBOUND, Kind::NONE, Kind::BOOL, Kind::INT, Kind::FLOAT, Kind::COMPLEX, Kind::RANGE,
+                    Kind::STR, Kind::BYTES}) {
     intern({.kind = kind});
   }
 }
@@ -113,6 +113,8 @@ const std::vector<Prim>& Types::leaves(Type type) {
   auto data = table[type];
   switch (data.kind) {
     case Kind::BOOL: result = {Prim::B}; break;
+    case Kind::STR:
+    case Kind::BYTES:
     case Kind::INT: result = {Prim::I}; break;
     case Kind::FLOAT: result = {Prim::F}; break;
     case Kind::COMPLEX: result = {Prim::F, Prim::F}; break;
@@ -209,6 +211,8 @@ std::string Types::show(Type type) {
     case Kind::INT: return "int";
     case Kind::FLOAT: return "float";
     case Kind::COMPLEX: return "complex";
+    case Kind::STR: return "str";
+    case Kind::BYTES: return "bytes";
     case Kind::SCALAR: return std::string("numpy.") + nameOf(data.dtype);
     case Kind::RANGE: return "range";
     case Kind::TUPLE: return "tuple[" + joinParts(", ") + "]";

@@ -30,13 +30,15 @@ enum class Kind : uint8_t {
   INT,  // a Python int that fits 64 bits; a guard keeps it so
   FLOAT,
   COMPLEX,  // real part, imaginary part
-  SCALAR,   // a numpy scalar of `dtype`, which is another type than int or float, with other rules
-  RANGE,    // start, stop, step
-  TUPLE,    // its elements' leaves, one after the other
-  LIST,     // one pointer; the element type belongs to the `site`
-  ARRAY,    // data pointer, shape, strides (bytes); `site` says whose memory it is
-  REF,      // something known while compiling: a module, a function. No leaves
-  UNION,    // a tag (Kind and position among the members) and the leaves of the widest member as integers
+  STR,
+  BYTES,   // a number that stands for the text: see Unit::texts
+  SCALAR,  // a numpy scalar of `dtype`, which is another type than int or float, with other rules
+  RANGE,   // start, stop, step
+  TUPLE,   // its elements' leaves, one after the other
+  LIST,    // one pointer; the element type belongs to the `site`
+  ARRAY,   // data pointer, shape, strides (bytes); `site` says whose memory it is
+  REF,     // something known while compiling: a module, a function. No leaves
+  UNION,   // a tag (Kind and position among the members) and the leaves of the widest member as integers
 };
 
 // Index into Types. Equal types have equal indices.
@@ -69,7 +71,8 @@ constexpr size_t UNION_MEMBERS_MAX = 4;
 class Types {
  public:
   Types();
-  static constexpr Type NEVER = 0, UNBOUND = 1, NONE = 2, BOOL = 3, INT = 4, FLOAT = 5, COMPLEX = 6, RANGE = 7;
+  static constexpr Type NEVER = 0, UNBOUND = 1, NONE = 2, BOOL = 3, INT = 4, FLOAT = 5, COMPLEX = 6, RANGE = 7, STR = 8,
+                        BYTES = 9;
 
   Type scalar(DType dtype) { return intern({.kind = Kind::SCALAR, .dtype = dtype}); }
   Type tuple(std::vector<Type> parts) { return intern({.kind = Kind::TUPLE, .parts = std::move(parts)}); }
