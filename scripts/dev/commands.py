@@ -94,6 +94,8 @@ def set_up():
 
 def set_up_for_tests(failures):
     """The same and every C++ test. A C++ test that does not build does not keep the Python tests from running."""
+    with failures.collect():  # without them, tests that need them are skipped
+        system.ensure_packages(system.SERVICE_PACKAGES)
     environment = _prepare()
     with failures.collect():
         cpp.build("release")

@@ -19,7 +19,7 @@ FUZZ_CORE_SECONDS = 20
 PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 # Beside the checkout on the project's machines: every example of the guide, checked.
 ACCEPTANCE = ROOT.parent / "shared" / "acceptance" / "seed_examples.py"
-ACCEPTANCE_LEVELS = "0,2"
+ACCEPTANCE_LEVELS = "0,1,2"
 # What is run on every CPython: all of tests/python but ./dev itself and what needs several hosts.
 SDK_TESTS = tuple(f"tests/python/{folder}" for folder in ("local", "cluster", "jit", "structure", "examples", "docs"))
 
@@ -81,9 +81,13 @@ def fuzz(context):
 
 
 def _fuzz(context, seconds):
-    """One test, however many programs there was time for."""
-    name = "fuzz level 2"
-    command = [context.environment.python, "-m", "tests.fuzz.differential", "--seconds", str(seconds)]
+    """A test for each level, however many programs there was time for."""
+    return _fuzz_level(context, 1, "loops", seconds / 4) + _fuzz_level(context, 2, "differential", seconds)
+
+
+def _fuzz_level(context, level, module, seconds):
+    name = f"fuzz level {level}"
+    command = [context.environment.python, "-m", f"tests.fuzz.{module}", "--seconds", str(seconds)]
     code = run_step(name, command, env={**context.env(), "PYTHONPATH": str(ROOT)}, may_fail=True)
     log = log_of(name).read_text(errors="replace")
     seeds = "; ".join(re.findall(r"^seeds .*$", log, re.M))

@@ -15,6 +15,8 @@ BUILD_PACKAGES = [
     "libgtest-dev", "libgmock-dev",
     "python3", "python3-dev", "python3-venv",
 ]
+# Servers that tests start.
+SERVICE_PACKAGES = ["redis-server", "postgresql"]
 QUICK_LINT_PACKAGES = ["clang-format", "shellcheck"]
 LINT_PACKAGES = [*QUICK_LINT_PACKAGES, "clang-tidy"]
 # Says that the packages are there under another name: no apt, no questions.

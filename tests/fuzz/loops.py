@@ -180,7 +180,7 @@ def run(seed, tally, out):
         tally["calls"] += 1
         if got != wanted:
             tally["mismatches"] += 1
-            print(f"--- seed {seed}, items {items}\n{source}\nplain:   {wanted}\nlevel 1: {got}\n", file=out)
+            print(f"MISMATCH seed {seed}, items {items}\n{source}\nplain:   {wanted}\nlevel 1: {got}\n", file=out)
             return
         twin, made = plan.twin_of(function, threads.spread)
     linecache.cache.pop(f"<loops {seed}>", None)
@@ -196,10 +196,12 @@ def main(arguments):
         print(Program(options.seed).text())
         run(options.seed, tally, sys.stdout)
     else:
-        end, seed = time.monotonic() + options.seconds, time.time_ns() % 10**12
+        first = seed = time.time_ns() % 10**12
+        end = time.monotonic() + options.seconds
         while time.monotonic() < end:
             run(seed, tally, sys.stdout)
             seed += 1
+        print(f"seeds {first} to {seed - 1}")
     print(", ".join(f"{value} {name}" for name, value in tally.items()))
     return 1 if tally["mismatches"] else 0
 

@@ -152,3 +152,20 @@ def doubled_sum(n, divisor=1):
 
 def joined_text(words):
     return "-".join(f"{word}" for word in words)
+
+
+def meets(count):
+    """Returns when all iterations of its loop wait at once."""
+    barrier = threading.Barrier(count, timeout=30)
+    return [barrier.wait() >= 0 for _ in range(count)]
+
+
+def carries(items):
+    total = 0
+    for item in items:
+        total = plus(total, item)
+    return total
+
+
+def plus(a, b):
+    return a + b
