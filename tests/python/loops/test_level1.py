@@ -321,3 +321,14 @@ def test_iterations_run_on_threads_with_a_name_of_ours():
         return [(meet(item), threading.current_thread().name) for item in items]
 
     assert {name.rpartition("-")[0] for _, name in work(range(8))} == {"epochly-io"}
+
+
+def test_a_loop_that_runs_at_two_levels_is_learned_for_each():
+    def work(items):
+        return [meet(item) for item in items]
+
+    global meeting
+    for level in (3, 1, 3, 1):
+        meeting = Meeting(4 if level == 1 else 1)
+        with epochly.optimize_context(level=level):
+            assert epochly.optimize(work)(range(4)) == [0, 1, 2, 3]

@@ -17,6 +17,8 @@ __all__ = ["Effects", "effects_of", "is_users"]
 # Functions that are kept, see plan.py.
 KEPT_MAX = 512
 _kept = {}
+_named = {}
+_users = {}  # by file name: as many as there are files
 _INSTALLED = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 # Queues are made for threads.
 _CHANGES = names.CHANGES - {"put", "put_nowait"}
@@ -39,7 +41,10 @@ class Effects:
 
 def is_users(function):
     name = function.__code__.co_filename
-    return not name.startswith(_INSTALLED) and not name.startswith("<frozen")
+    known = _users.get(name)
+    if known is None:
+        known = _users[name] = not name.startswith(_INSTALLED) and not name.startswith("<frozen")
+    return known
 
 
 def effects_of(function):
@@ -93,11 +98,8 @@ def _changed(node):
 def called_by(function):
     """(name, function, whether its first parameter is something shared) of the user's functions that a function names."""
     code, globals_of = function.__code__, function.__globals__
-    found, attributes = [], set()
-    values = {}
-    for each in _codes(code):
-        attributes.update(each.co_names)
-        values.update((name, globals_of[name]) for name in each.co_names if name in globals_of)
+    found, attributes = [], _names_in(code)
+    values = {name: globals_of[name] for name in attributes if name in globals_of}
     for name, cell in zip(code.co_freevars, function.__closure__ or ()):
         try:
             values[name] = cell.cell_contents
@@ -133,9 +135,17 @@ def _in_class(kind, attribute):
     return None
 
 
-def _codes(code):
-    todo = [code]
+def _names_in(code):
+    """Names of globals and attributes in a function's code, and in that of functions inside of it."""
+    known = _named.get(id(code))
+    if known is not None and known[0] is code:
+        return known[1]
+    names_of, todo = set(), [code]
     while todo:
         each = todo.pop()
-        yield each
+        names_of.update(each.co_names)
         todo.extend(const for const in each.co_consts if isinstance(const, types.CodeType))
+    if len(_named) >= KEPT_MAX:
+        _named.pop(next(iter(_named)), None)
+    _named[id(code)] = (code, names_of)
+    return names_of

@@ -88,10 +88,9 @@ class ProcessRun(Run):
         if self.inside:
             return False
         loop = self.loops[index]
-        if loop.experience is None:
-            loop.experience = _Experience()
-        if loop.experience.skip > 0:
-            loop.experience.skip -= 1
+        experience = loop.learned(_Experience)
+        if experience.skip > 0:
+            experience.skip -= 1
             self.note(f"line {loop.line}: the last times it was too small to split")
             return False
         why = purity.obstacle(body)
@@ -188,7 +187,7 @@ class _Split:
         self._learn()
 
     def _learn(self):
-        experience = self.loop.experience
+        experience = self.loop.learned(_Experience)
         if self.went:
             experience.small = 0
             return

@@ -27,12 +27,11 @@ class Loop:
     builtins: names that must be the builtins for all this to hold
     passes: (name of a function or method, position or keyword, name) of what is handed to functions from outside of the loop
     awaits: whether an iteration awaits, and so belongs to an event loop
-    experience: what a runner has learned of it
     used_at_once: id(node) of arguments that the builtin they are given to calls before it returns, and does not keep
     """
 
     __slots__ = ("node", "line", "shape", "reason", "waits", "put_off", "changes", "written", "builtins", "used_at_once",
-                 "passes", "awaits", "experience")
+                 "passes", "awaits", "_learned")
 
     def __init__(self, node, shape):
         self.node, self.line, self.shape = node, node.lineno, shape
@@ -42,7 +41,12 @@ class Loop:
         self.used_at_once = set()
         self.passes = []
         self.awaits = False
-        self.experience = None
+        self._learned = {}
+
+    def learned(self, kind):
+        """What a runner has learned of the loop: its one object of ``kind``, made when first asked for."""
+        found = self._learned.get(kind)
+        return found if found is not None else self._learned.setdefault(kind, kind())
 
     @property
     def independent(self):

@@ -46,26 +46,30 @@ def _of_effects(loop, name, function, owner_is_shared, values):
     effects = effects_of(function)
     if effects is None:
         return None
-    file = os.path.basename(function.__code__.co_filename)
     if effects.writes is not None:
         written, line = effects.writes
-        return f"{name}() writes `{written}` ({file}:{line}), which the iterations share"
+        return f"{name}() writes `{written}` ({_place(function, line)}), which the iterations share"
     for changed, line in effects.changes.items():
         if isinstance(values.get(changed), CONTAINERS):
-            return f"{name}() changes `{changed}` ({file}:{line}), which the iterations share"
+            return f"{name}() changes `{changed}` ({_place(function, line)}), which the iterations share"
     if owner_is_shared and function.__code__.co_argcount > 0:
         owner = function.__code__.co_varnames[0]
         if owner in effects.parameters:
-            return f"{name}() changes the object it belongs to ({file}:{effects.parameters[owner]}), which the iterations share"
+            place = _place(function, effects.parameters[owner])
+            return f"{name}() changes the object it belongs to ({place}), which the iterations share"
     for called, at, root in loop.passes:
         if called == name.rpartition(".")[2]:
             parameter = _parameter(function.__code__, at, owner_is_shared)
             if parameter in effects.parameters:
-                return f"{name}() changes `{root}` ({file}:{effects.parameters[parameter]}), which the iterations share"
+                return f"{name}() changes `{root}` ({_place(function, effects.parameters[parameter])}), which the iterations share"
     for put_off in loop.changes:
         if put_off in values:
             return f"{name}() uses `{put_off}`, which the loop changes"
     return None
+
+
+def _place(function, line):
+    return f"{os.path.basename(function.__code__.co_filename)}:{line}"
 
 
 def _parameter(code, at, is_method):

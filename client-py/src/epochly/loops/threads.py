@@ -73,9 +73,7 @@ class _Spread:
     """One run of a loop. Lives on the caller's thread; workers see `body`, `todo`, `done`, `clocks` and `failed_at`."""
 
     def __init__(self, loop, body, iterable):
-        if loop.experience is None:
-            loop.experience = _Experience()
-        self.experience, self.body = loop.experience, body
+        self.experience, self.body = loop.learned(_Experience), body
         self.items = iter(iterable)
         self.quiet = isinstance(self.items, _QUIET)
         self.exhausted = False
@@ -113,16 +111,16 @@ class _Spread:
 
     def _alone(self):
         """Runs iterations on the caller's thread until there are no more, or until they turn out to wait."""
-        self.experience.worth = False
+        self.experience.worth = slow = False
         while not self.exhausted:
             log, error = [], None
-            measured = _Measured(self.items)
+            measured = _Measured(self.items, slow)
             try:
                 self.body(measured.batch, log)
             except BaseException as raised:
                 error = raised
             self.exhausted = measured.batch.exhausted
-            waited = measured.waited()
+            slow, waited = measured.slow(), measured.waited()
             yield log
             if error is not None:
                 yield from raising(error)
@@ -244,23 +242,29 @@ class _Spread:
 
 
 class _Measured:
-    """A batch on the caller's thread, and what it took."""
+    """A batch on the caller's thread, and what it took. Reading the thread's CPU takes system calls: only after slow ones."""
 
-    __slots__ = ("batch", "_began", "_cpu", "_switches")
+    __slots__ = ("batch", "_began", "_cpu", "_switches", "_seconds")
 
-    def __init__(self, items):
-        self._switches = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
-        self._cpu = time.thread_time()
+    def __init__(self, items, reads_cpu):
+        self._cpu = None
+        if reads_cpu:
+            self._switches = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+            self._cpu = time.thread_time()
         self._began = _now()
         self.batch = Batch(items, BATCH_SECONDS)
 
+    def slow(self):
+        """Whether iterations took so long that it has to be known whether they waited. Asked when the batch is over."""
+        self._seconds = _now() - self._began
+        return self._seconds >= SECONDS_MIN * max(1, self.batch.taken)
+
     def waited(self):
         """Whether threads would have helped. A thread that never gave up its CPU did not wait: others took the CPU from it."""
-        seconds = _now() - self._began
-        if seconds < SECONDS_MIN * self.batch.taken or self.batch.taken == 0:
+        if self._cpu is None or self._seconds < SECONDS_MIN * max(1, self.batch.taken):
             return False
         cpu = time.thread_time() - self._cpu
-        return cpu <= CPU_SHARE_MAX * seconds and resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw > self._switches
+        return cpu <= CPU_SHARE_MAX * self._seconds and resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw > self._switches
 
 
 class _Quick:
