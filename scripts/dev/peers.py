@@ -7,6 +7,7 @@ PEERS_VENV = ROOT / ".bench-venv"
 # What pip calls them. One that cannot be installed is left out of the tables, and said so.
 PACKAGES = ("ray", "distributed")
 NUMBA_VENV = ROOT / ".bench-numba"
+JOBLIB_VENV = ROOT / ".bench-joblib"
 
 
 def ensure_peers(base):
@@ -28,18 +29,27 @@ def ensure_peers(base):
 
 def ensure_numba(environment):
     """Path of an interpreter that has Numba, where it can be installed, and everything that ``environment`` has."""
-    python = NUMBA_VENV / "bin" / "python"
-    stamp = Stamp(NUMBA_VENV / ".epochly-made", content_hash([], environment.base, "numba"))
+    return _ensure_beside(environment, NUMBA_VENV, "numba")
+
+
+def ensure_joblib(environment):
+    """The same with joblib."""
+    return _ensure_beside(environment, JOBLIB_VENV, "joblib")
+
+
+def _ensure_beside(environment, folder, package):
+    python = folder / "bin" / "python"
+    stamp = Stamp(folder / ".epochly-made", content_hash([], environment.base, package))
     if stamp.fresh():
         return python
-    run_step("make .bench-numba", [environment.base, "-m", "venv", "--clear", NUMBA_VENV])
-    code = run_step("install numba for the bench", [python, "-m", "pip", "install", "-q", "--no-input", "numba", "numpy"],
+    run_step(f"make {folder.name}", [environment.base, "-m", "venv", "--clear", folder])
+    code = run_step(f"install {package} for the bench", [python, "-m", "pip", "install", "-q", "--no-input", package, "numpy"],
                     may_fail=True)
-    for packages in NUMBA_VENV.glob("lib/python*/site-packages"):
+    for packages in folder.glob("lib/python*/site-packages"):
         ours = next(environment.path.glob("lib/python*/site-packages"))
         (packages / "epochly-environment.pth").write_text(f"import site; site.addsitedir({str(ours)!r})\n")
     if code != 0:
-        say("        numba could not be installed (build/logs): its columns will be missing")
+        say(f"        {package} could not be installed (build/logs): its columns will be missing")
     else:
         stamp.write()
     return python

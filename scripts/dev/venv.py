@@ -127,5 +127,6 @@ def extension_only_settings(environment):
 
 def clean():
     """Removes every virtual environment and everything built."""
-    for path in [BUILD, VENV, *ROOT.glob(".venv-py3*"), ROOT / ".venv-lint", ROOT / ".bench-venv", ROOT / ".bench-numba"]:
+    for path in [BUILD, VENV, *ROOT.glob(".venv-py3*"), ROOT / ".venv-lint", ROOT / ".bench-venv", ROOT / ".bench-numba",
+                 ROOT / ".bench-joblib"]:
         shutil.rmtree(path, ignore_errors=True)

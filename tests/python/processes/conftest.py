@@ -1,7 +1,7 @@
 """Level 3 of plain Python: the processes are there, and everything but the first iteration is worth sending."""
 import pytest
 
-from epochly.loops import processes, team
+from epochly.loops import processes, shipping, team
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +16,4 @@ def eager(started, monkeypatch):
     monkeypatch.setattr(processes, "SECONDS_MIN", 0.0)
     monkeypatch.setattr(processes, "BATCH_SECONDS", 0.0)
     monkeypatch.setattr(processes, "SENDING_SHARE_MAX", float("inf"))
+    monkeypatch.setattr(shipping, "COPYING_SHARE_MAX", float("inf"))

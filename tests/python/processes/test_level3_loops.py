@@ -423,3 +423,17 @@ def items_once(calls, count):
     for item in range(count):
         calls.append(item)
         yield item
+
+
+@pytest.mark.parametrize("work, part", [
+    (lambda rows: [row for row in rows if names(row)], None),
+    (lambda rows: [(names(row)["pid"], row) for row in rows], 1),
+    (lambda rows: [row for _, row in enumerate(rows) if names(row)], None),
+    (lambda rows: list({str(at): row for at, row in enumerate(rows)}.values()), None),
+], ids=["items", "in tuples", "parts of items", "values of a dict"])
+def test_items_that_come_back_are_the_items(work, part):
+    rows = [[i] for i in range(12)]
+    optimized = at3(work)
+    found = [each if part is None else each[part] for each in optimized(rows)]
+    assert all(a is b for a, b in zip(found, rows)) and len(found) == 12
+    assert ran(optimized) == (3, [])

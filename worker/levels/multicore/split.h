@@ -14,7 +14,6 @@ struct Split {
   std::vector<LoopShape> loops;
   size_t parallel = 0;  // how many of them split, or how many indices there are
 };
-// reorders: sums of floats may be added up in another order (fastmath).
-Split split(program::Unit& unit, bool reorders = false);
+Split split(program::Unit& unit);
 
 }  // namespace epochly::multicore

@@ -8,13 +8,15 @@ import sys
 import time
 
 from epochly._map import ChunkFailed
+from epochly.errors import ResultNotPicklable
 from epochly.loops.rewrite import VARIABLES
+from epochly.loops.same import Bundle, paths_of
 
 __all__ = ["Chunk", "Surroundings"]
 
 
 class Chunk:
-    """Called with items: (seconds, log, output). Raises ChunkFailed with (log, output) up to there.
+    """Called with items: (seconds, Noted). Raises ChunkFailed with the Noted up to there.
 
     kept: of the variables that an iteration notes at its end, those that the caller looks at; None: its log has no such notes.
     """
@@ -25,13 +27,21 @@ class Chunk:
 
     def __call__(self, items):
         log, output = [], _Output()
+        paths = paths_of(items)
         began = time.perf_counter()
         try:
             with self.surroundings, output:
                 self.body(items, log)
         except BaseException as error:
-            raise ChunkFailed(0, (self.trimmed(log), output.written)) from error
-        return time.perf_counter() - began, self.trimmed(log), output.written
+            raise ChunkFailed(0, self.noted_before(log, output, paths)) from error
+        return time.perf_counter() - began, Noted(self.trimmed(log), output.written, paths)
+
+    def noted_before(self, log, output, paths):
+        """What was noted before a failure; None if that cannot travel: what failed is told in any case."""
+        try:
+            return Noted(self.trimmed(log), output.written, paths)
+        except ResultNotPicklable:
+            return None
 
     def trimmed(self, log):
         """The log without variables that nobody looks at: they need not pickle."""
@@ -39,6 +49,19 @@ class Chunk:
             return log
         return [entry if entry[0] != VARIABLES else (VARIABLES, {k: v for k, v in entry[1].items() if k in self.kept})
                 for entry in log]
+
+
+class Noted:
+    """What a chunk leaves behind: the log of its iterations, and [(name of the stream, text)] of what they printed."""
+
+    __slots__ = ("log", "output")
+
+    def __init__(self, log, output, paths):
+        self.log, self.output = Bundle(log, paths) if paths else log, output
+
+    def log_of(self, items):
+        """The log, where it has arrived and the items are."""
+        return self.log.opened(items) if isinstance(self.log, Bundle) else self.log
 
 
 class _Output(contextlib.ContextDecorator):

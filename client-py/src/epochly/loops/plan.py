@@ -93,6 +93,8 @@ def _prepare_for_processes(node, loops, module_globals):
     for loop in loops:
         loop.waits = True
         loop.put_off = {key: kind for key, kind in loop.put_off.items() if kind != "call"}  # print(): kept with its iteration
+        if loop.awaits:
+            loop.declines(loop.node, "it awaits, and other processes have event loops of their own")
         purity.judge_loop(loop, scope)
 
 

@@ -169,6 +169,7 @@ class _Split:
         self.flying = collections.deque()  # [future, items] in order
         self.ended = set()  # those of `flying` that have
         self.begun = 0
+        self.slots = 0  # iterations that can run at once
         self.went = False  # whether chunks were sent
         self.kinds = set()  # types of the items, those that were looked through
 
@@ -180,11 +181,19 @@ class _Split:
                     yield from self._there(members)
             if self.items.ends_with is not None:
                 raise self.items.ends_with
-        finally:
-            for future, _ in self.flying:
-                if future is not None:
-                    future.cancel()
+        except KeyboardInterrupt:
+            self._cancel(0)
+            raise
+        except BaseException:
+            self._cancel(self.slots)
+            raise
         self._learn()
+
+    def _cancel(self, running):
+        """What has not begun. The first ``running`` chunks that have not ended have: their iterations are not broken off."""
+        numbered = zip(range(self._next_number, self.begun), self.flying)
+        for future in [future for number, (future, _) in numbered if number not in self.ended][running:]:
+            future.cancel()
 
     def _learn(self):
         experience = self.loop.learned(_Experience)
@@ -237,9 +246,7 @@ class _Split:
 
     def _worth(self, log, count):
         """The team, if sending the rest is worth it."""
-        left = self.items.left()
-        estimate = self.seconds if left is None else self.each * left
-        if estimate < SECONDS_MIN:
+        if self._estimate() < SECONDS_MIN:
             return None
         members, self.why_here = team.find()
         if members is None:
@@ -247,6 +254,11 @@ class _Split:
         if members.slots() < 2:
             self.stays = "there is one process only to run it on"
         return None if self.stays is not None or self._costs_more(log, count) else members
+
+    def _estimate(self):
+        """Seconds that the iterations that are left would take here."""
+        left = self.items.left()
+        return self.seconds if left is None else self.each * left
 
     def _may_go(self, items):
         """Whether methods of the items may run on copies of them. Notes why not."""
@@ -285,9 +297,10 @@ class _Split:
 
     def _there(self, members):
         """Has the team run iterations until there are no more, or until something cannot be sent."""
+        chunk = Chunk(self.loop, self.body, Surroundings(members.changed_environment(), members.own))
+        gain = self._estimate() * (1 - 1 / members.slots())
         try:
-            shipped = ship(Chunk(self.loop, self.body, Surroundings(members.changed_environment(), members.own)),
-                           self.body.__qualname__, members.shared)
+            shipped = ship(chunk, self.body.__qualname__, members.shared, gain)
         except FunctionNotPicklable as error:
             self.stays = str(error)
             return
@@ -313,7 +326,7 @@ class _Split:
 
     def _fill(self, members, shipped):
         """Sends chunks for as long as there is room for them."""
-        slots = members.slots()
+        slots = self.slots = members.slots()
         while self.stays is None and not self.items.exhausted:
             running = len(self.flying) - len(self.ended)
             if running >= FLYING_PER_SLOT * slots or len(self.flying) >= AHEAD_PER_SLOT * slots:
@@ -355,12 +368,12 @@ class _Split:
             yield from self._rerun(items)
             return
         try:
-            seconds, log, output = future.result()
+            seconds, noted = future.result()
         except ChunkFailed as failed:
-            log, output = failed.values or ([], [])
-            _print(output)
             self.run.overlapped = True
-            yield log
+            if failed.values is not None:
+                _print(failed.values.output)
+                yield failed.values.log_of(items)
             yield from raising(failed.__cause__)
         except _NOTHING_RAN as error:
             self.stays = f"{type(error).__name__}: {error}"
@@ -368,8 +381,8 @@ class _Split:
         else:
             self.run.overlapped = True
             self.each = seconds / len(items)
-            _print(output)
-            yield log
+            _print(noted.output)
+            yield noted.log_of(items)
 
     def _rerun(self, items):
         """Runs the items of a chunk here of which nothing has run there."""

@@ -51,12 +51,18 @@ class Run:
         return self.spread(self.loops[index], body, iterable)
 
     def flat(self, index, body, iterable):
-        """What the iterations of an expression give, in order."""
-        if self.takes(index, body):
-            return itertools.chain.from_iterable(self.spread(self.loops[index], body, iterable))
-        values = []
-        body(iterable, values)
-        return iter(values)
+        """What the iterations of a generator expression give, in order."""
+        return self._generated(index, body, iterable, self.takes(index, body))
+
+    def _generated(self, index, body, iterable, taken):
+        """A StopIteration of an iteration is a RuntimeError here, as it is in the generator that this stands for."""
+        if taken:
+            for log in self.spread(self.loops[index], body, iterable):
+                yield from log
+        else:
+            values = []
+            body(iterable, values)
+            yield from values
 
     def list(self, index, body, iterable):
         values = []
@@ -76,12 +82,25 @@ class Run:
     def map(self, index, function, *iterables):
         if len(iterables) == 1:
             def body(items, log):
-                log.extend(map(function, items))
-            return self.flat(index, body, iterables[0])
+                for item in items:
+                    log.append(function(item))
+            return self._mapped(index, body, iterables[0])
 
         def body(items, log):
-            log.extend(itertools.starmap(function, items))
-        return self.flat(index, body, zip(*iterables))
+            for each in items:
+                log.append(function(*each))
+        return self._mapped(index, body, zip(*iterables))
+
+    def _mapped(self, index, body, iterable):
+        """A StopIteration of an iteration ends it, as it ends map()."""
+        if self.takes(index, body):
+            return itertools.chain.from_iterable(self.spread(self.loops[index], body, iterable))
+        values = []
+        try:
+            body(iterable, values)
+        except StopIteration:
+            pass
+        return iter(values)
 
     # ---- of coroutines ----
 

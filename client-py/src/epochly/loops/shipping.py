@@ -18,6 +18,10 @@ from epochly.loops import purity
 
 __all__ = ["Shipped", "ship"]
 
+# Of what a loop gains by other processes, what the copying to them may take.
+COPYING_SHARE_MAX = 0.5
+# Into new shared memory: its pages are zeroed first.
+SECONDS_PER_BYTE = 1e-9
 # As schemas/wire/task_spec.h SHARED_BUFFER_BYTES_MIN: below, a copy in a message costs less than a mapping.
 SHARED_BYTES_MIN = 64 << 10
 
@@ -41,8 +45,11 @@ class _Pickler(cloudpickle.CloudPickler):
         return super().reducer_override(obj)
 
 
-def ship(call, name, shared):
-    """`call` as a Shipped. shared: whether all workers are on this host. Raises FunctionNotPicklable."""
+def ship(call, name, shared, gain):
+    """`call` as a Shipped. shared: whether all workers are on this host. gain: seconds that are to be gained by it.
+
+    Raises FunctionNotPicklable, also where the copying would take too much of the gain.
+    """
     large = []
     file = io.BytesIO()
     try:
@@ -50,6 +57,9 @@ def ship(call, name, shared):
     except Exception as error:  # whatever the pickling of the user's values raises
         raise FunctionNotPicklable(f"it refers to something that does not pickle: {type(error).__name__}: {error}") from error
     stream, owner = file.getbuffer(), None
+    copied = len(stream) + sum(map(_bytes_of, large))
+    if copied * SECONDS_PER_BYTE > COPYING_SHARE_MAX * gain:
+        raise FunctionNotPicklable(f"what it refers to takes {copied} bytes, too much to copy for a gain of {gain * 1e3:.2g} ms")
     if shared and (large or len(stream) >= SHARED_BYTES_MIN):
         placed = _native.share_buffers([stream, *large])
         if placed is None:
@@ -65,12 +75,16 @@ def ship(call, name, shared):
 
 def _keeper(large):
     def keep(buffer):
-        with buffer.raw() as raw:
-            if raw.nbytes < SHARED_BYTES_MIN:
-                return True
+        if _bytes_of(buffer) < SHARED_BYTES_MIN:
+            return True  # stays in the stream
         large.append(buffer)
         return False
     return keep
+
+
+def _bytes_of(buffer):
+    with buffer.raw() as raw:
+        return raw.nbytes
 
 
 def _described(code, name):

@@ -1,0 +1,144 @@
+"""Level 3 of Python that is not compiled, beside joblib's loky and plain Python: the same loop, on as many processes.
+
+python -m tests.bench.processes_bench [--json FILE]; `./dev bench loops` prints the same table. Without joblib its column is empty.
+"""
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from tests.bench.report import Table, at_least, at_most
+from tests.bench.turns import in_turns, timed
+
+WORKERS = 2
+ITEMS = 4000
+# Of plain Python, about.
+SECONDS = 1.0
+ROUNDS = 5
+CALLS = 200
+# Rows of the array that every iteration reads: 64 MB of doubles.
+ROWS, COLUMNS = 2000, 4000
+
+
+def words(item, repeats):
+    """Strings, dicts and sorting: nothing that level 2 compiles."""
+    counts = {}
+    for at in range(repeats):
+        word = f"{(item * 31 + at * 17) % 97:x}"
+        counts[word] = counts.get(word, 0) + 1
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
+
+
+def loop(items, repeats):
+    return [words(item, repeats) for item in items]
+
+
+def row_of(table, at):
+    row = table[at]
+    return {"at": str(at), "sum": float(row.sum()), "largest": float(row.max()), "text": "".join(map(str, range(200)))}
+
+
+def rows(table):
+    return [row_of(table, at) for at in range(len(table))]
+
+
+def repeats_for(seconds):
+    took, _ = timed(loop, range(50), 100)
+    return max(1, int(100 * seconds / (took * ITEMS / 50)))
+
+
+def with_joblib(function, arguments):
+    import joblib
+
+    return joblib.Parallel(n_jobs=WORKERS)(joblib.delayed(function)(*each) for each in arguments)
+
+
+def has_joblib():
+    try:
+        import joblib  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def one_second():
+    """Medians of a second of work by {"plain", "level 3", "joblib"}."""
+    import epochly
+
+    repeats, items = repeats_for(SECONDS), range(ITEMS)
+    level3 = epochly.optimize(loop, level=3)
+    ways = {"plain": lambda: loop(items, repeats), "level 3": lambda: level3(items, repeats)}
+    if has_joblib():
+        ways["joblib"] = lambda: with_joblib(words, ((item, repeats) for item in items))
+    for way in ways.values():  # both have their processes started
+        way()
+    return in_turns(ways, ROUNDS), epochly.report(level3).level
+
+
+def shared_array():
+    """The same for iterations that read one large array."""
+    import numpy
+
+    import epochly
+
+    table = numpy.random.default_rng(1).random((ROWS, COLUMNS))
+    level3 = epochly.optimize(rows, level=3)
+    ways = {"plain": lambda: rows(table), "level 3": lambda: level3(table)}
+    if has_joblib():
+        ways["joblib"] = lambda: with_joblib(row_of, ((table, at) for at in range(len(table))))
+    return in_turns(ways, ROUNDS)
+
+
+def smallest(item):
+    return str(item)
+
+
+def few(items):
+    return [smallest(item) for item in items]
+
+
+def start_seconds():
+    """What a call at level 3 takes whose iterations take nothing: to the processes and back, when all is warm."""
+    import epochly
+    from epochly.loops import processes, shipping
+
+    processes.SECONDS_MIN, processes.BATCH_SECONDS = 0.0, 0.0  # send whatever it is; the last thing this process measures
+    processes.SENDING_SHARE_MAX = shipping.COPYING_SHARE_MAX = float("inf")
+    level3 = epochly.optimize(few, level=3)
+    took = sorted(timed(level3, range(2 * WORKERS))[0] for _ in range(CALLS))
+    assert epochly.report(level3).level == 3
+    return took[CALLS // 2]
+
+
+def table():
+    second, level = one_second()
+    array = shared_array()
+    start = start_seconds()
+    made = [["1 s of plain Python", second["plain"], second.get("joblib"), second["level 3"], second["plain"] / second["level 3"]],
+            ["iterations over one array of 64 MB", array["plain"], array.get("joblib"), array["level 3"],
+             array["plain"] / array["level 3"]],
+            ["start of a call, warm", None, None, start, None]]
+    targets = [at_least("1 s of plain Python: at least 1.8x sequential", second["plain"] / second["level 3"], 1.8, "x"),
+               at_most("start of a call, warm, at most 2 ms", start * 1e3, 2.0, "ms")]
+    if "joblib" in second:
+        targets.append(at_most("1 s of plain Python: no slower than joblib (3 % for noise)", second["level 3"] / second["joblib"],
+                               1.03, "x"))
+    assert level == 3
+    return Table("processes", f"Level 3: Python that is not compiled, on {WORKERS} processes; seconds",
+                 ["", "sequential", "joblib", "level 3", "level 3 is ... times"], made, targets)
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="also write the table there")
+    options = parser.parse_args(arguments)
+    os.environ["EPOCHLY_MAX_WORKERS"] = str(WORKERS)
+    made = table()
+    print(made.text())
+    if options.json:
+        options.json.write_text(json.dumps(made.as_json(), indent=1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
