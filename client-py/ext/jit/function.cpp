@@ -242,8 +242,13 @@ void JitFunction::dropStale() {
 
 void JitFunction::splitLoops(Version& version) {
   if (!teamOrNone()) throw Declined(0, whyNoTeam());
-  version.split = multicore::split(*version.unit);
+  version.split = multicore::split(*version.unit, options.fastmath);
   version.loopTimes = std::make_unique<epochly::jit::LoopTimes[]>(version.split.parallel);
+  for (auto& loop : version.split.loops) {
+    if (!loop.number) continue;
+    version.loopTimes[*loop.number].isOrdered = loop.isOrdered;
+    version.loopTimes[*loop.number].isFixed = loop.isFixed;
+  }
   if (version.split.parallel) return;
   declinedLoops = version.split.loops;
   if (version.split.loops.empty()) throw Declined(0, "it has no loop that could run on several cores");

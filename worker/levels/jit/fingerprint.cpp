@@ -35,6 +35,8 @@ class Writer {
   void write(const program::Instance& instance) {
     number(instance.usedEarly);
     number(instance.resultLeaves);
+    number(instance.folds.size());
+    for (bool isProduct : instance.folds) number(isProduct);
     number(instance.arguments.size());
     for (auto type : instance.arguments) prims(unit.types.leaves(type));
     prims(instance.values);

@@ -18,17 +18,28 @@ llvm::Value* FunctionLowering::worthSplitting(const Instruction& one) {
 }
 
 llvm::Value* FunctionLowering::parallel(const Instruction& one) {
-  if (options.careful) return llvm::ConstantPointerNull::get(ir.getPtrTy());  // never reached
+  if (options.careful) {  // never reached
+    for (uint32_t i = 1; i < one.results; i++) values[one.result + i] = realConst(0);
+    return llvm::ConstantPointerNull::get(ir.getPtrTy());
+  }
   auto chunk = static_cast<size_t>(one.imm & 0xffffffff);
-  auto* frame = slot(llvm::ArrayType::get(i64, std::max<size_t>(one.args.size() - 1, 1)));
-  for (size_t i = 1; i < one.args.size(); i++)
-    storeLeaf(values[one.args[i]], at(frame, intConst(8 * (i - 1))), Memory::CALL);
+  auto& folds = unit.instances[chunk].folds;
+  auto captured = one.args.size() - folds.size();
+  auto* frame = slot(llvm::ArrayType::get(i64, std::max<size_t>(captured - 1, 1)));
+  for (size_t i = 1; i < captured; i++) storeLeaf(values[one.args[i]], at(frame, intConst(8 * (i - 1))), Memory::CALL);
+  auto* totals = slot(llvm::ArrayType::get(i64, std::max<size_t>(2 * folds.size(), 1)));
+  for (size_t i = 0; i < folds.size(); i++) {
+    storeLeaf(values[one.args[captured + i]], at(totals, intConst(16 * i)), Memory::CALL);
+    storeLeaf(intConst(folds[i]), at(totals, intConst(16 * i + 8)), Memory::CALL);
+  }
   storeTicks();
   auto* parts = call("epochly_parallel", ptr,
                      {contextArg(), chunkEntry(*functions[chunk]), frame, values[one.args[0]], intConst(one.imm >> 32),
-                      intConst(unit.instances[chunk].resultLeaves)});
+                      intConst(unit.instances[chunk].resultLeaves), totals, intConst(folds.size())});
   loadTicks();
   guard(ir.CreateIsNotNull(parts), one.guard);
+  for (size_t i = 0; i < folds.size(); i++)
+    values[one.result + 1 + i] = loadLeaf(at(totals, intConst(16 * i)), program::Prim::F, Memory::CALL);
   return parts;
 }
 

@@ -225,8 +225,8 @@ int32_t epochly_worth_splitting(Context* context, int64_t loop, int64_t count) {
 
 // Null: give the call back.
 const uint64_t* epochly_parallel(Context* context, Chunk chunk, const uint64_t* frame, int64_t count, int64_t loop,
-                                 int64_t leaves) {
-  return context->team->run(*context, chunk, frame, count, loop, leaves);
+                                 int64_t leaves, Fold* folds, int64_t foldCount) {
+  return context->team->run(*context, chunk, frame, count, loop, leaves, {folds, static_cast<size_t>(foldCount)});
 }
 
 // CPython's float_pow. 1: it raises, or the result is complex, or libm's errno would have to be looked at.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <vector>
 
 #include "levels/program/ufuncs.h"
@@ -61,15 +62,23 @@ struct Context;
 // `results`. 0: they ended; else a guard failed, as of Code::entry.
 using Chunk = int32_t (*)(Context* context, const uint64_t* frame, int64_t first, int64_t last, uint64_t* results);
 
+// Floats that chunks compute and that are added up, or multiplied, in the order of the iterations. Compiled code reads and writes it.
+struct Fold {
+  double total;
+  int64_t isProduct;
+};
+static_assert(sizeof(Fold) == 16 && offsetof(Fold, isProduct) == 8);
+
 // Who runs parallel loops. Thread-safe.
 class Team {
  public:
   // Whether `count` iterations of that loop are worth several cores, here and now.
   virtual bool isWorth(Context& context, size_t loop, int64_t count) = 0;
   // Runs all iterations, in chunks. The number of chunks, then `leaves` results of each, in order; valid until the next loop of this
-  // context. Null: a chunk gave the call back, or the host asked to stop; none runs any more.
+  // context. Null: a chunk gave the call back, or the host asked to stop; none runs any more. The last results of a chunk are Lists of
+  // what is to be folded into `folds`.
   virtual const uint64_t* run(Context& context, Chunk chunk, const uint64_t* frame, int64_t count, size_t loop,
-                              size_t leaves) = 0;
+                              size_t leaves, std::span<Fold> folds) = 0;
 
  protected:
   ~Team() = default;
@@ -77,6 +86,8 @@ class Team {
 
 // How long a parallel loop's iterations take. Written by any thread: an estimate that is a little old does no harm.
 struct LoopTimes {
+  bool isOrdered = false;                 // it has folds
+  bool isFixed = false;                   // its chunks are to depend on the number of iterations alone, not on time or cores
   std::atomic<int64_t> nsPerThousand{0};  // of one core; 0: not known
   std::atomic<uint64_t> split{0};         // executions on several cores
   std::atomic<uint64_t> alone{0};         // executions that were too short for it, or had no second core

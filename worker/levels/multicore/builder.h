@@ -45,6 +45,8 @@ class Builder {
   }
   program::ValueId load(uint32_t slot) { return value(program::Op::LOAD, instance.slots[slot], {}, slot); }
   void store(uint32_t slot, program::ValueId id) { add(program::Op::STORE, {id}, slot); }
+  program::Instruction& last() { return *out->code.back(); }
+  program::Block& current() { return *out; }
   program::Block& newBlock() { return unit.blocks.emplace_back(); }
   void goOnIn(program::Block& block) { out = &block; }
   void append(program::Instruction* one) { out->code.push_back(one); }

@@ -21,7 +21,7 @@ struct NotIndependent {
 
 class Judge {
  public:
-  Judge(Flow& flow, const Loop& loop) : flow(flow), loop(loop) {
+  Judge(Flow& flow, const Loop& loop, bool reorders) : flow(flow), loop(loop), reorders(reorders) {
     for (size_t i = 0; i < flow.loops().size(); i++) {
       auto at = flow.loops()[i].index;
       trips[at] = flow.newSymbol({.kind = SymbolData::TRIP, .loop = at});
@@ -40,6 +40,9 @@ class Judge {
       checkLists();
       checkArrays();
       verdict.shape.kind = "map";
+      for (auto& role : verdict.roles) {
+        if (role.how == SlotRole::REDUCED) verdict.shape.kind = "reduction";
+      }
       verdict.shape.splits = true;
     } catch (NotIndependent& why) {
       verdict.shape.kind = why.kind;
@@ -52,6 +55,7 @@ class Judge {
  private:
   Flow& flow;
   const Loop& loop;
+  const bool reorders;
   Verdict verdict;
   std::map<int, Symbol> trips;  // by loop
 
@@ -163,6 +167,12 @@ class Judge {
         continue;
       }
       auto read = loop.headReads.find(slot);
+      if (auto reduction = read == loop.headReads.end() ? std::nullopt : reductionOf(flow, loop, slot)) {
+        bool isOfFloats = reduction->isOfFloats();
+        (reorders ? verdict.shape.isFixed : verdict.shape.isOrdered) |= isOfFloats;
+        verdict.roles.push_back({slot, SlotRole::REDUCED, {}, isLive, std::move(reduction)});
+        continue;
+      }
       if (read != loop.headReads.end())
         decline(read->second->line, "it reads " + quoted(slot) + " as the iteration before left it", "carried");
       bool keeps = back.stale & loop.bit;
@@ -376,6 +386,6 @@ class Judge {
 
 }  // namespace
 
-Verdict judge(Flow& flow, const Loop& loop) { return Judge(flow, loop).run(); }
+Verdict judge(Flow& flow, const Loop& loop, bool reorders) { return Judge(flow, loop, reorders).run(); }
 
 }  // namespace epochly::multicore

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "levels/multicore/flow.h"
+#include "levels/multicore/reductions.h"
 
 namespace epochly::multicore {
 
@@ -19,6 +20,8 @@ struct LoopShape {
   std::string reason;    // why not
   uint32_t reasonLine = 0;
   std::optional<size_t> number;  // by which the code names it, where it splits
+  bool isOrdered = false;        // floats are folded in the order of the iterations, beside the chunks that compute them
+  bool isFixed = false;          // its chunks depend on nothing but the number of iterations
 };
 
 // What becomes of a variable that the loop assigns.
@@ -27,11 +30,13 @@ struct SlotRole {
     STEPS,    // grows by `step` in each iteration
     PRIVATE,  // assigned before it is read, in each iteration
     KEEPS,    // assigned on the way out only
+    REDUCED,  // what the iterations are folded into
   };
   uint32_t slot;
   How how;
   Poly step;
   bool isLive = false;  // read after the loop
+  std::optional<Reduction> reduction;
 };
 
 // The loop ends when a value that begins as `from` and moves by one reaches `to`; or before it begins, where it moves away.
@@ -56,6 +61,7 @@ struct Verdict {
   const program::Instruction* test = nullptr;  // the IF at the loop's head, whose second body leaves it
 };
 
-Verdict judge(Flow& flow, const Loop& loop);
+// reorders: sums of floats may be added up in another order (fastmath).
+Verdict judge(Flow& flow, const Loop& loop, bool reorders);
 
 }  // namespace epochly::multicore

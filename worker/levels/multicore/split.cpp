@@ -77,7 +77,12 @@ class Cut {
   Builder build;
   Captured captured;
   std::map<uint32_t, ValueId> steps;  // by slot
-  std::vector<uint32_t> lastValues;   // slots whose value in the last iteration counts after the loop
+  // What a chunk leaves behind, in this order: slots whose value in the last iteration counts, what it has folded, lists of what is to be
+  // folded in order.
+  std::vector<uint32_t> lastValues;
+  std::vector<const SlotRole*> partial;
+  std::vector<const SlotRole*> ordered;
+  std::map<uint32_t, ValueId> addends;  // those lists, by slot
 
   Instance& instance() { return unit.instances[instanceIndex]; }
 
@@ -95,9 +100,11 @@ class Cut {
       if (one.op == Op::LOAD && !loop.heads.count(one.imm)) slots[one.imm] = true;
     });
     for (auto& role : verdict.roles) {
-      if (role.how != SlotRole::PRIVATE) slots[role.slot] = true;
+      bool isFolded = role.how == SlotRole::REDUCED && !isExtreme(*role.reduction);
+      if (role.how != SlotRole::PRIVATE && !isFolded) slots[role.slot] = true;
       if (role.how == SlotRole::STEPS) captured.values.push_back(steps[role.slot] = compute(role.step));
       if (role.how == SlotRole::PRIVATE && role.isLive) lastValues.push_back(role.slot);
+      if (role.how == SlotRole::REDUCED) (isOrdered(role) ? ordered : partial).push_back(&role);
     }
     for (auto& [slot, wanted] : slots) captured.slots.push_back(slot);
   }
@@ -192,18 +199,29 @@ class Cut {
   }
 
   // ---- on several cores ----------------------------------------------------------------------------------------------------------
+  static bool isExtreme(const Reduction& reduction) { return reduction.op == Op::ICMP || reduction.op == Op::FCMP; }
+  bool isOrdered(const SlotRole& role) const { return role.reduction->isOfFloats() && !verdict.shape.isFixed; }
+  size_t leaves() const { return lastValues.size() + partial.size() + ordered.size(); }
+
   void runChunks(uint32_t chunk, ValueId count) {
     std::vector<ValueId> args{count};
     for (auto slot : captured.slots) args.push_back(build.load(slot));
     args.insert(args.end(), captured.values.begin(), captured.values.end());
+    for (auto* role : ordered) args.push_back(build.load(role->slot));
     auto parts = build.value(Op::PARALLEL, Prim::P, std::move(args), static_cast<int64_t>(number) << 32 | chunk);
-    auto stride = static_cast<int64_t>(8 * lastValues.size());
-    if (!lastValues.empty()) {
-      auto chunks = build.value(Op::ARRAY_LOAD, Prim::I, {parts}, static_cast<int64_t>(program::DType::I64));
-      auto offset = build.integer(Op::MUL, build.integer(Op::SUB, chunks, build.constI(1)), build.constI(stride));
-      auto last = build.value(Op::POINTER_ADD, Prim::P, {parts, build.integer(Op::ADD, offset, build.constI(8))});
-      for (size_t i = 0; i < lastValues.size(); i++) build.store(lastValues[i], partAt(last, i, lastValues[i]));
+    build.last().results += ordered.size();
+    for (auto* role : ordered) {
+      instance().values.push_back(Prim::F);
+      build.store(role->slot, instance().values.size() - 1);
+      guardWarning(*role);
     }
+    auto chunks = build.value(Op::ARRAY_LOAD, Prim::I, {parts}, static_cast<int64_t>(program::DType::I64));
+    auto first = build.value(Op::POINTER_ADD, Prim::P, {parts, build.constI(8)});
+    auto stride = build.constI(8 * leaves());
+    auto offset = build.integer(Op::MUL, build.integer(Op::SUB, chunks, build.constI(1)), stride);
+    auto last = build.value(Op::POINTER_ADD, Prim::P, {first, offset});
+    for (size_t i = 0; i < lastValues.size(); i++) build.store(lastValues[i], partAt(last, i, lastValues[i]));
+    if (!partial.empty()) foldParts(first, chunks, stride);
     for (auto& role : verdict.roles) {
       if (role.how != SlotRole::STEPS) continue;
       auto way = build.integer(Op::MUL, steps[role.slot], count);
@@ -211,6 +229,55 @@ class Cut {
     }
     for (auto* one : clone(*verdict.test->bodies[1]).code) build.append(one);
   }
+  // A loop over what the chunks have folded, in their order.
+  void foldParts(ValueId first, ValueId chunks, ValueId stride) {
+    auto counter = static_cast<uint32_t>(instance().slots.size());
+    instance().slots.push_back(Prim::I);
+    build.store(counter, build.constI(0));
+    auto around = nextLabel(), head = around + 1;
+    auto& after = build.current();
+    auto& outside = build.add(Op::BLOCK, {}, around);
+    outside.bodies = {&build.newBlock()};
+    build.goOnIn(*outside.bodies[0]);
+    auto& again = build.add(Op::LOOP, {}, head);
+    again.bodies = {&build.newBlock()};
+    build.goOnIn(*again.bodies[0]);
+    auto at = build.load(counter);
+    auto& test = build.add(Op::IF, {build.compare(Compare::LT, at, chunks)});
+    test.bodies = {&build.newBlock(), &build.newBlock()};
+    build.goOnIn(*test.bodies[1]);
+    build.add(Op::JUMP, {}, around).bodies = {&build.newBlock()};
+    build.goOnIn(*test.bodies[0]);
+    auto part = build.value(Op::POINTER_ADD, Prim::P, {first, build.integer(Op::MUL, at, stride)});
+    for (size_t i = 0; i < partial.size(); i++) foldPart(*partial[i], partAt(part, lastValues.size() + i, partial[i]->slot));
+    build.store(counter, build.integer(Op::ADD, at, build.constI(1)));
+    build.add(Op::JUMP, {}, head).bodies = {&build.newBlock()};
+    build.goOnIn(after);
+    for (auto* role : partial) guardWarning(*role);
+  }
+  void foldPart(const SlotRole& role, ValueId part) {
+    auto& reduction = *role.reduction;
+    auto total = build.load(role.slot);
+    if (isExtreme(reduction)) {
+      auto better = reduction.candidateFirst ? std::vector{part, total} : std::vector{total, part};
+      auto wins = build.value(reduction.op, Prim::B, better, static_cast<int64_t>(reduction.compare));
+      return build.store(role.slot, build.value(Op::SELECT, reduction.prim, {wins, part, total}));
+    }
+    auto sum = build.value(reduction.op, reduction.prim, {total, part});
+    build.last().guard = reduction.guard;
+    build.store(role.slot, sum);
+  }
+  // A total that is not finite: one of the additions may have made it so.
+  void guardWarning(const SlotRole& role) {
+    if (!role.reduction->warningGuard) return;
+    auto size = build.value(Op::FABS, Prim::F, {build.load(role.slot)});
+    auto infinity = build.value(Op::CONST_F, Prim::F, {});
+    build.last().fimm = __builtin_inf();
+    auto isFinite = build.value(Op::FCMP, Prim::B, {size, infinity}, static_cast<int64_t>(Compare::LT));
+    build.add(Op::GUARD, {isFinite}).guard = role.reduction->warningGuard;
+  }
+  // Labels that the elaborator has not given.
+  int64_t nextLabel() const { return (int64_t(1) << 32) + 2 * static_cast<int64_t>(number); }
   ValueId partAt(ValueId parts, size_t leaf, uint32_t slot) {
     auto prim = instance().slots[slot];
     auto where = build.value(Op::POINTER_ADD, Prim::P, {parts, build.constI(8 * leaf)});
@@ -221,14 +288,13 @@ class Cut {
 
   // ---- the chunk -----------------------------------------------------------------------------------------------------------------
   // Values and slots keep the numbers that they have in the function.
-  using Each = std::function<void(Block& made, const Instruction& one, Instruction& copy)>;
+  using Each = std::function<bool(Block& made, const Instruction& one, Instruction& copy)>;  // false: there is none
   Block& clone(const Block& block, const Each& each = {}) {
     auto& made = unit.blocks.emplace_back();
     for (auto* one : block.code) {
       auto& copy = unit.instructions.emplace_back(*one);
       for (auto*& body : copy.bodies) body = &clone(*body, each);
-      if (each) each(made, *one, copy);
-      made.code.push_back(&copy);
+      if (!each || each(made, *one, copy)) made.code.push_back(&copy);
     }
     return made;
   }
@@ -269,12 +335,18 @@ class Cut {
     }
     clearArraySlots(inside);
     startSteps(inside, first);
+    startReductions(inside);
     auto counter = static_cast<uint32_t>(chunk.slots.size());
     chunk.slots.push_back(Prim::I);
     inside.store(counter, first);
     runIterations(inside, chunk, counter, last);
     std::vector<ValueId> results;
     for (auto slot : lastValues) results.push_back(inside.load(slot));
+    for (auto* role : partial) results.push_back(inside.load(role->slot));
+    for (auto* role : ordered) {
+      results.push_back(addends[role->slot]);
+      chunk.folds.push_back(role->reduction->op == Op::FMUL);
+    }
     inside.add(Op::RETURN, results);
     chunk.resultLeaves = results.size();
     return index;
@@ -291,6 +363,51 @@ class Cut {
       inside.store(role.slot, inside.integer(Op::ADD, inside.load(role.slot), way));
     }
   }
+  void startReductions(Builder& inside) {
+    for (auto* role : partial) {
+      if (!isExtreme(*role->reduction)) inside.store(role->slot, neutral(inside, *role->reduction));
+    }
+    for (auto* role : ordered) {
+      inside.store(role->slot, inside.value(Op::CONST_F, Prim::F, {}));  // read by operations that are not there any more
+      addends[role->slot] = inside.value(Op::LIST_NEW, Prim::P, {inside.constI(0)}, 1);
+    }
+  }
+  static ValueId neutral(Builder& inside, const Reduction& reduction) {
+    bool isProduct = reduction.op == Op::MUL || reduction.op == Op::MUL_CHECKED || reduction.op == Op::FMUL;
+    if (reduction.prim == Prim::B) return inside.constB(reduction.op == Op::BAND);
+    if (reduction.prim == Prim::I) return inside.constI(reduction.op == Op::AND ? -1 : isProduct);
+    auto id = inside.value(Op::CONST_F, Prim::F, {});
+    inside.last().fimm = isProduct ? 1.0 : -0.0;
+    return id;
+  }
+  const SlotRole* orderedWith(ValueId total) const {
+    for (auto* role : ordered) {
+      if (role->reduction->totals.count(total)) return role;
+    }
+    return nullptr;
+  }
+  // In a chunk whose floats are folded elsewhere: what it does instead of `one`. False: the same.
+  bool isReplaced(Builder& ahead, const Instruction& one) {
+    if (one.op == Op::STORE) return orderedWith(one.args[0]) != nullptr;
+    for (auto* role : ordered) {
+      auto addition = role->reduction->additions.find(&one);
+      if (addition == role->reduction->additions.end()) continue;
+      auto addend = one.args[addition->second ? 1 : 0];
+      if (one.op == Op::FSUB) addend = ahead.value(Op::FNEG, Prim::F, {addend});
+      ahead.add(Op::LIST_PUSH, {addends[role->slot], addend}, 1);
+      return true;
+    }
+    if (one.op != Op::GUARD_WARNING || ordered.empty()) return false;
+    // What is not of the totals is still looked at, each for itself.
+    bool ofTotals = false;
+    for (size_t i = 1; i < one.args.size(); i += 3) ofTotals |= orderedWith(one.args[i]) != nullptr;
+    if (!ofTotals) return false;
+    for (size_t i = 1; i < one.args.size(); i += 3) {
+      if (orderedWith(one.args[i])) continue;
+      ahead.add(Op::GUARD_WARNING, {one.args[i], one.args[i], one.args[i + 1], one.args[i + 2]}).guard = one.guard;
+    }
+    return true;
+  }
   void runIterations(Builder& inside, Instance& chunk, uint32_t counter, ValueId last) {
     auto& exit = inside.add(Op::BLOCK, {}, verdict.test->bodies[1]->code[0]->imm);
     exit.bodies = {&inside.newBlock()};
@@ -298,13 +415,15 @@ class Cut {
     auto& again = inside.add(Op::LOOP, {}, original->imm);
     again.line = loop.line;
     again.bodies = {&clone(*original->bodies[0], [&](Block& made, const Instruction& one, Instruction& copy) {
+      Builder ahead(unit, chunk, made);
+      if (isReplaced(ahead, one)) return false;
       // What is done on the way out, the function does when all chunks have ended.
       if (&one == verdict.test->bodies[1]->code[0]) copy.bodies = {&inside.newBlock()};
-      if (&one != verdict.test) return;
-      Builder ahead(unit, chunk, made);
+      if (&one != verdict.test) return true;
       auto at = ahead.load(counter);
       copy.args = {ahead.compare(Compare::LT, at, last)};
       ahead.store(counter, ahead.integer(Op::ADD, at, ahead.constI(1)));
+      return true;
     })};
     inside.goOnIn(*chunk.body);
   }
@@ -313,7 +432,7 @@ class Cut {
 // One compilation's loops.
 class Splitter {
  public:
-  explicit Splitter(Unit& unit) : unit(unit) {}
+  Splitter(Unit& unit, bool reorders) : unit(unit), reorders(reorders) {}
 
   Split run() {
     auto last = unit.instances[0].round;
@@ -327,6 +446,7 @@ class Splitter {
 
  private:
   Unit& unit;
+  const bool reorders;
   Split result;
   std::map<uint32_t, bool> writesMemory;  // by instance; false while it is looked at
 
@@ -357,7 +477,7 @@ class Splitter {
     std::map<int, int> splitsAround;
     for (size_t i = 0; i < flow.loops().size(); i++) {
       auto& loop = flow.loops()[i];
-      auto verdict = judge(flow, loop);
+      auto verdict = judge(flow, loop, reorders);
       int around = loop.parent < 0 ? 0 : splitsAround[loop.parent];
       if (verdict.shape.splits && around <= NESTED_SPLITS_MAX) {
         verdict.shape.number = result.parallel;
@@ -385,6 +505,6 @@ class Splitter {
 
 }  // namespace
 
-Split split(Unit& unit) { return Splitter(unit).run(); }
+Split split(Unit& unit, bool reorders) { return Splitter(unit, reorders).run(); }
 
 }  // namespace epochly::multicore

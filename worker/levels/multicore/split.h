@@ -14,6 +14,7 @@ struct Split {
   std::vector<LoopShape> loops;
   size_t parallel = 0;  // how many of them split, or how many indices there are
 };
-Split split(program::Unit& unit);
+// reorders: sums of floats may be added up in another order (fastmath).
+Split split(program::Unit& unit, bool reorders = false);
 
 }  // namespace epochly::multicore

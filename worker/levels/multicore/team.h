@@ -18,6 +18,12 @@ constexpr double PROBE_PART = 0.4;
 constexpr int64_t CHUNKS_MAX = 1024;
 // First iterations are tried by the caller alone, twice as many each time.
 constexpr int64_t PROBES_MAX = 64;
+// A loop whose sums may be reordered has so many chunks whatever the machine, so that its sums are the same everywhere ...
+constexpr int64_t FIXED_CHUNKS = 256;
+// ... unless it has fewer iterations than this: then it has one.
+constexpr int64_t FIXED_MIN = 4096;
+// An iteration of a loop with sums of floats in order takes at least so long, or keeping and folding its addend costs as much.
+constexpr int64_t FOLD_NS_MIN = 6;
 // Threads, whatever the machine has or EPOCHLY_MAX_WORKERS says.
 constexpr int CORES_MAX = 1024;
 

@@ -171,7 +171,8 @@ struct Instance {
   std::vector<ArrayVariable> arrays;   // whose leaves lie in slots
   // Of a parallel loop: its arguments are the first and the last iteration, then what it captures.
   bool isChunk = false;
-  size_t resultLeaves = 0;  // of a chunk
+  size_t resultLeaves = 0;   // of a chunk
+  std::vector<bool> folds;  // of a chunk: its last results are lists of floats, to be multiplied (true) or added up in order
   bool hasLoop = false;
   bool elaborating = false;  // an older frame of the elaborator is at it: this is recursion
   bool usedEarly = false;    // its result type was asked for while elaborating

@@ -148,5 +148,47 @@ TEST(Shape, ALoopWithinASplitLoopSplitsOnceMore) {
             2);
 }
 
+Looked lookAtTotal(const std::string& start, const std::string& loop, bool reorders = false) {
+  test::ProgramText program("(def f (x y n) (set t " + start + ") (for i (range n) " + loop + ") (return t))");
+  Looked looked{program::Elaborator(program, {}).run(vectors), {}};
+  looked.split = split(*looked.unit, reorders);
+  return looked;
+}
+
+TEST(Shape, SumsOfIntegersAreReductions) {
+  auto looked = lookAtTotal("0", "(aug + t (* i i))");
+  EXPECT_EQ(looked.kind(), "reduction") << looked.reason();
+  EXPECT_FALSE(looked.split.loops[0].isOrdered);
+  EXPECT_EQ(lookAtTotal("0", "(aug - t i) (if (> i 3) (do (aug + t 2)))").kind(), "reduction");
+}
+
+TEST(Shape, SumsOfFloatsKeepTheirOrderUnlessTheyMayBeReordered) {
+  auto exact = lookAtTotal("0.5", "(aug + t (math sqrt (item x i)))");
+  EXPECT_EQ(exact.kind(), "reduction") << exact.reason();
+  EXPECT_TRUE(exact.split.loops[0].isOrdered);
+  EXPECT_FALSE(exact.split.loops[0].isFixed);
+  auto fast = lookAtTotal("0.5", "(aug + t (math sqrt (item x i)))", true);
+  EXPECT_FALSE(fast.split.loops[0].isOrdered);
+  EXPECT_TRUE(fast.split.loops[0].isFixed);
+}
+
+TEST(Shape, SumsAndProductsOfOneVariableAreCarried) {
+  EXPECT_EQ(lookAtTotal("0", "(aug + t i) (aug * t 2)").kind(), "carried");
+  EXPECT_EQ(lookAtTotal("0", "(set t (- i t))").kind(), "carried");
+}
+
+TEST(Shape, ATotalThatAnIterationStoresIsCarried) {
+  EXPECT_EQ(lookAtTotal("0.0", "(aug + t 1.0) (set (item y i) t)").kind(), "carried");
+}
+
+TEST(Shape, AnExtremeIsAReductionUnlessItsPlaceIsKept) {
+  auto looked = lookAtTotal("0", "(if (> (% i 7) t) (do (set t (% i 7))))");
+  EXPECT_EQ(looked.kind(), "carried");  // computed twice: not known to be the same
+  looked = lookAtTotal("0", "(set v (% i 7)) (if (> v t) (do (set t v)))");
+  EXPECT_EQ(looked.kind(), "reduction") << looked.reason();
+  looked = lookAtTotal("0", "(set v (% i 7)) (if (> v t) (do (set t v) (set at i)))");
+  EXPECT_EQ(looked.kind(), "reduction") << looked.reason();  // nobody reads `at`
+}
+
 }  // namespace
 }  // namespace epochly::multicore
