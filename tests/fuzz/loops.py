@@ -1,4 +1,6 @@
-"""Plain CPython against level 1 on random loops: value, exception, output, variables, and how often each iteration ran.
+"""Plain CPython against level 1, and against bodies of contexts at levels 1 and 2, on random loops.
+
+Compared are value, exception, output, variables, and how often each iteration ran.
 
     python -m tests.fuzz.loops --seconds 60
     python -m tests.fuzz.loops --seed 1234        one program, shown
@@ -11,10 +13,12 @@ import collections
 import contextlib
 import io
 import linecache
+import queue
 import random
 import sys
 import time
 
+import epochly
 from epochly.loops import plan, threads
 
 # Long enough that threads are worth it and iterations overtake each other, short enough for many programs.
@@ -26,38 +30,43 @@ class Failed(Exception):
 
 
 class World:
-    """What the programs call, and a list of all calls: appending to it is one step, whatever the threads do."""
+    """What the programs call. Plain functions: what a method does to its object would be in the way of every loop."""
 
     def __init__(self, seed, fails):
-        self.seed, self.fails = seed, fails
-        self.calls = []
+        calls = self.calls = queue.SimpleQueue()
 
-    def names(self):
-        return {"g": self.wait, "quick": self.quick, "managed": self.managed, "Failed": Failed}
+        def wait(value, key=0):
+            """Its value and its time depend on its arguments alone."""
+            calls.put((value, key))
+            rng = random.Random(f"{seed} {value} {key}")
+            time.sleep(rng.random() * SLEEP_SECONDS_MAX)
+            if rng.random() < fails:
+                raise Failed(value, key)
+            return rng.randrange(-9, 10)
 
-    def wait(self, value, key=0):
-        """Its value and its time depend on its arguments alone."""
-        self.calls.append((value, key))
-        rng = random.Random(f"{self.seed} {value} {key}")
-        time.sleep(rng.random() * SLEEP_SECONDS_MAX)
-        if rng.random() < self.fails:
-            raise Failed(value, key)
-        return rng.randrange(-9, 10)
+        def quick(value):
+            return value * 7 % 5
 
-    def quick(self, value):
-        return value * 7 % 5
+        @contextlib.contextmanager
+        def managed(value):
+            yield wait(value, "managed")
 
-    @contextlib.contextmanager
-    def managed(self, value):
-        yield self.wait(value, "managed")
+        self.names = {"g": wait, "quick": quick, "managed": managed, "Failed": Failed}
+
+    def counted(self):
+        """{call: how often} since the last look."""
+        return collections.Counter(self.calls.get() for _ in range(self.calls.qsize()))
 
 
 class Program:
     """One function with a loop or two, as text. Variables are bound before, so that each has a value to compare."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, level=None):
+        """level: of the context around its loops; None: there is none."""
         self.rng = random.Random(seed)
         self.lines = []
+        self.level = level
+        self.simple = NUMERIC if level == 2 else SIMPLE
 
     def text(self):
         names = "out, seen, table, groups, counts, total, best, words, at, x, v, w, prev"
@@ -66,8 +75,12 @@ class Program:
                       "total, best, words, at, x, v, w, prev = 0, -99, '', None, None, None, None, 0"):
             self.line(1, bound)
         self.line(1, "try:")
+        depth = 2
+        if self.level is not None:
+            self.line(2, "with context():")
+            depth = 3
         for _ in range(self.rng.choice((1, 1, 2))):
-            self.rng.choice((self.statement_loop, self.statement_loop, self.expression_loop))(2)
+            self.rng.choice((self.statement_loop, self.statement_loop, self.expression_loop))(depth)
         self.line(1, "except Failed as error:")
         self.line(2, "out.append(('failed', error.args))")
         self.line(1, f"return {names}")
@@ -77,6 +90,9 @@ class Program:
         self.lines.append("    " * depth + text)
 
     def expression_loop(self, depth):
+        if self.level == 2:
+            self.line(depth, self.rng.choice(NUMERIC_EXPRESSIONS))
+            return
         element = self.rng.choice(ELEMENTS)
         condition = self.rng.choice(("", "", " if g(x, 'if') > 0", " if x % 2"))
         body = f"{element} for at, x in enumerate(items){condition}"
@@ -89,7 +105,7 @@ class Program:
                                           "for at, x in zip(range(99), items):")))
         if "at" not in self.lines[-1]:
             self.line(depth + 1, "at = x")
-        self.line(depth + 1, "v = g(x, at)")
+        self.line(depth + 1, "v = x * 7 % 5 - at" if self.level == 2 else "v = g(x, at)")
         for _ in range(self.rng.randrange(1, 6)):
             self.statement(depth + 1)
         if self.rng.random() < 0.15:
@@ -99,27 +115,37 @@ class Program:
     def statement(self, depth):
         kind = self.rng.random()
         if kind < 0.12 and depth < 5:
-            self.line(depth, self.rng.choice(("if v % 2:", "if x > 2:", "if g(x, 'test') > 0:")))
+            tests = ("if v % 2:", "if x > 2:", "if x > 4:" if self.level == 2 else "if g(x, 'test') > 0:")
+            self.line(depth, self.rng.choice(tests))
             self.statement(depth + 1)
             if self.rng.random() < 0.5:
                 self.line(depth, "else:")
                 self.statement(depth + 1)
-        elif kind < 0.2 and depth < 5:
+        elif kind < 0.2 and depth < 5 and self.level != 2:
             self.line(depth, "try:")
             self.line(depth + 1, "w = g(v, 'try')")
             self.line(depth, "except Failed:")
             self.line(depth + 1, "w = -1")
             self.line(depth, "out.append(w)")
-        elif kind < 0.26 and depth < 5:
+        elif kind < 0.26 and depth < 5 and self.level != 2:
             self.line(depth, "with managed(x) as w:")
             self.statement(depth + 1)
         elif kind < 0.32 and depth < 5:
             self.line(depth, f"for w in range({self.rng.randrange(3)}):")
             self.statement(depth + 1)
         else:
-            self.line(depth, self.rng.choice(SIMPLE))
+            self.line(depth, self.rng.choice(self.simple))
 
 
+NUMERIC = (
+    "total += v", "total -= x * at", "best = max(best, v)", "out.append(v)", "out.append(x * at)", "w = v % 3", "v += at",
+    "prev = v", "total += prev", "total = total * 3 % 1000 + v", "continue", "if v > 7: continue", "if total > 90: break", "pass",
+    "best = total", "items[0] = x", "w = x", "total *= 7", "total //= x",
+)
+NUMERIC_EXPRESSIONS = (
+    "out = [x * x for x in items]", "out = [x * at for x in items for at in range(3)]", "total = sum(x for x in items)",
+    "best = max(x * 3 for x in items)", "out = [x for x in items if x % 2]",
+)
 ELEMENTS = ("g(x)", "(x, g(x, at))", "g(x) + g(x, 1)", "[g(y) for y in range(x % 3)]", "g(x) if x % 2 else x")
 EXPRESSIONS = (
     "out = [{}]", "out = sorted({{str(e) for e in [{}]}})", "out = tuple({})", "out = list(map(g, items))",
@@ -140,49 +166,56 @@ SIMPLE = (
 def load(source, seed, world):
     name = f"<loops {seed}>"
     linecache.cache[name] = (len(source), None, source.splitlines(True), name)
-    space = {"__name__": "fuzz", **world.names()}
+    space = {"__name__": "fuzz", **world.names}
     exec(compile(source, name, "exec"), space)
     return space["f"]
 
 
 def outcome(function, items, world):
     """(how it ended, value or error, output, calls made); after a failure the calls are not known: some had begun."""
-    world.calls.clear()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         try:
             kind, value = "value", function(items)
         except Exception as error:
             kind, value = "raised", (type(error), str(error))
+    counted = world.counted()
     failed = kind == "raised" or "failed" in repr(value)
-    return kind, repr(value), printed.getvalue(), None if failed else collections.Counter(world.calls)
+    return kind, repr(value), printed.getvalue(), None if failed else counted
 
 
 def run(seed, tally, out):
     rng = random.Random(seed)
-    source = Program(seed).text()
-    fails = rng.choice((0.0, 0.0, 0.02))
+    level = rng.choice((None, None, 1, 2))
+    source = Program(seed, level).text()
+    world = World(seed, rng.choice((0.0, 0.0, 0.02)))
     items = [rng.randrange(0, 9) for _ in range(rng.choice((0, 1, 2, 5, 20)))]
-    if rng.random() < 0.3:
-        given = items
-    else:
-        given = tuple(items)
     tally["programs"] += 1
-    world = World(seed, fails)
     function = load(source, seed, world)
-    twin, made = plan.twin_of(function, threads.spread)
-    if twin is None:
-        return
-    tally["spread programs"] += 1
-    wanted = outcome(function, given, world)
+    contexts = []
+
+    def entered():
+        contexts.append(epochly.optimize_context(level=level))
+        return contexts[-1]
+
+    function.__globals__["context"] = contextlib.nullcontext
+    wanted = outcome(function, list(items), world)
+    function.__globals__["context"] = entered
     for _ in range(2):  # the second knows what the first has learned
-        got = outcome(twin, given, world)
+        called = function
+        if level is None:
+            called, made = plan.twin_of(function, threads.spread)
+            if called is None:
+                break
+        got = outcome(called, list(items), world)
         tally["calls"] += 1
         if got != wanted:
             tally["mismatches"] += 1
-            print(f"MISMATCH seed {seed}, items {items}\n{source}\nplain:   {wanted}\nlevel 1: {got}\n", file=out)
+            print(f"MISMATCH seed {seed}, level {level}, items {items}\n{source}\nplain:  {wanted}\nspread: {got}\n", file=out)
             return
-        twin, made = plan.twin_of(function, threads.spread)
+    else:
+        taken = made.overlapped if level is None else contexts[0].ran
+        tally["spread programs"] += bool(taken)
     linecache.cache.pop(f"<loops {seed}>", None)
 
 
@@ -193,7 +226,8 @@ def main(arguments):
     options = parser.parse_args(arguments)
     tally = dict.fromkeys(("programs", "spread programs", "calls", "mismatches"), 0)
     if options.seed is not None:
-        print(Program(options.seed).text())
+        level = random.Random(options.seed).choice((None, None, 1, 2))
+        print(Program(options.seed, level).text())
         run(options.seed, tally, sys.stdout)
     else:
         first = seed = time.time_ns() % 10**12
