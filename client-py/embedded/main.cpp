@@ -7,6 +7,7 @@
 
 #include "daemon/scheduler_daemon.h"
 #include "daemon/worker_daemon.h"
+#include "rt/command_line.h"
 #include "rt/log.h"
 #include "rt/process.h"
 #include "wire/errors.h"
@@ -14,7 +15,6 @@
 namespace epochly {
 namespace {
 
-constexpr int EXIT_MISTAKE = 2;
 constexpr int EXIT_FAILED = 1;
 
 struct CommandLine {
@@ -74,7 +74,7 @@ int run(const CommandLine& line) {
   KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { status = serve(line); })) {
     bool isMistake = codeOf(*error) == ErrorCode::INVALID_ARGUMENT;
     fprintf(stderr, "epochly-embedded: %s\n", messageOf(*error).cStr());
-    return isMistake ? EXIT_MISTAKE : EXIT_FAILED;
+    return isMistake ? rt::EXIT_MISTAKE : EXIT_FAILED;
   }
   return status;
 }

@@ -11,6 +11,7 @@
 #include "classify/classify.h"
 #include "core/core.h"
 #include "rt/address.h"
+#include "rt/command_line.h"
 #include "rt/log.h"
 
 namespace epochly::config {
@@ -27,14 +28,8 @@ struct Options {
   classify::Thresholds thresholds;
 };
 
-// Asked for something else than to run: text for stdout, exit 0.
-struct Answer {
-  kj::String text;
-};
-// One line for stderr, exit 2.
-struct Mistake {
-  kj::String text;
-};
+using rt::Answer;
+using rt::Mistake;
 
 // The value of an environment variable, none if it is not set. For tests to be independent of the real one.
 using Environment = kj::Function<kj::Maybe<kj::StringPtr>(kj::StringPtr name)>;

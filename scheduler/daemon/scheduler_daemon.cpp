@@ -29,7 +29,6 @@
 namespace epochly::scheduler {
 namespace {
 
-constexpr int EXIT_MISTAKE = 2;    // wrong usage
 constexpr int EXIT_ABANDONED = 1;  // tasks were left behind, or it could not start
 
 // REST requests waiting for one turn of the loop; it answers thousands a second.
@@ -335,40 +334,22 @@ int serve(config::Options options) {
 int report(const kj::Exception& error) {
   bool isMistake = codeOf(error) == ErrorCode::INVALID_ARGUMENT;
   fprintf(stderr, "epochly-scheduler: %s\n", isMistake ? messageOf(error).cStr() : kj::str(error).cStr());
-  return isMistake ? EXIT_MISTAKE : EXIT_ABANDONED;
+  return isMistake ? rt::EXIT_MISTAKE : EXIT_ABANDONED;
 }
 
 kj::OneOf<config::Options, config::Answer, config::Mistake> parse(kj::ArrayPtr<const kj::StringPtr> args) {
-  config::Environment environment = [](kj::StringPtr name) -> kj::Maybe<kj::StringPtr> {
-    auto value = getenv(name.cStr());
-    if (value == nullptr) return nullptr;
-    return kj::StringPtr(value);
-  };
+  config::Environment environment = rt::environmentVariable;
   return config::parse(args, environment);
 }
 
 }  // namespace
 
 int runProgram(kj::ArrayPtr<const kj::StringPtr> args) {
-  auto parsed = parse(args);
-  KJ_SWITCH_ONEOF(parsed) {
-    KJ_CASE_ONEOF(answer, config::Answer) {
-      fputs(answer.text.cStr(), stdout);
-      return 0;
-    }
-    KJ_CASE_ONEOF(mistake, config::Mistake) {
-      fprintf(stderr, "%s\n", mistake.text.cStr());
-      return EXIT_MISTAKE;
-    }
-    KJ_CASE_ONEOF(options, config::Options) {
-      int status = 0;
-      KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { status = serve(kj::mv(options)); })) {
-        status = report(*error);
-      }
-      return status;
-    }
-  }
-  KJ_UNREACHABLE;
+  return rt::runParsed(parse(args), [](config::Options options) {
+    int status = 0;
+    KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { status = serve(kj::mv(options)); })) status = report(*error);
+    return status;
+  });
 }
 
 kj::Own<Daemon> start(kj::AsyncIoContext& io, kj::ArrayPtr<const kj::StringPtr> args) {

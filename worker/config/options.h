@@ -8,6 +8,7 @@
 #include <kj/string.h>
 
 #include "rt/address.h"
+#include "rt/command_line.h"
 #include "rt/log.h"
 #include "wire/ids.h"
 
@@ -37,14 +38,8 @@ struct Options {
   kj::Maybe<kj::String> logFile;  // none: stderr
 };
 
-// Asked for something else than to run: text for stdout, exit 0.
-struct Answer {
-  kj::String text;
-};
-// One line for stderr, exit 2.
-struct Mistake {
-  kj::String text;
-};
+using rt::Answer;
+using rt::Mistake;
 
 // The value of an environment variable, none if it is not set.
 using Environment = kj::Function<kj::Maybe<kj::StringPtr>(kj::StringPtr name)>;

@@ -30,8 +30,7 @@
 namespace epochly::worker {
 namespace {
 
-constexpr int EXIT_FAILED = 1;   // executors do not start, or attempts were left behind
-constexpr int EXIT_MISTAKE = 2;  // wrong usage, or the scheduler refused this worker
+constexpr int EXIT_FAILED = 1;  // executors do not start, or attempts were left behind
 // How often gauges that cost something to find out are renewed, if metrics are exposed at all.
 constexpr kj::Duration METRICS_REFRESH = 1 * kj::SECONDS;
 
@@ -202,7 +201,7 @@ kj::Promise<int> Worker::serve() {
         KJ_IF_MAYBE(r, refused) {
           fprintf(stderr, "epochly-worker: the scheduler at %s refused this worker: %s\n", dialer->name().cStr(),
                   r->why.cStr());
-          return EXIT_MISTAKE;
+          return rt::EXIT_MISTAKE;
         }
         return supervisor.shutdown().then([]() {
           rt::log::info("left");
@@ -284,38 +283,22 @@ int serve(config::Options options) {
 int report(const kj::Exception& error) {
   bool isMistake = codeOf(error) == ErrorCode::INVALID_ARGUMENT;
   fprintf(stderr, "epochly-worker: %s\n", messageOf(error).cStr());
-  return isMistake ? EXIT_MISTAKE : EXIT_FAILED;
+  return isMistake ? rt::EXIT_MISTAKE : EXIT_FAILED;
 }
 
 kj::OneOf<config::Options, config::Answer, config::Mistake> parse(kj::ArrayPtr<const kj::StringPtr> args) {
-  config::Environment environment = [](kj::StringPtr name) -> kj::Maybe<kj::StringPtr> {
-    auto value = getenv(name.cStr());
-    if (value == nullptr) return nullptr;
-    return kj::StringPtr(value);
-  };
+  config::Environment environment = rt::environmentVariable;
   return config::parse(args, environment);
 }
 
 }  // namespace
 
 int runProgram(kj::ArrayPtr<const kj::StringPtr> args) {
-  auto parsed = parse(args);
-  KJ_SWITCH_ONEOF(parsed) {
-    KJ_CASE_ONEOF(answer, config::Answer) {
-      fputs(answer.text.cStr(), stdout);
-      return 0;
-    }
-    KJ_CASE_ONEOF(mistake, config::Mistake) {
-      fprintf(stderr, "%s\n", mistake.text.cStr());
-      return EXIT_MISTAKE;
-    }
-    KJ_CASE_ONEOF(options, config::Options) {
-      int status = 0;
-      KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { status = serve(kj::mv(options)); })) status = report(*error);
-      return status;
-    }
-  }
-  KJ_UNREACHABLE;
+  return rt::runParsed(parse(args), [](config::Options options) {
+    int status = 0;
+    KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { status = serve(kj::mv(options)); })) status = report(*error);
+    return status;
+  });
 }
 
 kj::Own<Daemon> start(kj::AsyncIoContext& io, kj::ArrayPtr<const kj::StringPtr> args, kj::Own<link::Dialer> dialer) {
