@@ -1,5 +1,6 @@
 #include "levels/jit/pipeline.h"
 
+#include <llvm/Analysis/LoopInfo.h>
 #include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/CommandLine.h>
 #include <llvm/Transforms/IPO/GlobalDCE.h>
@@ -19,6 +20,7 @@
 #include <llvm/Transforms/Scalar/SROA.h>
 #include <llvm/Transforms/Scalar/SimpleLoopUnswitch.h>
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
+#include <llvm/Transforms/Utils/LoopUtils.h>
 #include <llvm/Transforms/Vectorize/LoopVectorize.h>
 #include <llvm/Transforms/Vectorize/SLPVectorizer.h>
 
@@ -40,6 +42,17 @@ void addCleanUp(FunctionPassManager& passes) {
   passes.addPass(SimplifyCFGPass());
   passes.addPass(InstCombinePass());
 }
+
+// What a vectorised loop leaves over is short: not worth more code.
+class RemaindersPass : public PassInfoMixin<RemaindersPass> {
+ public:
+  PreservedAnalyses run(Function& function, FunctionAnalysisManager& analyses) {
+    for (auto* loop : analyses.getResult<LoopAnalysis>(function).getLoopsInPreorder()) {
+      if (findOptionMDForLoop(loop, "llvm.loop.isvectorized")) addStringMetadataToLoop(loop, "llvm.loop.unroll.disable", 1);
+    }
+    return PreservedAnalyses::all();
+  }
+};
 
 FunctionPassManager beforeSpeculation() {
   FunctionPassManager passes;
@@ -75,6 +88,7 @@ FunctionPassManager afterSpeculation() {
   passes.addPass(ImpliedChecksPass());
   passes.addPass(OfferVectorPowersPass());
   passes.addPass(LoopVectorizePass());
+  passes.addPass(RemaindersPass());
   passes.addPass(ExpandPowersPass());
   passes.addPass(NotANumberNotePass());
   passes.addPass(InstCombinePass());

@@ -18,7 +18,7 @@ namespace epochly::jit {
 namespace {
 
 constexpr uintptr_t PAGE = 4096;
-constexpr size_t HUGE_PAGES_MIN = size_t(4) << 20;
+constexpr size_t HUGE_PAGES_MIN = size_t(2) << 20;
 // Small lists share blocks of this size.
 constexpr size_t SHARED_BYTES = 64 << 10;
 constexpr size_t ALIGNMENT = 16;
@@ -32,6 +32,13 @@ struct Pool {
 Pool& pool() {
   static Pool& one = *new Pool;
   return one;
+}
+
+// As numpy has it: faulting pages in one by one costs more than the arithmetic.
+void askForHugePages(void* block, size_t size) {
+  if (!block || size < HUGE_PAGES_MIN) return;
+  auto start = (reinterpret_cast<uintptr_t>(block) + PAGE - 1) & ~(PAGE - 1);
+  madvise(reinterpret_cast<void*>(start), size - PAGE, MADV_HUGEPAGE);
 }
 
 }  // namespace
@@ -51,7 +58,9 @@ Memory takeMemory(size_t size) {
       return found;
     }
   }
-  return {std::malloc(size ? size : 1), size};
+  auto* made = std::malloc(size ? size : 1);
+  askForHugePages(made, size);
+  return {made, size};
 }
 
 void returnMemory(Memory memory) {
@@ -128,11 +137,7 @@ char* Context::allocateArray(size_t size) {
   if (size > ARENA_BYTES_MAX - bytes) return nullptr;
   auto* block = static_cast<char*>(std::malloc(size ? size : 1));
   if (!block) return nullptr;
-  // As numpy has it: faulting pages in one by one costs more than the arithmetic.
-  if (size >= HUGE_PAGES_MIN) {
-    auto start = (reinterpret_cast<uintptr_t>(block) + PAGE - 1) & ~(PAGE - 1);
-    madvise(reinterpret_cast<void*>(start), size - PAGE, MADV_HUGEPAGE);
-  }
+  askForHugePages(block, size);
   bytes += size;
   blocks.push_back({block, 0});  // not kept for the next call: numpy may become its owner
   return block;
