@@ -1,5 +1,7 @@
 #include "ext/jit/function.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -138,6 +140,28 @@ void logRefusal(program::Unit& unit, const std::string& reason) {
   if (!done) PyErr_Clear();
 }
 
+// Tells other threads, while it lives, that code for these types is being made. Needs the GIL when it begins and ends.
+class Compiling {
+ public:
+  Compiling(std::map<std::string, std::shared_ptr<Compilation>>& all, const std::string& types) : all(all), types(types) {
+    all[types] = own;
+  }
+  Compiling(const Compiling&) = delete;
+  ~Compiling() {
+    if (auto found = all.find(types); found != all.end() && found->second == own) all.erase(found);
+    {
+      std::lock_guard lock(own->mutex);
+      own->ended = true;
+    }
+    own->changed.notify_all();
+  }
+
+ private:
+  std::map<std::string, std::shared_ptr<Compilation>>& all;
+  const std::string types;
+  const std::shared_ptr<Compilation> own = std::make_shared<Compilation>();
+};
+
 bool writesArrays(program::Types& types, program::Type type) {
   auto data = types[type];
   if (data.kind == program::Kind::ARRAY) return types(data.ref).written;
@@ -256,6 +280,26 @@ void JitFunction::splitLoops(Version& version) {
   throw Declined(first.reasonLine, "the loop of line " + std::to_string(first.line) + " cannot be split: " + first.reason);
 }
 
+bool JitFunction::awaitOther(Bound bound) {
+  if (compiling.empty()) return false;
+  std::shared_ptr<Compilation> other;
+  try {
+    std::vector<Shape> shapes;
+    for (auto* object : bound) shapes.push_back(shapeOf(object));
+    auto found = compiling.find(typesOf(shapes));
+    if (found != compiling.end()) other = found->second;
+  } catch (Declined&) {
+  }
+  if (!other || other->process != getpid()) return false;
+  auto* state = PyEval_SaveThread();
+  {
+    std::unique_lock lock(other->mutex);
+    other->changed.wait(lock, [&] { return other->ended; });
+  }
+  PyEval_RestoreThread(state);
+  return true;
+}
+
 std::shared_ptr<Version> JitFunction::compile(Bound bound) {
   auto kinds = kindsOf(bound);
   if (auto known = declinedKinds.find(kinds); known != declinedKinds.end() && known->second.first >= DECLINES_MAX) {
@@ -274,6 +318,7 @@ std::shared_ptr<Version> JitFunction::compile(Bound bound) {
     }
     auto start = nowNs();
     MakingCode making;
+    Compiling announced(compiling, types);
     Names names(function, encoded, made->assumptions);
     program::Elaborator elaborator(names, {.python = PY_VERSION_HEX >> 16, .numpy = NumpyTypes::get().version});
     made->unit = elaborator.run([&](program::Types& types) {
@@ -300,7 +345,8 @@ std::shared_ptr<Version> JitFunction::compile(Bound bound) {
     made->code = generate(unit, made->options);
     made->releases = unit.instances[0].hasLoop;
     for (auto type : made->arguments) {
-      if ((writesArrays(unit.types, type) && !multicore) || writesLists(unit.types, type)) made->releases = false;
+      made->writesArrays |= writesArrays(unit.types, type);
+      if (writesLists(unit.types, type)) made->releases = false;
     }
   } catch (Declined& declined) {
     decline(declined.reason, declined.line);
@@ -333,22 +379,35 @@ JitFunction::Attempt JitFunction::execute(Version& version, const epochly::jit::
     decline("no memory to keep the arrays it writes");
     return Attempt::ENDED;
   }
-  if (version.releases) released.state = PyEval_SaveThread();
+  // On several cores the iterations are not in order: what they have written is put back whole.
+  bool shares = version.releases && version.writesArrays && !multicore;
+  bool releases = version.releases && (!shares || marshal.writesAlone());
+  if (releases) released.state = PyEval_SaveThread();
   auto guard = code.entry(&context, arguments, leaves.data());
   if (released.state) PyEval_RestoreThread(released.state);
   released.state = nullptr;
+  auto undo = [&] {
+    if (!releases || !shares) return marshal.restore();
+    marshal.restoreOwn([&] {
+      epochly::jit::Context again;
+      again.depth = recursionLeft();
+      code.entry(&again, arguments, leaves.data());
+    });
+  };
   if (guard) {
-    marshal.restore();
     if (PyErr_Occurred()) {
+      // Where other threads may have written meanwhile, the arrays stay as the iterations so far have left them, as in CPython.
+      if (!releases || !shares || context.spoiled) marshal.restore();
       ran = Ran::RAISED;
       return Attempt::ENDED;
     }
+    undo();
     if (&code == version.careful.get()) failed(version, guard);
     return Attempt::GUARD_FAILED;
   }
   result = marshal.box(version.result, leaves.data());
   if (!result) {
-    marshal.restore();
+    undo();
     if (PyErr_Occurred()) {
       ran = Ran::RAISED;
       return Attempt::ENDED;
@@ -458,7 +517,8 @@ bool JitFunction::ready(PyObject* const* args, size_t nargs, PyObject* names) {
   if (givenUp()) return false;
   std::vector<PyObject*> store;
   Bound bound;
-  return bind(args, nargs, names, store, bound) && compile(bound);
+  if (!bind(args, nargs, names, store, bound)) return false;
+  return awaitOther(bound) ? ready(args, nargs, names) : compile(bound) != nullptr;
 }
 
 Ran JitFunction::call(PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result) {
@@ -466,17 +526,11 @@ Ran JitFunction::call(PyObject* const* args, size_t nargs, PyObject* names, PyOb
   Bound bound;
   if (!encodeOnce() || !bind(args, nargs, names, store, bound)) return Ran::DECLINED;
   Ran ran;
-  for (size_t i = 0; i < versions.size(); i++) {
-    auto version = versions[i];  // kept: the call may let other threads change the table
-    // A version that was given up: another, of wider types, may still take the call.
-    if (version->failuresInARow >= FAILURES_MAX || !version->assumptions.hold()) continue;
-    if (!run(*version, bound, ran, result)) continue;
-    auto found = std::find(versions.begin(), versions.end(), version);
-    if (found != versions.end() && found != versions.begin()) std::rotate(versions.begin(), found, found + 1);
-    return ran;
-  }
-  dropStale();
-  if (givenUp()) return Ran::DECLINED;
+  do {
+    if (callKnown(bound, ran, result)) return ran;
+    dropStale();
+    if (givenUp()) return Ran::DECLINED;
+  } while (awaitOther(bound));
   auto version = compile(bound);
   if (!version) return Ran::DECLINED;
   if (!run(*version, bound, ran, result)) {
@@ -484,6 +538,19 @@ Ran JitFunction::call(PyObject* const* args, size_t nargs, PyObject* names, PyOb
     return Ran::DECLINED;
   }
   return ran;
+}
+
+bool JitFunction::callKnown(Bound bound, Ran& ran, PyObject*& result) {
+  for (size_t i = 0; i < versions.size(); i++) {
+    auto version = versions[i];  // kept: the call may let other threads change the table
+    // A version that was given up: another, of wider types, may still take the call.
+    if (version->failuresInARow >= FAILURES_MAX || !version->assumptions.hold()) continue;
+    if (!run(*version, bound, ran, result)) continue;
+    auto found = std::find(versions.begin(), versions.end(), version);
+    if (found != versions.end() && found != versions.begin()) std::rotate(versions.begin(), found, found + 1);
+    return true;
+  }
+  return false;
 }
 
 uint64_t madeCodeNs() { return madeCode; }

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <Python.h>
+#include <unistd.h>
 
+#include <condition_variable>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,12 +49,22 @@ struct Version {
   program::Type result = 0;
   size_t argumentLeaves = 0;
   size_t resultLeaves = 0;
-  bool releases = false;  // runs without the GIL
+  bool releases = false;  // may run without the GIL
+  bool writesArrays = false;
   uint64_t runs = 0;
   uint64_t failures = 0;
   uint32_t failuresInARow = 0;
   uint32_t lastGuard = 0;  // of the careful code
   int64_t elaborateNs = 0;
+};
+
+// Code for some types is being made, on the thread that put it into the table. Others wait without the GIL: it takes milliseconds,
+// and the call in CPython may take minutes.
+struct Compilation {
+  const pid_t process = getpid();  // after fork() its thread is gone
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool ended = false;
 };
 
 enum class Ran { RETURNED, RAISED, DECLINED };
@@ -89,6 +102,7 @@ class JitFunction {
   std::map<std::string, std::pair<uint32_t, std::string>> declinedKinds;  // how often, the last reason
   Assumptions declineAssumptions;
   std::vector<multicore::LoopShape> declinedLoops;
+  std::map<std::string, std::shared_ptr<Compilation>> compiling;  // by argument types
   bool refusalLogged = false;
   std::string why;
   uint32_t whyLine = 0;
@@ -101,6 +115,10 @@ class JitFunction {
   std::shared_ptr<Version> compile(Bound bound);
   // Throws Declined if there is none to split.
   void splitLoops(Version& version);
+  // Waits while another thread makes code for these types. False: none does.
+  bool awaitOther(Bound bound);
+  // Runs the call with code that is there. False: there is none for these arguments.
+  bool callKnown(Bound bound, Ran& ran, PyObject*& result);
   // False: the arguments are of other types.
   bool run(Version& version, Bound bound, Ran& ran, PyObject*& result);
   enum class Attempt { OTHER_TYPES, ENDED, GUARD_FAILED };

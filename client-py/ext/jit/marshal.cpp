@@ -124,6 +124,21 @@ void forElements(const ArrayObject* array, Each each) {
   }
 }
 
+// The bytes between the first and the last element, both included.
+struct Extent {
+  char *low, *high;
+};
+Extent extentOf(const ArrayObject* array) {
+  Extent extent{array->data, array->data};
+  if (elementsOf(array) == 0) return extent;
+  for (int i = 0; i < array->dims; i++) {
+    auto way = (array->shape[i] - 1) * array->strides[i];
+    (way < 0 ? extent.low : extent.high) += way;
+  }
+  extent.high += program::bytesOf(*elementType(array));
+  return extent;
+}
+
 bool isWhole(const ArrayObject* array, DType dtype, uint32_t dims, const uint64_t* leaves) {
   if (reinterpret_cast<uint64_t>(array->data) != leaves[0] || array->dims != static_cast<int>(dims) ||
       elementType(array) != dtype)
@@ -296,7 +311,7 @@ bool Marshal::loadArray(PyObject* object, Type type, uint64_t*& leaf) {
   if (!dtype || *dtype != data.dtype || array->dims != static_cast<int>(data.dims)) return false;
   if (types(data.ref).written) {
     if (!(array->flags & ArrayObject::WRITEABLE)) return false;
-    arrays.push_back({object});
+    arrays.push_back({object, leaf, {}});
   }
   views.push_back(object);
   held.push_back(Py_NewRef(object));
@@ -333,12 +348,60 @@ void Marshal::restore() {
       std::memcpy(array->data, kept.copy.data, elementsOf(array) * size);
       continue;
     }
-    auto* from = static_cast<const char*>(kept.copy.data);
-    forElements(array, [&](char* to) {
-      std::memcpy(to, from, size);
-      from += size;
-    });
+    forKept(kept, [&](char* to, const char* from) { std::memcpy(to, from, size); });
   }
+}
+
+template <typename Each>
+void Marshal::forKept(const KeptArray& kept, Each each) {
+  auto* array = reinterpret_cast<ArrayObject*>(kept.object);
+  auto size = program::bytesOf(*elementType(array));
+  auto* copy = static_cast<const char*>(kept.copy.data);
+  forElements(array, [&](char* element) {
+    each(element, copy);
+    copy += size;
+  });
+}
+
+bool Marshal::writesAlone() const {
+  return std::all_of(arrays.begin(), arrays.end(), [&](auto& kept) {
+    auto own = extentOf(reinterpret_cast<ArrayObject*>(kept.object));
+    return 1 == std::count_if(views.begin(), views.end(), [&](auto* view) {
+             auto other = extentOf(reinterpret_cast<ArrayObject*>(view));
+             return own.low < other.high && other.low < own.high;
+           });
+  });
+}
+
+void Marshal::restoreOwn(const std::function<void()>& rerun) {
+  std::vector<epochly::jit::Memory> shadows;
+  for (auto& kept : arrays) {
+    auto* array = reinterpret_cast<ArrayObject*>(kept.object);
+    auto size = program::bytesOf(*elementType(array));
+    auto extent = extentOf(array);
+    shadows.push_back(epochly::jit::takeMemory(extent.high - extent.low));
+    if (!shadows.back().data) break;
+    auto* shadow = static_cast<char*>(shadows.back().data) + (array->data - extent.low);
+    forKept(kept, [&](char* element, const char* from) { std::memcpy(shadow + (element - array->data), from, size); });
+    *kept.pointer = reinterpret_cast<uint64_t>(shadow);
+  }
+  bool complete = shadows.empty() || shadows.back().data;
+  if (complete) rerun();
+  for (size_t i = 0; i < shadows.size(); i++) {
+    auto* array = reinterpret_cast<ArrayObject*>(arrays[i].object);
+    auto size = program::bytesOf(*elementType(array));
+    auto* shadow = reinterpret_cast<char*>(*arrays[i].pointer);
+    *arrays[i].pointer = reinterpret_cast<uint64_t>(array->data);
+    if (complete) {
+      forKept(arrays[i], [&](char* element, const char* from) {
+        auto* written = shadow + (element - array->data);
+        if (std::memcmp(written, from, size) != 0 && std::memcmp(element, written, size) == 0)
+          std::memcpy(element, from, size);
+      });
+    }
+    if (shadows[i].data) epochly::jit::returnMemory(shadows[i]);
+  }
+  if (!complete) restore();
 }
 
 bool Marshal::same(PyObject* object, Type type, const uint64_t* leaves) {

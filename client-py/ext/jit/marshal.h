@@ -3,6 +3,7 @@
 
 #include <Python.h>
 
+#include <functional>
 #include <vector>
 
 #include "ext/jit/texts.h"
@@ -26,6 +27,11 @@ class Marshal {
   bool keepArrays();
   // Puts the caller's arrays back as keepArrays() found them.
   void restore();
+  // Whether no array that the code writes shares memory with another argument.
+  bool writesAlone() const;
+  // As restore(), but only where the code has written: other threads may have written elsewhere meanwhile. `rerun` is the code once
+  // more, on copies. Needs writesAlone().
+  void restoreOwn(const std::function<void()>& rerun);
   // Writes what the code changed in the caller's lists. False with an exception set: out of memory.
   bool writeBack();
   // A new reference; null with an exception set, or without one: this value cannot leave compiled code.
@@ -39,8 +45,12 @@ class Marshal {
   };
   struct KeptArray {
     PyObject* object;
+    uint64_t* pointer;  // the leaf with its address
     epochly::jit::Memory copy;
   };
+  // `each(element, its copy)`.
+  template <typename Each>
+  static void forKept(const KeptArray& kept, Each each);
   program::Types& types;
   epochly::jit::Context& context;
   Texts texts;

@@ -59,6 +59,12 @@ void FunctionLowering::callInstance(const Instruction& one) {
                   llvm::MDBuilder(context).createBranchWeights(1 << 20, 1));
   ir.SetInsertPoint(fails);
   ir.CreateStore(failed, status);
+  if (!options.careful) {
+    auto* spoiledAt = at(contextArg(), intConst(8));
+    auto* spoiled = ir.CreateOr(tagged(ir.CreateLoad(i32, spoiledAt), Memory::CALL),
+                                ir.CreateZExt(ir.CreateLoad(ir.getInt1Ty(), bad), i32));
+    tagged(ir.CreateStore(spoiled, spoiledAt), Memory::CALL);
+  }
   ir.CreateBr(failure);
   ir.SetInsertPoint(ok);
   for (uint32_t i = 0; i < one.results; i++) {
