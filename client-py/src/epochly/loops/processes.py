@@ -170,6 +170,7 @@ class _Split:
         self.ended = set()  # those of `flying` that have
         self.begun = 0
         self.slots = 0  # iterations that can run at once
+        self.owner = None  # of the shared memory that the chunks read: it goes with this
         self.went = False  # whether chunks were sent
         self.kinds = set()  # types of the items, those that were looked through
 
@@ -187,6 +188,8 @@ class _Split:
         except BaseException:
             self._cancel(self.slots)
             raise
+        finally:
+            self.owner = None
         self._learn()
 
     def _cancel(self, running):
@@ -300,7 +303,7 @@ class _Split:
         chunk = Chunk(self.loop, self.body, Surroundings(members.changed_environment(), members.own))
         gain = self._estimate() * (1 - 1 / members.slots())
         try:
-            shipped = ship(chunk, self.body.__qualname__, members.shared, gain)
+            shipped, self.owner = ship(chunk, self.body.__qualname__, members.shared, gain)
         except FunctionNotPicklable as error:
             self.stays = str(error)
             return

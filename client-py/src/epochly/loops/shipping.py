@@ -16,7 +16,7 @@ from epochly import _native, serialize
 from epochly.errors import FunctionNotPicklable
 from epochly.loops import purity
 
-__all__ = ["Shipped", "ship"]
+__all__ = ["ship"]
 
 # Of what a loop gains by other processes, what the copying to them may take.
 COPYING_SHARE_MAX = 0.5
@@ -24,16 +24,6 @@ COPYING_SHARE_MAX = 0.5
 SECONDS_PER_BYTE = 1e-9
 # As schemas/wire/task_spec.h SHARED_BUFFER_BYTES_MIN: below, a copy in a message costs less than a mapping.
 SHARED_BYTES_MIN = 64 << 10
-
-
-class Shipped(serialize.Described):
-    """What travels of a callable. ``owner`` keeps its shared memory; None: there is none."""
-
-    __slots__ = ("owner",)
-
-    def __init__(self, described, owner):
-        super().__init__(described)
-        self.owner = owner
 
 
 class _Pickler(cloudpickle.CloudPickler):
@@ -46,8 +36,9 @@ class _Pickler(cloudpickle.CloudPickler):
 
 
 def ship(call, name, shared, gain):
-    """`call` as a Shipped. shared: whether all workers are on this host. gain: seconds that are to be gained by it.
+    """(what is to be submitted for `call`, the owner of its shared memory or None).
 
+    shared: whether all workers are on this host. gain: seconds that are to be gained by it.
     Raises FunctionNotPicklable, also where the copying would take too much of the gain.
     """
     large = []
@@ -70,7 +61,7 @@ def ship(call, name, shared, gain):
         code = file.getvalue()
     if len(code) > serialize.FUNCTION_BYTES_MAX:
         raise FunctionNotPicklable(f"what it refers to takes {len(code)} bytes, over the limit of {serialize.FUNCTION_BYTES_MAX}")
-    return Shipped(_described(code, name), owner)
+    return serialize.Described(_described(code, name)), owner
 
 
 def _keeper(large):

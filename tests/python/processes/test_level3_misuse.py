@@ -1,0 +1,285 @@
+"""Level 3 on processes: iterations and callers that misbehave. The right answer or a typed error, and nothing left behind."""
+import itertools
+import os
+import subprocess
+import sys
+import threading
+
+import numpy
+import pytest
+
+import epochly
+
+HERE = os.getpid()
+
+
+def at3(function):
+    return epochly.optimize(function, level=3)
+
+
+def text(item):
+    return f"<{item}>", os.getpid()
+
+
+@pytest.mark.usefixtures("eager")
+def test_an_endless_iterator_ends_with_the_error_that_ends_its_loop():
+    def until(item):
+        if item == 1000:
+            raise ValueError("enough")
+        return text(item)
+
+    @at3
+    def work(items):
+        return [until(item) for item in items]
+
+    taken = itertools.count()
+    with pytest.raises(ValueError, match="enough"):
+        work(taken)
+    # What was taken ahead is bounded: chunks on their way, of 10 ms each by what the first took.
+    assert next(taken) < 1_000_000
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_process_that_is_killed_is_a_typed_error_and_another_takes_its_place(started):
+    def die(item):
+        if item == 5 and os.getpid() != HERE:
+            os.kill(os.getpid(), 9)
+        return text(item)
+
+    @at3
+    def work(items):
+        return [die(item) for item in items]
+
+    with pytest.raises(epochly.ExecutorDied):
+        work(range(20))
+
+    @at3
+    def again(items):
+        return [text(item) for item in items]
+
+    assert [each for each, _ in again(range(20))] == [f"<{i}>" for i in range(20)]
+
+
+@pytest.mark.usefixtures("eager")
+def test_an_iteration_may_start_and_end_processes_of_its_own():
+    def ask(item):
+        return subprocess.run([sys.executable, "-S", "-c", f"print({item})"], capture_output=True, text=True).stdout
+
+    @at3
+    def work(items):
+        return [ask(item) for item in items]
+
+    assert work(range(3)) == ["0\n", "1\n", "2\n"]
+
+
+@pytest.mark.usefixtures("eager")
+def test_loops_of_several_threads_share_the_processes():
+    @at3
+    def work(items, key):
+        return [(key, text(item)[0]) for item in items]
+
+    found = {}
+    threads = [threading.Thread(target=lambda k=k: found.__setitem__(k, work(range(40), k))) for k in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {k: [(k, f"<{i}>") for i in range(40)] for k in range(6)}
+
+
+@pytest.mark.usefixtures("eager")
+def test_level_3_inside_of_level_1_and_level_1_inside_of_level_3_end():
+    @at3
+    def inner(items):
+        return [text(item)[0] for item in items]
+
+    @epochly.optimize(level=1)
+    def outer(items):
+        return [inner(range(item, item + 3)) for item in items]
+
+    assert outer(range(30)) == [[f"<{k}>" for k in range(i, i + 3)] for i in range(30)]
+
+    @epochly.optimize(level=1)
+    def waits(items):
+        return [text(item)[0] for item in items]
+
+    @at3
+    def outermost(items):
+        return [waits(range(item, item + 3)) for item in items]
+
+    assert outermost(range(30)) == [[f"<{k}>" for k in range(i, i + 3)] for i in range(30)]
+
+
+@pytest.mark.usefixtures("eager")
+def test_arrays_are_read_where_they_are_and_items_of_arrays_are_those_of_numpy():
+    table = numpy.arange(200_000.0).reshape(100, 2000)
+
+    def row(at):
+        return float(table[at].sum()), os.getpid(), str(at)
+
+    @at3
+    def by_index(count):
+        return [row(at) for at in range(count)]
+
+    @at3
+    def by_row(rows):
+        return [(float(each.sum()), each.shape, type(each).__name__, str(each.dtype), os.getpid()) for each in rows]
+
+    found = by_index(100)
+    assert [each[0] for each in found] == [float(each.sum()) for each in table]
+    assert {each[1] for each in found} > {HERE}
+    found = by_row(table)
+    assert [each[:4] for each in found] == [(float(each.sum()), (2000,), "ndarray", "float64") for each in table]
+    assert any(each[4] != HERE for each in found)
+    scalars = at3(lambda items: [(type(item).__name__, str(item)) for item in items])(numpy.arange(5, dtype="int16"))
+    assert scalars == [("int16", str(i)) for i in range(5)]
+
+
+@pytest.mark.usefixtures("eager")
+def test_shared_memory_is_gone_after_the_loop():
+    table = numpy.ones(1 << 20)
+
+    @at3
+    def work(count):
+        return [str(table[at]) + str(os.getpid()) for at in range(count)]
+
+    mine = f"epochly-{os.getuid()}-{os.getpid():08x}"
+    work(20)
+    assert epochly.report(work).level == 3
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith(mine)]
+
+
+def test_a_copy_that_costs_more_than_it_gains_is_not_made(eager, monkeypatch):
+    from epochly.loops import shipping
+
+    monkeypatch.setattr(shipping, "COPYING_SHARE_MAX", 0.0)
+
+    @at3
+    def work(items):
+        return [text(item)[0] for item in items]
+
+    assert work(range(10)) == [f"<{i}>" for i in range(10)]
+    report = epochly.report(work)
+    assert report.level == 0 and any("too much to copy" in reason for _, reason in report.declined)
+
+
+SCRIPT = """
+    import atexit, os, sys, threading, time
+    sys.path.insert(0, {folder!r})
+    import script_work
+    from epochly.loops import processes, team
+    assert team.await_started()[0] is not None
+    processes.SECONDS_MIN = processes.BATCH_SECONDS = 0.0
+    processes.SENDING_SHARE_MAX = float("inf")
+"""
+
+
+@pytest.fixture
+def script(tmp_path, run_python):
+    """Runs lines in a fresh process that has the function `work` of a module, and processes."""
+    (tmp_path / "script_work.py").write_text(
+        "import epochly, os, time\n\n\ndef name(item):\n    return str(item), os.getpid()\n\n\n"
+        "@epochly.optimize(level=3)\ndef work(items):\n    return [name(item) for item in items]\n\n\n"
+        "def hang(item):\n    while item > 2 and os.getpid() != HERE:\n        time.sleep(0.01)\n    return str(item)\n\n\n"
+        "HERE = os.getpid()\n\n\n@epochly.optimize(level=3)\ndef hangs(items):\n    return [hang(item) for item in items]\n")
+
+    def run(lines):
+        return run_python(SCRIPT.format(folder=str(tmp_path)) + lines)
+
+    return run
+
+
+def gone(pids):
+    return [pid for pid in pids if not os.path.exists(f"/proc/{pid}") or is_zombie(pid)] == pids
+
+
+def is_zombie(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def await_gone(pids):
+    """They are ended by those who started them; a test that waits forever is ended by its timeout."""
+    pause = threading.Event()
+    while not gone(pids):
+        pause.wait(0.02)
+
+
+@pytest.mark.timeout(120)
+def test_no_process_is_left_behind(script):
+    printed = script("""
+    print(*{pid for _, pid in script_work.work(range(50))} - {os.getpid()})
+    """)
+    pids = [int(word) for word in printed.split()]
+    assert pids
+    await_gone(pids)
+
+
+@pytest.mark.timeout(120)
+def test_a_loop_at_the_interpreters_end_runs_once_and_ends(script):
+    printed = script("""
+    calls = []
+    def last():
+        print([text for text, _ in script_work.work(range(5))])
+    atexit.register(last)
+    """)
+    assert printed.split("\n")[0] == str([str(i) for i in range(5)])
+
+
+@pytest.mark.timeout(120)
+def test_a_loop_in_a_daemon_thread_and_in_a_daemon_process(script):
+    printed = script("""
+    import multiprocessing
+    found = []
+    thread = threading.Thread(target=lambda: found.append([t for t, _ in script_work.work(range(5))]), daemon=True)
+    thread.start(); thread.join()
+    print(found[0])
+    def child():
+        print([t for t, _ in script_work.work(range(5))], flush=True)
+    process = multiprocessing.get_context("fork").Process(target=child, daemon=True)
+    process.start(); process.join()
+    print(process.exitcode)
+    """)
+    wanted = str([str(i) for i in range(5)])
+    assert printed.splitlines() == [wanted, wanted, "0"]
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_ends_iterations_that_hang(script):
+    printed = script("""
+    import signal
+    from epochly import _cluster
+    def later():
+        while _cluster.client().metrics()["running"] == 0:
+            pause.wait(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+    pause = threading.Event()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=later).start()
+    try:
+        script_work.hangs(range(10))
+    except KeyboardInterrupt:
+        print("interrupted")
+    print([text for text, _ in script_work.work(range(3))])
+    """)
+    assert printed.splitlines() == ["interrupted", "['0', '1', '2']"]
+
+
+@pytest.mark.timeout(120)
+def test_without_processes_it_runs_here_and_says_so(script, monkeypatch, run_python, tmp_path):
+    printed = run_python(f"""
+        import sys, os
+        sys.path.insert(0, {str(tmp_path)!r})
+        import script_work, epochly
+        from epochly.loops import processes, team
+        processes.SECONDS_MIN = processes.BATCH_SECONDS = 0.0
+        found, why = team.await_started()
+        print(found)
+        print([text for text, _ in script_work.work(range(5))] == list("01234"))
+        print(epochly.report(script_work.work).level, any("no processes" in why for _, why in
+              epochly.report(script_work.work).declined))
+    """, EPOCHLY_ADDRESS=f"unix:{tmp_path}/nobody.sock")
+    assert printed.splitlines() == ["None", "True", "0 True"]
