@@ -38,6 +38,32 @@ def test_contextvars_of_the_caller_reach_every_iteration():
     assert work(range(4)) == [(item, "the caller's") for item in range(4)]
 
 
+own = threading.local()
+
+
+def of_the_thread(item):
+    if not hasattr(own, "session"):
+        own.session = threading.get_ident()
+    return meet(item), own.user, own.session == threading.get_ident()
+
+
+def test_thread_locals_of_the_caller_reach_every_iteration_and_leave_with_it():
+    @epochly.optimize(level=1)
+    def work(items):
+        return [of_the_thread(item) for item in items]
+
+    global meeting
+    own.session = threading.get_ident()
+    for user in ("one", "two"):
+        meeting = Meeting(4)
+        own.user = user
+        assert work(range(4)) == [(item, user, True) for item in range(4)]
+    del own.user
+    meeting = Meeting(4)
+    with pytest.raises(AttributeError, match="user"):
+        work(range(4))
+
+
 def test_an_iteration_that_loops_itself_takes_threads_too_and_never_waits_for_one_in_vain():
     @epochly.optimize(level=1)
     def inner(items):

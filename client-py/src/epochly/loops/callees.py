@@ -31,12 +31,13 @@ class Effects:
     writes: (name, line) of a global or of a variable of a function around that it binds, or None
     changes: {name: line} of what it changes of names that are not its own
     parameters: {name: line} of parameters that it changes
+    sets: {(name, attribute)} of attributes that it sets of what names stand for
     """
 
-    __slots__ = ("writes", "changes", "parameters")
+    __slots__ = ("writes", "changes", "parameters", "sets")
 
     def __init__(self):
-        self.writes, self.changes, self.parameters = None, {}, {}
+        self.writes, self.changes, self.parameters, self.sets = None, {}, {}, set()
 
 
 def is_users(function):
@@ -76,6 +77,8 @@ def _read(node):
     for each in own_nodes(node):
         if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store) and each.id in declared and effects.writes is None:
             effects.writes = (each.id, each.lineno)
+        if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store) and isinstance(each.value, ast.Name):
+            effects.sets.add((each.value.id, each.attr))
         root = _changed(each)
         if root is None:
             continue

@@ -1,11 +1,12 @@
 """What the iterations of a loop share although its source does not show it: known when the values of its names are there."""
 
 import os
+import threading
 import types
 
 from epochly.loops.callees import CONTAINERS, called_by, effects_of, is_users
 
-__all__ = ["obstacle"]
+__all__ = ["obstacle", "thread_locals"]
 
 # User functions that are looked through for one loop: what it calls, what those call, and so on.
 FUNCTIONS_MAX = 64
@@ -16,6 +17,36 @@ _BOUND_TO_THREAD = {("sqlite3", "Connection"), ("sqlite3", "Cursor"), ("sqlite3"
 
 def obstacle(loop, body):
     """Why the iterations of `body` cannot overlap now, a sentence; None if they can."""
+    for name, function, owner_is_shared, values in _reached(body):
+        why = None if loop.awaits else _of_values(values)  # tasks share a thread
+        if why is None and function is not body:
+            why = _of_effects(loop, name, function, owner_is_shared, values)
+        if why is not None:
+            return f"line {loop.line}: {why}"
+    return None
+
+
+def thread_locals(body):
+    """[(threading.local, {name: value}), ...]: what the calling thread has in those that iterations may look into.
+
+    Left out is what the functions themselves set there, which is a thread's own (a session, a connection), and what only the thread
+    that made it may use.
+    """
+    found, own = {}, set()
+    for _, function, _, values in _reached(body):
+        effects = None if function is body else effects_of(function)
+        sets = () if effects is None else effects.sets
+        for name, value in values.items():
+            if isinstance(value, threading.local):
+                found[id(value)] = value
+                own.update((id(value), attribute) for root, attribute in sets if root == name)
+    return [(each, {name: value for name, value in vars(each).items()
+                    if (id(each), name) not in own and _of_values({name: value}) is None}) for each in found.values()]
+
+
+def _reached(body):
+    """(name, function, whether its first parameter is shared, values of its names) of a loop's body and the user's functions that
+    it calls, those they call, and so on."""
     seen, todo = set(), [(None, body, False)]
     while todo and len(seen) < FUNCTIONS_MAX:
         name, function, owner_is_shared = todo.pop()
@@ -23,13 +54,8 @@ def obstacle(loop, body):
             continue
         seen.add(function.__code__)
         values, called = called_by(function)
-        why = None if loop.awaits else _of_values(values)  # tasks share a thread
-        if why is None and function is not body:
-            why = _of_effects(loop, name, function, owner_is_shared, values)
-        if why is not None:
-            return f"line {loop.line}: {why}"
+        yield name, function, owner_is_shared, values
         todo.extend(each for each in called if is_users(each[1]))
-    return None
 
 
 def _of_values(values):

@@ -11,6 +11,7 @@ import resource
 import time
 
 from epochly._native import Batch
+from epochly.loops import shared
 from epochly.loops.pool import limit, pool
 from epochly.loops.window import Window
 
@@ -69,8 +70,30 @@ class _Iteration:
         self.item = self.context = None
 
 
+class _Carried:
+    """The caller's values of threading.local objects, on another thread for as long as that serves the caller's loop."""
+
+    __slots__ = ("_before",)
+
+    def __init__(self, thread_locals):
+        self._before = []
+        for each, values in thread_locals:
+            own = vars(each)
+            self._before.append((own, values, {name: own[name] for name in values if name in own}))
+            own.update(values)
+
+    def take_back(self):
+        """What iterations have put there meanwhile is the thread's."""
+        for own, values, before in self._before:
+            for name, value in values.items():
+                if own.get(name) is value:
+                    del own[name]
+            own.update(before)
+
+
 class _Spread:
-    """One run of a loop. Lives on the caller's thread; workers see `body`, `todo`, `done`, `clocks` and `failed_at`."""
+    """One run of a loop. Lives on the caller's thread; workers see `body`, `todo`, `done`, `clocks`, `thread_locals` and
+    `failed_at`."""
 
     def __init__(self, loop, body, iterable):
         self.experience, self.body = loop.learned(_Experience), body
@@ -132,6 +155,7 @@ class _Spread:
     def _together(self):
         """Has threads run iterations until there are no more, or until it turns out that they do not wait."""
         window = Window(limit(), self.experience.size, _now())
+        self.thread_locals = shared.thread_locals(self.body)
         quick = _Quick()
         while True:
             if not quick.enough(window):
@@ -208,12 +232,14 @@ class _Spread:
         return total - before
 
     computed_before = 0.0
+    thread_locals = ()
     item = None
 
     def _serve(self, worker):
         """Body of a worker for as long as it is this loop's."""
         clock = time.pthread_getcpuclockid(worker.ident)
         self.clocks.add(clock)
+        carried = _Carried(self.thread_locals)
         while True:
             iteration = self.todo.get()
             if iteration is None:
@@ -222,6 +248,7 @@ class _Spread:
                 iteration.run(self.body)
             self.done.put(iteration)
             del iteration
+        carried.take_back()
         self.clocks.discard(clock)
 
     def _release(self, count):
