@@ -14,7 +14,10 @@ UNARY = ["np.sqrt(np.abs({}))", "np.exp({} * 0.125)", "np.sin({})", "np.cos({})"
          "np.asarray({})", "np.reciprocal({})", "np.trunc({})", "np.ceil({})", "(~{})", "np.sqrt({})", "{}[::-1]", "{}.T.T"]
 REDUCE = ["{}.sum()", "np.sum({})", "{}.mean()", "{}.min()", "{}.max()", "np.prod({})", "{}.argmax()", "{}.argmin()", "np.any({})",
           "{}.all()", "{}.std()", "np.var({})", "{}.size", "{}.shape[0]", "{}.ndim", "len({})", "np.max({})",
-          "{0}.ravel().dot({0}.ravel())", "{}.sum(axis=0).max()", "np.mean({}, axis=1).sum()", "({0} @ {0}.T).sum()"]
+          "{0}.ravel().dot({0}.ravel())", "{}.sum(axis=0).max()", "{}.sum(axis=-1).sum()",
+          "{}.max(axis=-1).min()", "{}.any(axis=0).sum()", "{}.argmin(axis=0).sum()", "np.min({}, axis=0).sum()",
+          "{}.prod(axis=-1).max()",
+          "{}.std(axis=0).sum()", "np.mean({}, axis=1).sum()", "({0} @ {0}.T).sum()"]
 EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 1e300, -1e300, 1e-300, 5e-324, 2.0**53, 3e38, 1e-40, float("inf"), float("-inf"), float("nan")]
 SIZES = [0, 1, 2, 3, 5, 8, 9, 17, 130, 260]
 
@@ -78,6 +81,9 @@ class ArrayGenerator:
             return f"np.{function}({self.array(deep - 1)}, {self.array(deep - 1)})"
         if kind == 14:
             return f"({self.array(deep - 1)} {self.pick('//', '%', '&', '|', '^')} {self.array(deep - 1)})"
+        if self.dims > 1 and self.chance(0.3):
+            name = self.pick("sum", "min", "max", "mean", "any", "all", "prod", "argmax", "std")
+            return f"({self.array(deep - 1)} + {self.name()}.{name}(axis={self.pick(0, 1, -1, -2)}, keepdims=True))"
         return self.condition(deep - 1)
 
     def condition(self, deep):

@@ -427,14 +427,30 @@ class FunctionElaborator {
   void reduceRow(const char* ufunc, DType dtype, ValueId cell, const Row& row, int64_t skip, bool inPieces);
   ValueId sumAsDouble(const Value& array);
   Value divided(ValueId sum, ValueId count, DType dtype);
-  std::optional<int64_t> axisOf(capnp::List<schema::Keyword>::Reader keywords);
+  struct Axis {
+    std::optional<int64_t> axis;
+    bool keeps = false;  // keepdims
+  };
+  struct Planes {
+    ValueId outer, count, inner;
+    bool isLast;                  // inner is 1
+    std::vector<ValueId> result;  // its shape
+  };
+  Axis axisOf(capnp::List<schema::Keyword>::Reader keywords);
+  Planes planesOf(const Value& array, size_t axis, bool keeps);
+  Value realsAxis(const std::string& name, const Value& array, const Planes& planes);
+  Value foldAxis(const std::string& name, const Value& array, const Planes& planes);
+  Value extremeAxis(const std::string& name, const Value& array, const Planes& planes);
+  Value varianceAxis(const std::string& name, const Value& array, int64_t axis, bool keeps);
+  Value dividedArray(const Value& array, ValueId count);
+  ValueId winsExtreme(const Value& element, const Value& before, bool isMin);
   Value transposed(const Value& array);
   void fillWith(const Value& array, const Value& filling);
   std::optional<Value> elementFunction(const std::string& name, const Value& item);
   Value argExtreme(const Value& array, bool isMin);
   Value anyAllOf(const Value& array, bool isAny);
   Value mean(const Value& array);
-  Value reduceAxis(const std::string& name, const Value& array, int64_t axis);
+  Value reduceAxis(const std::string& name, const Value& array, const Axis& along);
   Value matmul(const Value& left, const Value& right);
   Value where(const std::vector<Value>& args);
   Value reshape(const Value& array, const std::vector<Value>& args);

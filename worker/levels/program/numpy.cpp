@@ -63,17 +63,18 @@ Value FunctionElaborator::callNumpy(const std::string& name, Expression expressi
   if (name == "zeros" || name == "ones" || name == "empty" || name == "full" || name == "arange")
     return create(name, expression);
   if (name.ends_with("_like")) return createLike(name, expression);
-  std::optional<int64_t> axis;
-  if (isReduction(name)) axis = axisOf(call.getKeywords());
-  if (call.getKeywords().size() && !axis) decline("keywords of numpy." + name + " are not compiled");
+  Axis along;
+  if (isReduction(name)) along = axisOf(call.getKeywords());
+  if (call.getKeywords().size() && !isReduction(name)) decline("keywords of numpy." + name + " are not compiled");
   auto args = arrayArguments(expression);
   for (auto& arg : args) {
     if (types.is(arg.type, Kind::UNION)) decline("numpy." + name + " of a value of several types is not compiled");
   }
   if (isReduction(name)) {
-    if (args.size() == 2 && args[1].constInt && !axis) axis = *args[1].constInt;
-    if (args.empty() || args.size() > (axis ? 2 : 1) || !isArray(args[0])) unknown();
-    return axis ? reduceAxis(name, args[0], *axis) : reduce(name, args[0]);
+    bool isPositional = args.size() == 2 && args[1].constInt && !along.axis;
+    if (isPositional) along.axis = *args[1].constInt;
+    if (args.size() != (isPositional ? 2 : 1) || !isArray(args[0])) unknown();
+    return reduceAxis(name, args[0], along);
   }
   if ((name == "dot" || name == "matmul") && args.size() == 2) return matmul(args[0], args[1]);
   if (name == "where" && args.size() == 3) return where(args);
@@ -94,12 +95,6 @@ Value FunctionElaborator::callNumpy(const std::string& name, Expression expressi
   return elementwise(name, args);
 }
 
-// axis=k, where that is the only keyword.
-std::optional<int64_t> FunctionElaborator::axisOf(capnp::List<schema::Keyword>::Reader keywords) {
-  if (keywords.size() != 1 || keywords[0].getName() != "axis") return {};
-  return expression(keywords[0].getValue()).constInt;
-}
-
 Value FunctionElaborator::transposed(const Value& array) {
   auto dims = types[array.type].dims;
   Value turned{array.type, {array.leaves[0]}};
@@ -116,14 +111,14 @@ Value FunctionElaborator::arrayMethod(const Value& self, const std::string& name
     line = expression.getLine();
     return astype(self, *dtype);
   }
-  std::optional<int64_t> axis;
-  if (isReduction(name)) axis = axisOf(call.getKeywords());
-  if (call.getKeywords().size() && !axis) decline("keywords of an array's method are not compiled");
+  Axis along;
+  if (isReduction(name)) along = axisOf(call.getKeywords());
+  if (call.getKeywords().size() && !isReduction(name)) decline("keywords of an array's method are not compiled");
   auto args = arrayArguments(expression);
   for (auto& arg : args) arg = settle(arg);
-  if (isReduction(name) && args.size() == 1 && args[0].constInt && !axis) return reduceAxis(name, self, *args[0].constInt);
-  if (axis && args.empty()) return reduceAxis(name, self, *axis);
-  if (isReduction(name) && args.empty()) return reduce(name, self);
+  if (isReduction(name) && args.size() == 1 && args[0].constInt && !along.axis)
+    return reduceAxis(name, self, {args[0].constInt, along.keeps});
+  if (isReduction(name) && args.empty()) return reduceAxis(name, self, along);
   if (name == "copy" && args.empty()) {
     guard(isRowMajor(self), "a copy of an array that is not contiguous");
     return elementwise("copy", {self});

@@ -117,6 +117,15 @@ Value FunctionElaborator::anyAllOf(const Value& array, bool isAny) {
   return scalarOf(DType::BOOL, emit(Op::LOAD, {}, {.prim = Prim::B, .imm = found}));
 }
 
+// Whether an element takes the place of the extreme before it; a NaN does, and keeps it.
+ValueId FunctionElaborator::winsExtreme(const Value& element, const Value& before, bool isMin) {
+  auto dtype = dtypeOf(element);
+  auto wins = elementCompare(isMin ? CompareOp::LT : CompareOp::GT, element, before, dtype).leaves[0];
+  if (!isReal(dtype)) return wins;
+  auto known = before.leaves[0], item = element.leaves[0];
+  return bop(Op::BAND, fcmp(Compare::EQ, known, known), bop(Op::BOR, wins, fcmp(Compare::NE, item, item)));
+}
+
 // The position of the first extreme; of the first NaN, if there is one.
 Value FunctionElaborator::argExtreme(const Value& lazy, bool isMin) {
   auto array = settle(lazy);
@@ -130,11 +139,7 @@ Value FunctionElaborator::argExtreme(const Value& lazy, bool isMin) {
   emitVoid(Op::STORE, {constI(0)}, {.imm = at});
   elementLoop(fused, fused.streams, true, [&](const Value& element, const std::vector<ValueId>&) {
     auto before = scalarOf(dtype, emit(Op::LOAD, {}, {.prim = prim, .imm = best}));
-    auto wins = elementCompare(isMin ? CompareOp::LT : CompareOp::GT, element, before, dtype).leaves[0];
-    if (isReal(dtype)) {
-      auto known = before.leaves[0], item = element.leaves[0];
-      wins = bop(Op::BAND, fcmp(Compare::EQ, known, known), bop(Op::BOR, wins, fcmp(Compare::NE, item, item)));
-    }
+    auto wins = winsExtreme(element, before, isMin);
     auto here = emit(Op::LOAD, {}, {.prim = Prim::I, .imm = at});
     auto was = emit(Op::LOAD, {}, {.prim = Prim::I, .imm = position});
     emitVoid(Op::STORE, {emit(Op::SELECT, {wins, element.leaves[0], before.leaves[0]}, {.prim = prim})}, {.imm = best});
@@ -143,54 +148,6 @@ Value FunctionElaborator::argExtreme(const Value& lazy, bool isMin) {
   });
   release(lazy, array);
   return scalarOf(DType::I64, emit(Op::LOAD, {}, {.prim = Prim::I, .imm = position}));
-}
-
-// Along one axis of an array of two dimensions without gaps: along the last one row by row, else one row onto the next.
-Value FunctionElaborator::reduceAxis(const std::string& name, const Value& lazy, int64_t axis) {
-  auto array = settle(lazy);
-  auto dtype = dtypeOf(array);
-  bool isSum = name == "sum" || name == "mean", isMin = name == "min" || name == "amin";
-  if (!isSum && !isMin && name != "max" && name != "amax") decline("numpy." + name + " along an axis is not compiled");
-  if (types[array.type].dims != 2 || !isReal(dtype))
-    decline("a reduction along an axis of " + types.show(array.type) + " is not compiled");
-  if (axis < 0) axis += 2;
-  if (axis < 0 || axis > 1) fail("AxisError: axis is out of bounds");
-  auto* ufunc = isSum ? "add" : isMin ? "minimum" : "maximum";
-  auto rows = arrayDim(array, 0), columns = arrayDim(array, 1), one = constI(1), step = constI(bytesOf(dtype));
-  guard(isRowMajor(array), "reducing an array that is not contiguous");
-  // With a side of one numpy sees a single row.
-  guard(bop(Op::BAND, icmp(Compare::GT, rows, one), icmp(Compare::GT, columns, one)),
-        "reducing an array with a side of less than two");
-  auto stride = arrayStride(array, 0);
-  auto count = axis ? rows : columns;
-  auto made = newArray(dtype, {count});
-  auto rowAt = [&](ValueId row) {
-    return emit(Op::POINTER_ADD, {array.leaves[0], iop(Op::MUL, row, stride)}, {.prim = Prim::P});
-  };
-  auto cellAt = [&](ValueId at) {
-    return emit(Op::POINTER_ADD, {made.leaves[0], iop(Op::MUL, at, step)}, {.prim = Prim::P});
-  };
-  int64_t skip = isSum ? 0 : 1;  // numpy starts an extreme with the first of the elements
-  counted(count, true, [&](ValueId at) {
-    auto from = axis ? rowAt(at) : emit(Op::POINTER_ADD, {array.leaves[0], iop(Op::MUL, at, step)}, {.prim = Prim::P});
-    auto first = isSum ? constF(0) : loadElement(dtype, from).leaves[0];
-    emitVoid(Op::ARRAY_STORE, {cellAt(at), first}, {.imm = static_cast<int64_t>(dtype)});
-    if (!axis) return;
-    reduceRow(ufunc, dtype, cellAt(at), {from, step, columns}, skip, owner.dialect.reducesInPieces());
-  });
-  if (!axis) {
-    counted(iop(Op::SUB, rows, constI(skip)), true, [&](ValueId at) {
-      auto row = rowAt(iop(Op::ADD, at, constI(skip)));
-      emitVoid(Op::UFUNC, {columns, made.leaves[0], step, row, step, made.leaves[0], step},
-               {.imm = ufuncCell(*ufuncNamed(ufunc), dtype), .guard = "numpy warns here"});
-    });
-  }
-  release(lazy, array);
-  if (name != "mean") return made;
-  auto divisor = emit(Op::I_TO_F, {axis ? columns : rows}, {.prim = Prim::F});
-  return settle(combine({made}, dtype, [=, this](const std::vector<Value>& items) {
-    return elementBinary(BinaryOp::DIV, items[0], scalarOf(dtype, divisor), dtype);
-  }));
 }
 
 // left @ right, by numpy's own loop, which calls its BLAS.
