@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     @overload
     def optimize(function: F, /, *, level: int | None = None, placement: Placement = "auto",
-                 fastmath: bool | None = None) -> F: ...
+                 fastmath: bool | None = None, memory_limit: int | str | None = None) -> F: ...
     @overload
     def optimize(*, level: int | None = None, placement: Placement = "auto",
-                 fastmath: bool | None = None) -> Callable[[F], F]: ...
+                 fastmath: bool | None = None, memory_limit: int | str | None = None) -> Callable[[F], F]: ...
 
 
-def optimize(function=None, /, *, level=None, placement="auto", fastmath=None):
+def optimize(function=None, /, *, level=None, placement="auto", fastmath=None, memory_limit=None):
     """Makes ``function`` measured, and run at a level. Use as ``@optimize``, ``@optimize(level=2)`` or ``optimize(f, level=2)``.
 
     function: a function, method, generator or coroutine function, lambda, partial, builtin or callable object. What comes back is
@@ -39,6 +39,8 @@ def optimize(function=None, /, *, level=None, placement="auto", fastmath=None):
     fastmath: True lets level 2 reassociate, contract and vectorise sums of floats, take ``x ** 2`` for ``x * x``, not tell -0.0
     from 0.0, and leave out numpy's warnings: results may differ in their last digits. None: as the surrounding
     optimize_context() says, else False: the very bits of CPython.
+    memory_limit: "2GB", or a number of bytes: what iterations of its loops on level 3's processes may take together, beside
+    what they return. None: as the surrounding optimize_context() says, else as much as there is.
     Raises TypeError or ValueError for a wrong argument.
     """
     number = _NOT_GIVEN if level is None else checked(level)
@@ -48,9 +50,21 @@ def optimize(function=None, /, *, level=None, placement="auto", fastmath=None):
         raise TypeError(f"fastmath must be True, False or None, not {fastmath!r}")
     place = _PLACEMENTS.index(placement)
     fast = _NOT_GIVEN if fastmath is None else int(fastmath)
+    if memory_limit is not None:
+        from epochly.loops.budget import bytes_of
+
+        memory_limit = bytes_of(memory_limit)
     if function is None:
-        return lambda function: _apply(function, number, place, fast)
-    return _apply(function, number, place, fast)
+        return lambda function: _limited(_apply(function, number, place, fast), memory_limit)
+    return _limited(_apply(function, number, place, fast), memory_limit)
+
+
+def _limited(made, memory_limit):
+    if memory_limit is not None and not _config.disabled:
+        from epochly.loops.budget import note
+
+        note(_native.options(getattr(made, "__func__", made))[0], memory_limit)
+    return made
 
 
 def _apply(function, level, place, fast):

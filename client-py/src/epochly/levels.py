@@ -57,7 +57,7 @@ class optimize_context:
     From level 1 on also the undecorated Python functions that the code around the block names: its own variables and globals, and
     functions of modules among them. What such a function calls is compiled with it.
 
-    fastmath: as that of optimize(), for functions that were given none of their own.
+    fastmath, memory_limit: as those of optimize(), for functions that were given none of their own.
 
     The block's own loops run at the level too: it runs as a function of its variables, which are written back. A block that
     returns, yields or awaits, or whose variables are used by functions inside of the one around, runs as it is, and so does every
@@ -70,11 +70,16 @@ class optimize_context:
     declined: [(level, reason)] of the loops, or the block, that did not
     """
 
-    __slots__ = ("level", "fastmath", "ran", "declined", "_tokens", "_offered", "_bodies")
+    __slots__ = ("level", "fastmath", "ran", "declined", "_tokens", "_offered", "_bodies", "_limit", "_limits")
 
-    def __init__(self, level: int, *, fastmath: bool = False) -> None:
+    def __init__(self, level: int, *, fastmath: bool = False, memory_limit: int | str | None = None) -> None:
         self.level = checked(level)
         self.fastmath = bool(fastmath)
+        self._limit, self._limits = None, []
+        if memory_limit is not None:
+            from epochly.loops import budget
+
+            self._limit = budget.bytes_of(memory_limit)
         self._tokens: list[Any] = []
         self._offered: list[list[Any]] = []
         self._bodies: list[Any] = []
@@ -84,6 +89,7 @@ class optimize_context:
     def __enter__(self) -> optimize_context:
         if not _config.disabled:
             self._tokens.append(_native.enter_level(self.level, self.fastmath))
+            self._enter_limit()
             frame = sys._getframe(1)
             named = _functions_named(frame) if self.level > 0 else ()
             self._offered.append([function for function in named if _native.offer(function)])
@@ -99,9 +105,22 @@ class optimize_context:
         finally:
             if body is not None:
                 self.ran, self.declined = body.level, body.declined
+            self._leave_limit()
             _native.leave_level(self._tokens.pop())
             for function in self._offered.pop():
                 _native.withdraw(function)
+
+    def _enter_limit(self) -> None:
+        if self._limit is not None:
+            from epochly.loops import budget
+
+            self._limits.append(budget.context.set(self._limit))
+
+    def _leave_limit(self) -> None:
+        if self._limits:
+            from epochly.loops import budget
+
+            budget.context.reset(self._limits.pop())
 
     def _take_over(self, frame: FrameType) -> Any:
         """What will run in place of the block; None: it runs as it is."""

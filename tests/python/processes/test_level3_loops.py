@@ -336,6 +336,50 @@ def test_what_changes_its_surroundings_stays_here(work, items, why):
     assert any(why in reason and "line " in reason for _, reason in declined), declined
 
 
+def collatz(number):
+    steps = 0
+    while number != 1:
+        if number % 2:
+            number = 3 * number + 1
+        else:
+            number //= 2
+        steps += 1
+    return str(steps)
+
+
+def doubled(values):
+    values *= 2
+    return str(values)
+
+
+def test_a_parameter_that_is_changed_in_place_goes_by_its_type():
+    numbers = at3(lambda items: [(collatz(item), os.getpid()) for item in items])
+    found = numbers(range(1, 30))
+    assert [each for each, _ in found] == [collatz(i) for i in range(1, 30)]
+    assert ran(numbers) == (3, [])
+
+    lists = at3(lambda items: [doubled(item) for item in items])
+    items = [[i] for i in range(10)]
+    assert lists(items) == [str([i, i]) for i in range(10)] and items == [[i, i] for i in range(10)]
+    level, declined = ran(lists)
+    assert level == 0 and any("it changes `values`, a list, in place" in why for _, why in declined)
+
+
+def test_an_item_that_is_changed_in_place_goes_by_its_type():
+    @at3
+    def work(items, out):
+        for item in items:
+            item += item
+            out.append((str(item), os.getpid()))
+
+    out = []
+    work([1, 2, 3, 4, 5], out)
+    assert [each for each, _ in out] == ["2", "4", "6", "8", "10"] and ran(work) == (3, [])
+    items = [[1], [2], [3], [4]]
+    work(items, out)
+    assert items == [[1, 1], [2, 2], [3, 3], [4, 4]] and ran(work)[0] == 0
+
+
 def test_methods_that_only_look_run_elsewhere():
     @at3
     def work(rows):

@@ -9,6 +9,7 @@ import time
 
 from epochly._map import ChunkFailed
 from epochly.errors import ResultNotPicklable
+from epochly.loops.budget import Used
 from epochly.loops.rewrite import VARIABLES
 from epochly.loops.same import Bundle, paths_of
 
@@ -16,13 +17,14 @@ __all__ = ["Chunk", "Surroundings"]
 
 
 class Chunk:
-    """Called with items: (seconds, Noted). Raises ChunkFailed with the Noted up to there.
+    """Called with items: (seconds, bytes of memory that it took if that is asked for, Noted). Raises ChunkFailed with the Noted
+    up to there.
 
     kept: of the variables that an iteration notes at its end, those that the caller looks at; None: its log has no such notes.
     """
 
-    def __init__(self, loop, body, surroundings):
-        self.body, self.surroundings = body, surroundings
+    def __init__(self, loop, body, surroundings, measures_memory=False):
+        self.body, self.surroundings, self.measures_memory = body, surroundings, measures_memory
         self.kept = frozenset(loop.written) if isinstance(loop.node, ast.For) else None
 
     def __call__(self, items):
@@ -30,11 +32,11 @@ class Chunk:
         paths = paths_of(items)
         began = time.perf_counter()
         try:
-            with self.surroundings, output:
+            with self.surroundings, output, Used() if self.measures_memory else contextlib.nullcontext() as used:
                 self.body(items, log)
         except BaseException as error:
             raise ChunkFailed(0, self.noted_before(log, output, paths)) from error
-        return time.perf_counter() - began, Noted(self.trimmed(log), output.written, paths)
+        return time.perf_counter() - began, used and used.bytes, Noted(self.trimmed(log), output.written, paths)
 
     def noted_before(self, log, output, paths):
         """What was noted before a failure; None if that cannot travel: what failed is told in any case."""

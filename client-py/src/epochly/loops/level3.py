@@ -3,7 +3,7 @@
 import threading
 
 from epochly import _cluster
-from epochly.loops import rewrite
+from epochly.loops import budget, rewrite
 from epochly.loops.plan import plan_of
 from epochly.loops.pool import Worker
 from epochly.loops.processes import ProcessRun
@@ -23,7 +23,7 @@ def prepare(function):
     shadowed = plan.builtins.intersection(function.__globals__)
     if shadowed:
         return f"`{min(shadowed)}` is not the builtin of that name"
-    run = ProcessRun(plan)
+    run = ProcessRun(plan, budget.limit_of(function))
     return rewrite.bind(plan.code, function, run), run
 
 

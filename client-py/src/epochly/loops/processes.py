@@ -5,6 +5,7 @@ the team's processes, and what they noted is handed on in the order of the items
 """
 
 import collections
+import contextlib
 import itertools
 import operator
 import pickle
@@ -22,6 +23,7 @@ from epochly.errors import (
     PayloadTooLarge,
 )
 from epochly.loops import purity, team
+from epochly.loops.budget import Budget, Used
 from epochly.loops.chunk import Chunk, Surroundings
 from epochly.loops.run import Run
 from epochly.loops.shipping import ship
@@ -50,6 +52,8 @@ AHEAD_PER_SLOT = 16
 SENDING_SHARE_MAX = 0.5
 # Items whose pickles show what sending costs.
 SAMPLE_MAX = 64
+# Batches that are watched for the types of arguments until it is known whether they are changed in place.
+WATCHED_MAX = 8
 # A loop that was too small so many times in a row is left alone for twice as many calls, and so on, up to the bound.
 SKIP_MAX = 64
 
@@ -71,11 +75,13 @@ class _Experience:
 class ProcessRun(Run):
     """One call of a function at level 3. In another process it loads as one that runs every loop where it is."""
 
-    __slots__ = ("inside",)
+    __slots__ = ("inside", "watches", "memory_limit")
 
-    def __init__(self, plan):
+    def __init__(self, plan, memory_limit):
         super().__init__(plan, self.split)
+        self.memory_limit = memory_limit
         self.inside = False  # of an iteration
+        self.watches = {}  # by loop, of those that were taken
 
     def __reduce__(self):
         return _Inside, ()
@@ -93,7 +99,8 @@ class ProcessRun(Run):
             experience.skip -= 1
             self.note(f"line {loop.line}: the last times it was too small to split")
             return False
-        why = purity.obstacle(body)
+        self.watches[loop] = watch = purity.Watch()
+        why = purity.obstacle(body, watch)
         if why is not None:
             self.note(f"line {loop.line}: {why}")
         return why is None
@@ -172,6 +179,9 @@ class _Split:
         self.slots = 0  # iterations that can run at once
         self.owner = None  # of the shared memory that the chunks read: it goes with this
         self.went = False  # whether chunks were sent
+        self.budget = Budget(run.memory_limit)
+        self.watch = run.watches[loop]
+        self.watched = 0  # batches
         self.kinds = set()  # types of the items, those that were looked through
 
     def logs(self):
@@ -214,21 +224,31 @@ class _Split:
     def _here(self):
         """Runs iterations until there are no more, or until the others are worth sending: then gives the team."""
         while not self.items.exhausted:
-            log, error, count = yield from self._batch()
+            watches = self.stays is None and not self.watch.done
+            log, error, count = yield from self._batch(watches)
             if error is not None:
                 yield from raising(error)
-            if self.stays is None and not self.items.exhausted:
+            if watches:  # the times say nothing
+                self._look_at_watch()
+            elif self.stays is None and not self.items.exhausted:
                 members = self._worth(log, count)
                 if members is not None:
                     return members
         return None
 
-    def _batch(self):
+    def _look_at_watch(self):
+        self.watched += 1
+        self.stays = self.watch.why
+        if self.stays is None and self.watched >= WATCHED_MAX and not self.watch.done:
+            self.stays = self.watch.missing()
+
+    def _batch(self, watches):
         log, error, taken = [], None, []
         began = _now()
         self.run.inside = True
         try:
-            self.body(self._until(began + BATCH_SECONDS, taken), log)
+            with self.watch if watches else contextlib.nullcontext(), self._measuring(taken):
+                self.body(self._until(began + BATCH_SECONDS, taken), log)
         except BaseException as raised_here:
             error = raised_here
         finally:
@@ -238,6 +258,15 @@ class _Split:
         self.each = seconds / max(1, len(taken))
         yield log
         return log, error, len(taken)
+
+    @contextlib.contextmanager
+    def _measuring(self, taken):
+        if self.budget.limit is None:
+            yield
+            return
+        with Used() as used:
+            yield
+        self.budget.learn(len(taken), used.bytes)
 
     def _until(self, deadline, taken):
         while True:
@@ -267,10 +296,12 @@ class _Split:
         """Whether methods of the items may run on copies of them. Notes why not."""
         kinds = purity.kinds_of(items)
         if not kinds <= self.kinds:
-            why = purity.obstacle(self.body, classes=kinds - self.kinds)
-            if why is not None:
-                self.stays = why
+            self.stays = purity.obstacle(self.body, self.watch, classes=kinds - self.kinds)
             self.kinds |= kinds
+            if self.stays is None and self.loop.augments and not purity.of_values(kinds):
+                self.stays = "it may change its items in place, which would be lost in another process"
+            if self.stays is None and not self.watch.done:
+                self.stays = self.watch.missing()
         return self.stays is None
 
     def _costs_more(self, log, count):
@@ -300,7 +331,8 @@ class _Split:
 
     def _there(self, members):
         """Has the team run iterations until there are no more, or until something cannot be sent."""
-        chunk = Chunk(self.loop, self.body, Surroundings(members.changed_environment(), members.own))
+        surroundings = Surroundings(members.changed_environment(), members.own)
+        chunk = Chunk(self.loop, self.body, surroundings, self.budget.limit is not None)
         gain = self._estimate() * (1 - 1 / members.slots())
         try:
             shipped, self.owner = ship(chunk, self.body.__qualname__, members.shared, gain)
@@ -332,9 +364,10 @@ class _Split:
         slots = self.slots = members.slots()
         while self.stays is None and not self.items.exhausted:
             running = len(self.flying) - len(self.ended)
-            if running >= FLYING_PER_SLOT * slots or len(self.flying) >= AHEAD_PER_SLOT * slots:
+            chunks = self.budget.chunks(FLYING_PER_SLOT * slots)
+            if running >= chunks or len(self.flying) >= AHEAD_PER_SLOT * slots:
                 return
-            items = self.items.take(self._size(slots))
+            items = self.items.take(self.budget.items(self._size(slots), chunks))
             if len(items) == 0:
                 return
             self._send(members, shipped, items) if self._may_go(items) else self._keep(items)
@@ -371,7 +404,7 @@ class _Split:
             yield from self._rerun(items)
             return
         try:
-            seconds, noted = future.result()
+            seconds, used, noted = future.result()
         except ChunkFailed as failed:
             self.run.overlapped = True
             if failed.values is not None:
@@ -384,8 +417,16 @@ class _Split:
         else:
             self.run.overlapped = True
             self.each = seconds / len(items)
+            self._learn_memory(len(items), used)
             _print(noted.output)
             yield noted.log_of(items)
+
+    def _learn_memory(self, items, used):
+        if used is not None:
+            self.budget.learn(items, used)
+            why = self.budget.too_small()
+            if why is not None:
+                self.run.note(f"line {self.loop.line}: {why}")
 
     def _rerun(self, items):
         """Runs the items of a chunk here of which nothing has run there."""

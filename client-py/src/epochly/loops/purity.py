@@ -6,9 +6,13 @@ of Python and of installed packages. A value counts as a function's own if it wa
 """
 
 import ast
+import datetime
+import decimal
+import fractions
 import functools
 import os
 import site
+import sys
 import sysconfig
 import types
 
@@ -18,7 +22,7 @@ from epochly.loops.effects import operands
 from epochly.loops.shape import Scope
 from epochly.loops.tree import FUNCTIONS
 
-__all__ = ["is_users", "judge_loop", "kinds_of", "obstacle"]
+__all__ = ["Watch", "is_users", "judge_loop", "kinds_of", "obstacle", "of_values"]
 
 # Functions looked through for one loop: who names more has a program in it, not a loop.
 FUNCTIONS_MAX = 256
@@ -35,6 +39,9 @@ _GIVES_PART = frozenset((
 ))
 #: numpy's, beside names.CHANGES.
 _CHANGES_ARRAY = frozenset(("fill", "itemset", "resize", "setflags", "byteswap", "setfield"))
+#: Types of which `x += y` makes another object.
+_VALUES = frozenset((int, float, complex, bool, str, bytes, tuple, frozenset, type(None), range, decimal.Decimal,
+                     fractions.Fraction, datetime.date, datetime.datetime, datetime.timedelta))
 #: Functions that change what the whole process shares.
 _CHANGES_PROCESS = frozenset((
     "os.chdir", "os.putenv", "os.unsetenv", "os.umask", "os.setuid", "os.nice", "locale.setlocale", "signal.signal",
@@ -59,6 +66,7 @@ def judge_loop(loop, scope):
     found = region.change_in(_parts(node))
     if found is not None:
         loop.declines(*found)
+    loop.augments = bool(region.augmented)
 
 
 def _parts(node):
@@ -73,20 +81,71 @@ def _parts(node):
 # ---- what it calls --------------------------------------------------------------------------------------------------------
 
 
-def obstacle(body, *, classes=()):
+def obstacle(body, watch, *, classes=()):
     """Why the function `body`, or what it calls, must not run on a copy of its surroundings; None if it may.
 
-    classes: of objects whose methods it may call.
+    watch: is told of what depends on the types of arguments. classes: of objects whose methods it may call.
     """
     walk = _Walk(classes)
     walk.names_of(body)
-    return walk.first_obstacle()
+    why = walk.first_obstacle()
+    watch.expect(walk.augmented)
+    return why
+
+
+def of_values(kinds):
+    """Whether `x += y` makes another object of an x of these types, and changes none."""
+    return all(kind in _VALUES or (kind.__module__ == "numpy" and kind.__name__ != "ndarray") for kind in kinds)
+
+
+class Watch:
+    """Sees with which types functions are called that may change an argument in place: `n //= 2` of an int makes another one.
+
+    Entered, it is the profile function of the thread.
+    """
+
+    def __init__(self):
+        self.expected = {}  # by code: [(parameter, line)]
+        self.seen = set()
+        self.why = None  # one was called with something that it changes
+
+    def expect(self, augmented):
+        self.expected.update(augmented)
+
+    @property
+    def done(self):
+        return self.expected.keys() <= self.seen
+
+    def missing(self):
+        code = next(code for code in self.expected if code not in self.seen)
+        return f"{code.co_name}(), line {self.expected[code][0][1]}: it may change `{self.expected[code][0][0]}` in place"
+
+    def __enter__(self):
+        if sys.getprofile() is None:  # else somebody else's stays, and this one sees nothing
+            sys.setprofile(self)
+
+    def __exit__(self, *_):
+        if sys.getprofile() is self:
+            sys.setprofile(None)
+
+    def __call__(self, frame, event, _):
+        parameters = self.expected.get(frame.f_code) if event == "call" else None
+        if parameters is None:
+            return
+        self.seen.add(frame.f_code)
+        for name, line in parameters:
+            value = frame.f_locals.get(name)
+            if not of_values((type(value),)):
+                self.why = (f"{frame.f_code.co_name}(), line {line}: it changes `{name}`, a {type(value).__name__}, in place, "
+                            "which would be lost in another process")
 
 
 def kinds_of(items):
     """Types of items, and of the parts of those that are tuples: `for key, row in ...`."""
-    if isinstance(items, (range, str, bytes)) or hasattr(items, "dtype"):  # plain values
+    if isinstance(items, (range, str, bytes)):
         return set()
+    if hasattr(items, "dtype"):
+        return {type(items)} if items.ndim > 1 else set()
     kinds = set(map(type, items))
     if tuple in kinds:
         kinds.update(type(part) for item in items if type(item) is tuple for part in item)
@@ -99,6 +158,7 @@ class _Walk:
     def __init__(self, classes):
         self.todo, self.seen = [], set()
         self.classes, self.attributes = {}, set()
+        self.augmented = {}  # by code: [(parameter, line)] of those that may be changed in place
         for each in classes:
             self.note_class(each)
 
@@ -106,9 +166,11 @@ class _Walk:
         while True:
             while self.todo:
                 function = self.todo.pop()
-                why = _verdict(function)
+                why, augmented = _verdict(function)
                 if why is not None:
                     return f"{function.__qualname__}(), {why}"
+                if augmented:
+                    self.augmented[function.__code__] = augmented
                 self.names_of(function)
                 if len(self.seen) > FUNCTIONS_MAX:
                     return f"it calls more than {FUNCTIONS_MAX} functions"
@@ -200,8 +262,6 @@ def is_users(value):
         return not _is_installed(value.__code__.co_filename)
     if isinstance(value, types.ModuleType):
         return bool(getattr(value, "__file__", None)) and not _is_installed(value.__file__)
-    import sys
-
     module = sys.modules.get(getattr(value, "__module__", None))
     if module is None:
         return False
@@ -214,19 +274,19 @@ def _verdict(function):
     if known is None or known[0] is not code:
         if len(_verdicts) >= VERDICTS_MAX:
             _verdicts.pop(next(iter(_verdicts)), None)
-        known = _verdicts[id(code)] = (code, _judge(function))
-    return known[1]
+        known = _verdicts[id(code)] = (code, *_judge(function))
+    return known[1:]
 
 
 def _judge(function):
     try:
         node = source.find(function)
     except source.NoSource as error:
-        return f"which cannot be looked through: {error}"
+        return f"which cannot be looked through: {error}", []
     region = _Region(Scope(node, function.__globals__), {})
     region.learn_function(node)
     found = region.change_in(node.body if isinstance(node.body, list) else [node.body])
-    return None if found is None else f"line {found[0].lineno}: {found[1]}"
+    return None if found is None else f"line {found[0].lineno}: {found[1]}", region.augmented
 
 
 # ---- one piece of code ----------------------------------------------------------------------------------------------------
@@ -240,6 +300,8 @@ class _Region:
         self.bound = {}  # name: the values that are bound to it; None stands for one from outside
         self.rebound = {}  # parameter: line from which it stands for a value of its own
         self.own = set()
+        self.given = set()  # parameters, or what a loop goes over
+        self.augmented = []  # (name, line) of those of them that `x += y` may change in place
 
     def learn_function(self, node):
         arguments = node.args
@@ -250,6 +312,7 @@ class _Region:
         if makes_self and parameters:
             self.bound.setdefault(parameters[0], [])
         for name in parameters[1 if makes_self else 0:]:
+            self.given.add(name)
             self.note_rebound(name, body)
             self.bound.setdefault(name, []).append(None)
         for each in (arguments.vararg, arguments.kwarg):
@@ -262,6 +325,7 @@ class _Region:
         self.learn(_parts(node))
         for target in targets:
             self.bind(target, None)
+            self.given.update(name.id for name in ast.walk(target) if isinstance(name, ast.Name))
         self.settle()
 
     def note_rebound(self, name, body):
@@ -366,11 +430,17 @@ class _Region:
             if not self.mine(node.value, node):
                 return f"it changes `{ast.unparse(node)}`, which would be lost in another process"
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and not self.mine(node.target, node):
-            if not _is_number(node.value):
+            if self.is_given(node.target.id):
+                self.augmented.append((node.target.id, node.lineno))
+            else:
                 return f"`{ast.unparse(node)}` may change an object in place, which would be lost in another process"
         if isinstance(node, ast.Call):
             return self.change_by_call(node)
         return None
+
+    def is_given(self, name):
+        """Whether it stands for what was given, or for something of the region's own: never for a part of what was given."""
+        return name in self.given and all(value is None or self.fresh(value) for value in self.bound[name])
 
     def change_by_call(self, node):
         func, dotted = node.func, self.scope.dotted(node.func)
@@ -398,9 +468,3 @@ class _Region:
         while isinstance(value, (ast.Attribute, ast.Subscript)):
             value = value.value
         return isinstance(value, ast.Name) and getattr(node, "lineno", 0) > self.rebound.get(value.id, 1 << 62)
-
-
-def _is_number(value):
-    if isinstance(value, ast.UnaryOp):
-        value = value.operand
-    return isinstance(value, ast.Constant) and isinstance(value.value, (int, float, complex, str, bytes))

@@ -26,12 +26,13 @@ class Loop:
     written: names that a `for` statement binds, in the order of their first binding
     builtins: names that must be the builtins for all this to hold
     passes: (name of a function or method, position or keyword, name) of what is handed to functions from outside of the loop
+    augments: whether an iteration does `item += ...`, which changes some items in place (looked for where that matters)
     awaits: whether an iteration awaits, and so belongs to an event loop
     used_at_once: id(node) of arguments that the builtin they are given to calls before it returns, and does not keep
     """
 
     __slots__ = ("node", "line", "shape", "reason", "waits", "put_off", "changes", "written", "builtins", "used_at_once",
-                 "passes", "awaits", "_learned")
+                 "passes", "awaits", "augments", "_learned")
 
     def __init__(self, node, shape):
         self.node, self.line, self.shape = node, node.lineno, shape
@@ -40,7 +41,7 @@ class Loop:
         self.builtins = set()
         self.used_at_once = set()
         self.passes = []
-        self.awaits = False
+        self.awaits = self.augments = False
         self._learned = {}
 
     def learned(self, kind):

@@ -1,0 +1,100 @@
+"""memory_limit: what the iterations of a loop at level 3 may take together while they run."""
+
+import contextvars
+import re
+import types
+import weakref
+
+from epochly import _memory
+
+__all__ = ["Budget", "Used", "bytes_of", "context", "limit_of", "note"]
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+          "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+# A chunk has at most so many times the items of the last: one that took little says little about the next ones.
+GROWTH_MAX = 4
+
+#: Of the innermost optimize_context() that was given one.
+context = contextvars.ContextVar("epochly_memory_limit", default=None)
+_of_functions = weakref.WeakKeyDictionary()
+
+
+def bytes_of(limit):
+    """"2GB", "512 MiB" or a number of bytes, as an int. Raises TypeError or ValueError."""
+    if isinstance(limit, bool) or not isinstance(limit, (int, str)):
+        raise TypeError(f'memory_limit must be a number of bytes or a text like "2GB", not {limit!r}')
+    if isinstance(limit, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]I?B|B?)\s*", limit.upper())
+        if match is None:
+            raise ValueError(f'memory_limit must be a number of bytes or a text like "2GB" or "512MiB", not {limit!r}')
+        limit = int(float(match[1]) * _UNITS[match[2]])
+    if limit < 1:
+        raise ValueError(f"memory_limit must be at least one byte, not {limit!r}")
+    return limit
+
+
+def note(function, limit):
+    """`limit` bytes are for loops of `function`."""
+    if not isinstance(function, types.FunctionType):
+        raise TypeError(f"memory_limit is for Python functions, whose loops are split, not {type(function).__name__}")
+    _of_functions[function] = limit
+
+
+def limit_of(function):
+    """In bytes; None: there is none."""
+    known = _of_functions.get(function)
+    return context.get() if known is None else known
+
+
+class Used:
+    """A block that says by how many bytes the resident memory of this process rose at its highest; 0 where nothing tells."""
+
+    __slots__ = ("bytes", "_peak", "_before")
+
+    def __enter__(self):
+        self.bytes = 0
+        self._peak = _memory.Peak()
+        self._peak.start()
+        self._before = self._peak.megabytes()
+        return self
+
+    def __exit__(self, *_):
+        after = self._peak.megabytes()
+        self._peak.stop()
+        if after is not None and self._before is not None:
+            self.bytes = max(0, int((after - self._before) * 1e6))
+
+
+class Budget:
+    """How many chunks may be on their way, and of how many items, for `limit` bytes. limit None: as many as anybody likes."""
+
+    def __init__(self, limit):
+        self.limit = limit
+        self._peak = 0  # bytes of the largest chunk since `_items` was last made smaller
+        self._items = 1
+
+    def learn(self, items, used):
+        """A chunk of so many items took so many bytes."""
+        if self.limit is not None and items >= self._items:
+            self._peak, self._items = max(used, self._peak if items == self._items else 0), items
+        self._peak = max(self._peak, used)
+
+    def chunks(self, wanted):
+        """How many may be on their way, of those that are wanted."""
+        if self.limit is None or self._peak == 0:
+            return wanted
+        return max(1, min(wanted, self.limit // self._peak))
+
+    def items(self, wanted, chunks):
+        """How many items the next chunk may have while there are so many chunks."""
+        if self.limit is None:
+            return wanted
+        share = self.limit // max(1, chunks)
+        fitting = self._items * GROWTH_MAX if self._peak == 0 else int(self._items * min(GROWTH_MAX, share / self._peak))
+        return max(1, min(wanted, fitting))
+
+    def too_small(self):
+        """A sentence if not even one iteration fits; else None."""
+        if self.limit is None or self._items > 1 or self._peak <= self.limit:
+            return None
+        return f"one iteration takes {self._peak / 1e6:.3g} MB, more than memory_limit: they run one at a time"
