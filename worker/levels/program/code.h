@@ -171,7 +171,7 @@ struct Instance {
   std::vector<ArrayVariable> arrays;   // whose leaves lie in slots
   // Of a parallel loop: its arguments are the first and the last iteration, then what it captures.
   bool isChunk = false;
-  size_t resultLeaves = 0;   // of a chunk
+  size_t resultLeaves = 0;  // of a chunk
   std::vector<bool> folds;  // of a chunk: its last results are lists of floats, to be multiplied (true) or added up in order
   bool hasLoop = false;
   bool elaborating = false;  // an older frame of the elaborator is at it: this is recursion
@@ -200,7 +200,7 @@ struct Unit {
   std::deque<Block> blocks;
   std::vector<uint32_t> parameterSites;
   bool needsUsualBuffer = false;  // gives numpy's results only where numpy.getbufsize() is NUMPY_BUFFER
-  std::vector<Text> texts;  // that it mentions, by the number that stands for each; a call's other texts come behind
+  std::vector<Text> texts;        // that it mentions, by the number that stands for each; a call's other texts come behind
 };
 
 // Typed code as text, for people and tests.
