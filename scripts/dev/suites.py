@@ -19,9 +19,10 @@ FUZZ_CORE_SECONDS = 20
 PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 # Beside the checkout on the project's machines: every example of the guide, checked.
 ACCEPTANCE = ROOT.parent / "shared" / "acceptance" / "seed_examples.py"
-ACCEPTANCE_LEVELS = "0,1,2"
+ACCEPTANCE_LEVELS = "0,1,2,3"
 # What is run on every CPython: all of tests/python but ./dev itself and what needs several hosts.
-SDK_TESTS = tuple(f"tests/python/{folder}" for folder in ("local", "cluster", "jit", "structure", "examples", "docs"))
+SDK_TESTS = tuple(f"tests/python/{folder}" for folder in 
+                  ("local", "loops", "jit", "multicore", "processes", "cluster", "structure", "examples", "docs"))
 
 
 @dataclass
