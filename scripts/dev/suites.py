@@ -21,7 +21,7 @@ PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 ACCEPTANCE = ROOT.parent / "shared" / "acceptance" / "seed_examples.py"
 ACCEPTANCE_LEVELS = "0,1,2,3"
 # What is run on every CPython: all of tests/python but ./dev itself and what needs several hosts.
-SDK_TESTS = tuple(f"tests/python/{folder}" for folder in 
+SDK_TESTS = tuple(f"tests/python/{folder}" for folder in
                   ("local", "loops", "jit", "multicore", "processes", "cluster", "structure", "examples", "docs"))
 
 
