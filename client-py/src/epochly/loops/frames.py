@@ -44,7 +44,7 @@ if sys.version_info >= (3, 12):
     def _find_tool():
         global _tool
         if _tool is None:
-            for number in (4, 3, 1):
+            for number in (4, 3):  # those that sys.monitoring has no name for
                 if _monitoring.get_tool(number) is None:
                     _monitoring.use_tool_id(number, "epochly.optimize_context")
                     _monitoring.register_callback(number, _monitoring.events.LINE, _on_line)
