@@ -4,10 +4,6 @@
 #include <bit>
 #include <cstring>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include "ext/jit/numpy_types.h"
 #include "ext/jit/reference.h"
 
@@ -23,24 +19,11 @@ namespace {
 
 // Objects of a list lie all over memory; so many items ahead they are asked for: tried from 8 to 128 with a million floats and tuples.
 constexpr Py_ssize_t PREFETCH = 64, PREFETCH_TUPLES = 32;
-// Leaves of longer lists do not stay in the cache until they are read: they are written past it.
-constexpr Py_ssize_t STREAMED_MIN = 1 << 17;
 
 uint64_t bitsOf(double value) { return std::bit_cast<uint64_t>(value); }
 
-#ifdef __SSE2__
-void stream(uint64_t* to, uint64_t value) {
-  _mm_stream_si64(reinterpret_cast<long long*>(to), static_cast<long long>(value));
-}
-void endOfStream() { _mm_sfence(); }
-#else
-void stream(uint64_t* to, uint64_t value) { *to = value; }
-void endOfStream() {}
-#endif
-
 // Eight items at a time: one branch says whether all of them are floats.
-template <typename Store>
-bool loadFloats(PyObject** items, Py_ssize_t count, uint64_t* to, Store store) {
+bool loadFloats(PyObject** items, Py_ssize_t count, uint64_t* to) {
   constexpr Py_ssize_t AT_ONCE = 8;
   const auto isFloat = reinterpret_cast<uintptr_t>(&PyFloat_Type);
   Py_ssize_t i = 0;
@@ -49,11 +32,26 @@ bool loadFloats(PyObject** items, Py_ssize_t count, uint64_t* to, Store store) {
     for (Py_ssize_t k = i; k < i + AT_ONCE; k++) __builtin_prefetch(items[k + PREFETCH]);
     for (Py_ssize_t k = i; k < i + AT_ONCE; k++) other |= reinterpret_cast<uintptr_t>(Py_TYPE(items[k])) ^ isFloat;
     if (other) return false;
-    for (Py_ssize_t k = i; k < i + AT_ONCE; k++) store(to + k, bitsOf(PyFloat_AS_DOUBLE(items[k])));
+    for (Py_ssize_t k = i; k < i + AT_ONCE; k++) to[k] = bitsOf(PyFloat_AS_DOUBLE(items[k]));
   }
   for (; i < count; i++) {
     if (Py_TYPE(items[i]) != &PyFloat_Type) return false;
-    store(to + i, bitsOf(PyFloat_AS_DOUBLE(items[i])));
+    to[i] = bitsOf(PyFloat_AS_DOUBLE(items[i]));
+  }
+  return true;
+}
+
+bool loadTuplesOfFloats(PyObject** items, Py_ssize_t count, Py_ssize_t width, uint64_t* to) {
+  for (Py_ssize_t i = 0; i < count; i++) {
+    if (i + PREFETCH_TUPLES < count)
+      __builtin_prefetch(reinterpret_cast<PyTupleObject*>(items[i + PREFETCH_TUPLES])->ob_item);
+    PyObject* tuple = items[i];
+    if (Py_TYPE(tuple) != &PyTuple_Type || PyTuple_GET_SIZE(tuple) != width) return false;
+    for (Py_ssize_t k = 0; k < width; k++) {
+      PyObject* item = PyTuple_GET_ITEM(tuple, k);
+      if (Py_TYPE(item) != &PyFloat_Type) return false;
+      *to++ = bitsOf(PyFloat_AS_DOUBLE(item));
+    }
   }
   return true;
 }
@@ -257,10 +255,7 @@ bool Marshal::loadList(PyObject* object, Type type, uint64_t*& leaf) {
   auto* to = native->data;
   auto** items = reinterpret_cast<PyListObject*>(object)->ob_item;
   if (site.element == Types::FLOAT) {
-    bool all = count < STREAMED_MIN ? loadFloats(items, count, to, [](uint64_t* at, uint64_t value) { *at = value; })
-                                    : loadFloats(items, count, to, stream);
-    if (count >= STREAMED_MIN) endOfStream();
-    if (!all) return false;
+    if (!loadFloats(items, count, to)) return false;
   } else if (types.is(site.element, Kind::TUPLE)) {
     if (!loadTuples(object, site.element, to)) return false;
   } else {
@@ -275,29 +270,13 @@ bool Marshal::loadList(PyObject* object, Type type, uint64_t*& leaf) {
 
 bool Marshal::loadTuples(PyObject* list, Type element, uint64_t* to) {
   auto parts = types[element].parts;
-  if (std::all_of(parts.begin(), parts.end(), [](auto part) { return part == Types::FLOAT; }))
-    return loadTuplesOfFloats(list, parts.size(), to);
   auto count = PyList_GET_SIZE(list);
   auto** items = reinterpret_cast<PyListObject*>(list)->ob_item;
+  if (std::all_of(parts.begin(), parts.end(), [](auto part) { return part == Types::FLOAT; }))
+    return loadTuplesOfFloats(items, count, static_cast<Py_ssize_t>(parts.size()), to);
   for (Py_ssize_t i = 0; i < count; i++) {
     if (i + PREFETCH_TUPLES < count) __builtin_prefetch(items[i + PREFETCH_TUPLES]);
     if (!load(items[i], element, to)) return false;
-  }
-  return true;
-}
-
-bool Marshal::loadTuplesOfFloats(PyObject* list, Py_ssize_t width, uint64_t* to) {
-  auto count = PyList_GET_SIZE(list);
-  auto** items = reinterpret_cast<PyListObject*>(list)->ob_item;
-  for (Py_ssize_t i = 0; i < count; i++) {
-    if (i + PREFETCH_TUPLES < count)
-      __builtin_prefetch(reinterpret_cast<PyTupleObject*>(items[i + PREFETCH_TUPLES])->ob_item);
-    PyObject* tuple = items[i];
-    if (Py_TYPE(tuple) != &PyTuple_Type || PyTuple_GET_SIZE(tuple) != width) return false;
-    if (!loadFloats(reinterpret_cast<PyTupleObject*>(tuple)->ob_item, width, to,
-                    [](uint64_t* at, uint64_t value) { *at = value; }))
-      return false;
-    to += width;
   }
   return true;
 }

@@ -63,7 +63,6 @@ class Marshal {
   bool loadList(PyObject* object, program::Type type, uint64_t*& leaf);
   bool loadText(PyObject* object, uint64_t& leaf);
   bool loadTuples(PyObject* list, program::Type element, uint64_t* to);
-  bool loadTuplesOfFloats(PyObject* list, Py_ssize_t width, uint64_t* to);
   bool loadArray(PyObject* object, program::Type type, uint64_t*& leaf);
   PyObject* boxList(program::Type type, epochly::jit::List* list);
   PyObject* boxArray(program::Type type, const uint64_t* leaves);

@@ -261,3 +261,18 @@ def test_a_subclass_of_list_is_no_list():
 
     jit = Jit(f)
     assert jit(Many([1, 2])) == 3 and "not compiled" in jit.declined
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 63, 64, 71, 72, 73, 79, 80, 81, 200])
+def test_one_item_of_another_type_anywhere_in_a_list_is_seen(n):
+    def halves(data):
+        s = 0.0
+        for x in data:
+            s = s * 0.5 + x
+        return s
+
+    floats = [i * 0.37 for i in range(n)]
+    assert run_and_reason(halves, floats) == (halves(floats), "")
+    for at in range(n):
+        other = floats[:at] + [2**70] + floats[at + 1 :]
+        assert run_and_reason(halves, other)[0] == halves(other)

@@ -83,7 +83,7 @@ def test_strided_views_are_put_back_where_they_were_written():
 
 def test_ctrl_c_leaves_the_iterations_that_were_done():
     def count(out, n):
-        for r in range(n):
+        for _ in range(n):
             for i in range(len(out)):
                 out[i] = out[i] + 1.0
 
@@ -143,7 +143,6 @@ def test_other_threads_run_while_code_is_made():
     thread = threading.Thread(target=tick)
     thread.start()
     compiled = _jit.Jit(space["many"])
-    start = time.perf_counter()
     compiled(1.0)
     end = time.perf_counter()
     ended.set()
