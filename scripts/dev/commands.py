@@ -19,7 +19,8 @@ HELP = """./dev <command>
   format                 clang-format and ruff, in place
   bench [table ...]      side by side with ProcessPoolExecutor, Ray and Dask; ./dev bench --help names the tables
   bench scheduler        the scheduler alone: CPU time and memory per task
-  bench loops            level 1 side by side with a hand-written thread pool, level 3 of plain Python with joblib
+  bench loops            level 1 side by side with a hand-written thread pool, level 3 of plain Python with joblib, of compiled
+                         loops with Numba
   bench jit              level 2 side by side with Numba; ./dev bench jit --help has more
   clean                  remove what was built and the virtual environments
   help                   this
@@ -160,7 +161,8 @@ def bench(arguments):
         return run_in_foreground([peers.ensure_numba(environment), "-m", "tests.bench.jit_bench", *arguments[1:]])
     if arguments[:1] == ["loops"]:
         codes = [run_in_foreground([environment.python, "-m", "tests.bench.loops_bench", *arguments[1:]]),
-                 run_in_foreground([peers.ensure_joblib(environment), "-m", "tests.bench.processes_bench"])]
+                 run_in_foreground([peers.ensure_joblib(environment), "-m", "tests.bench.processes_bench"]),
+                 run_in_foreground([peers.ensure_numba(environment), "-m", "tests.bench.multicore_bench"])]
         return max(codes)
     peers_python = peers.ensure_peers(environment.base)
     return run_in_foreground([environment.python, "-m", "tests.bench", "--peer-python", peers_python, *arguments])

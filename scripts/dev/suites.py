@@ -83,12 +83,15 @@ def fuzz(context):
 
 def _fuzz(context, seconds):
     """A test for each level, however many programs there was time for."""
-    return _fuzz_level(context, 1, "loops", seconds / 4) + _fuzz_level(context, 2, "differential", seconds)
+    return _fuzz_level(context, 1, "loops", seconds / 4) + _fuzz_level(context, 2, "differential", seconds) + \
+        _fuzz_level(context, 3, "differential", seconds / 2)
 
 
 def _fuzz_level(context, level, module, seconds):
     name = f"fuzz level {level}"
     command = [context.environment.python, "-m", f"tests.fuzz.{module}", "--seconds", str(seconds)]
+    if level == 3:
+        command += ["--level", "3"]
     code = run_step(name, command, env={**context.env(), "PYTHONPATH": str(ROOT)}, may_fail=True)
     log = log_of(name).read_text(errors="replace")
     seeds = "; ".join(re.findall(r"^seeds .*$", log, re.M))

@@ -12,6 +12,7 @@ BUILD_PACKAGES = [
     "g++", "cmake", "ninja-build", "ccache", "mold", "git",
     "capnproto", "libcapnp-dev", "libboost1.81-dev", "libboost-json1.81-dev", "prometheus-cpp-dev",
     "llvm-19-dev",
+    "libtbb-dev",
     "libgtest-dev", "libgmock-dev",
     "python3", "python3-dev", "python3-venv",
 ]

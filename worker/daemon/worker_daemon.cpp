@@ -36,11 +36,12 @@ constexpr kj::Duration METRICS_REFRESH = 1 * kj::SECONDS;
 
 // Levels that executors of this release run, and how many attempts of each at once. A level engine that needs more than Python
 // (a compiler, a device) is added here, with the probe's word on whether this machine has what it needs.
-kj::Array<std::pair<Level, uint>> offeredLevels(uint cpuSlots, uint ioThreads, bool hasJit) {
+kj::Array<std::pair<Level, uint>> offeredLevels(uint cpuSlots, uint ioThreads, probe::Engines engines) {
   kj::Vector<std::pair<Level, uint>> levels;
   levels.add(Level::MONITOR, cpuSlots);
   levels.add(Level::THREADS, ioThreads);
-  if (hasJit) levels.add(Level::JIT, cpuSlots);
+  if (engines.jit) levels.add(Level::JIT, cpuSlots);
+  if (engines.multicore) levels.add(Level::MULTICORE, 1);  // one uses all cores
   return levels.releaseAsArray();
 }
 
@@ -107,7 +108,8 @@ class Worker final : public Daemon, public link::LinkObserver {
   run::Supervisor supervisor;
   kj::Maybe<kj::Own<link::Link>> link;
 
-  kj::Own<link::Introduction> introduce(const probe::Python& python, bool hasJit, kj::ArrayPtr<const probe::Fact> facts);
+  kj::Own<link::Introduction> introduce(const probe::Python& python, probe::Engines engines,
+                                        kj::ArrayPtr<const probe::Fact> facts);
   kj::Promise<int> serve();
   kj::Promise<int> untilTold();
   kj::Promise<void> sweepLoop();
@@ -153,7 +155,7 @@ void writeFacts(kj::ArrayPtr<const probe::Fact> facts, capnp::List<schema::Fact>
   }
 }
 
-kj::Own<link::Introduction> Worker::introduce(const probe::Python& python, bool hasJit,
+kj::Own<link::Introduction> Worker::introduce(const probe::Python& python, probe::Engines engines,
                                               kj::ArrayPtr<const probe::Fact> pythonFacts) {
   auto introduction = kj::heap<link::Introduction>();
   KJ_IF_MAYBE(t, token) introduction->token = kj::heapArray<kj::byte>(t->bytes());
@@ -166,7 +168,7 @@ kj::Own<link::Introduction> Worker::introduce(const probe::Python& python, bool 
   info.setPythonVersion(python.version.value);
   info.setCores(machine.cores);
   info.setMemoryBytes(machine.memoryBytes);
-  auto levels = offeredLevels(limits.cpuSlots, limits.ioThreads, hasJit);
+  auto levels = offeredLevels(limits.cpuSlots, limits.ioThreads, engines);
   auto capabilities = info.initCapabilities(levels.size());
   for (auto i : kj::indices(levels)) {
     capabilities[i].setLevel(static_cast<uint8_t>(levels[i].first));
@@ -191,10 +193,10 @@ kj::Promise<int> Worker::serve() {
   probe::Facts facts;
   auto python = probe::probePython(options.python, facts);
   if (python.problem.size() > 0) refuse(kj::str("--python ", options.python, " ", python.problem));
-  bool hasJit = probe::probeJit(options.python, facts);
+  auto engines = probe::probeEngines(options.python, facts);
   metrics.setPython(toString(python.version));
   auto& made =
-      *link.emplace(kj::heap<link::Link>(timer, *dialer, introduce(python, hasJit, facts.release()), supervisor, *this));
+      *link.emplace(kj::heap<link::Link>(timer, *dialer, introduce(python, engines, facts.release()), supervisor, *this));
   return ready.exclusiveJoin(made.onDrain())
       .then([&made]() { return made.run(); })
       .then([this](kj::Maybe<link::Refused> refused) -> kj::Promise<int> {

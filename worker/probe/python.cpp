@@ -18,12 +18,13 @@ constexpr kj::StringPtr QUESTION =
     "print('.'.join(map(str, sys.version_info[:3])))\n"
     "print(sys.executable)\n"_kj;
 
-// The engine of level 2 and, where there is none, why.
-constexpr kj::StringPtr JIT_QUESTION =
+// The engines of levels 2 and 3 and, where there is none, why.
+constexpr kj::StringPtr ENGINES_QUESTION =
     "from epochly import _native\n"
-    "has, why = _native.engine(2)\n"
-    "print('yes' if has else 'no')\n"
-    "print(why)\n"_kj;
+    "for level in (2, 3):\n"
+    "    has, why = _native.engine(level)\n"
+    "    print('yes' if has else 'no')\n"
+    "    print(why or '-')\n"_kj;
 
 Python unusable(Facts& facts, kj::String problem) {
   facts.unknown("python.version", kj::str("the interpreter ", problem));
@@ -52,20 +53,24 @@ Python probePython(kj::StringPtr program, Facts& facts) {
   return python;
 }
 
-bool probeJit(kj::StringPtr program, Facts& facts) {
-  kj::StringPtr command[] = {program, "-c", JIT_QUESTION};
+Engines probeEngines(kj::StringPtr program, Facts& facts) {
+  kj::StringPtr command[] = {program, "-c", ENGINES_QUESTION};
   auto result = runCommand(command, DEADLINE);
   KJ_IF_MAYBE(why, result.failed) {
-    facts.unknown("python.jit", kj::str("the interpreter ", *why));
-    return false;
+    for (auto name : {"python.jit", "python.multicore"}) facts.unknown(name, kj::str("the interpreter ", *why));
+    return {};
   }
   auto lines = splitLines(result.output);
-  if (lines.size() >= 1 && lines[0] == "yes") {
-    facts.known("python.jit", kj::str("LLVM"));
-    return true;
-  }
-  facts.absent("python.jit", lines.size() >= 2 ? kj::str(lines[1]) : kj::str("the package did not say why"));
-  return false;
+  auto has = [&](size_t line, kj::StringPtr name, kj::StringPtr by) {
+    if (lines.size() > line && lines[line] == "yes") {
+      facts.known(name, kj::str(by));
+      return true;
+    }
+    facts.absent(name, lines.size() > line + 1 ? kj::str(lines[line + 1]) : kj::str("the package did not say why"));
+    return false;
+  };
+  bool jit = has(0, "python.jit", "LLVM");
+  return {jit, has(2, "python.multicore", "oneTBB")};
 }
 
 }  // namespace epochly::probe

@@ -17,8 +17,14 @@ struct Python {
 // Asks `program` (as for execvp). Blocks for about 15 ms.
 Python probePython(kj::StringPtr program, Facts& facts);
 
-// Whether executors of `program` can compile (level 2): the package says so there. False also where it cannot be found out; the
-// fact "python.jit" says which. Blocks for about 40 ms.
-bool probeJit(kj::StringPtr program, Facts& facts);
+// The level engines that executors of `program` have besides plain Python's.
+struct Engines {
+  bool jit = false;
+  bool multicore = false;
+};
+
+// The package says so there; false also where it cannot be found out. The facts "python.jit" and "python.multicore" say which. Blocks
+// for about 40 ms.
+Engines probeEngines(kj::StringPtr program, Facts& facts);
 
 }  // namespace epochly::probe

@@ -132,6 +132,20 @@ def test_a_total_that_is_looked_at_on_the_way_is_carried():
     assert "cannot be split" in split.declined and "'total'" in split.declined
 
 
+def test_a_total_that_is_added_to_itself_is_carried():
+    def f(n):
+        total = 1.0
+        for i in range(n):
+            total += i * 0.5
+            if i % 300 == 1:
+                total += total
+        return total
+
+    split = _jit.Jit(f, False, True)
+    assert [same(split(1000), f(1000)) for _ in range(3)] == [True] * 3
+    assert "it reads 'total' as the iteration before left it" in split.declined
+
+
 def test_fastmath_gives_the_same_bits_on_any_number_of_cores():
     def f(x):
         total = 0.0

@@ -37,7 +37,7 @@ ALLOWED = {
     "worker/levels/registry": {"worker/run"},
     "worker/levels/program": set(),
     "worker/levels/jit": {"worker/levels/program"},
-    "worker/levels/multicore": {"worker/levels/jit", "worker/levels/program"},
+    "worker/levels/multicore": {"worker/levels/jit", "worker/levels/program", "worker/probe"},
     "client-py/ext": {"schemas/transport", "schemas/wire", "schemas/rt", "worker/run", "worker/objects", "worker/levels/monitor",
                       "worker/levels/choice", "worker/levels/registry", "worker/levels/program", "worker/levels/jit",
                       "worker/levels/multicore"},

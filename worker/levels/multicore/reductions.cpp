@@ -55,6 +55,10 @@ class Finder {
       // The variable is still what it was when the operation read it.
       if (base == bases.end() || !(*base->second == *flow.stateAt(store))) throw NoReduction();
     }
+    // total += total
+    for (auto& [one, isSecond] : found.additions) {
+      if (bases.count(one->args[isSecond ? 1 : 0])) throw NoReduction();
+    }
     if (!isKnown) throw NoReduction();
     return found;
   }

@@ -39,7 +39,7 @@ class Judge {
       countTrips();
       checkLists();
       checkArrays();
-      verdict.shape.kind = "map";
+      verdict.shape.kind = loop.loop->anyOrder ? "elementwise" : "map";
       for (auto& role : verdict.roles) {
         if (role.how == SlotRole::REDUCED) verdict.shape.kind = "reduction";
       }
@@ -300,6 +300,7 @@ class Judge {
     return indices;
   }
   void checkArrays() {
+    if (loop.loop->anyOrder) return;
     std::map<Symbol, Touched> byRoot;
     const Access* unknownRead = nullptr;
     const Access* anyWrite = nullptr;

@@ -482,7 +482,7 @@ class Splitter {
       if (verdict.shape.splits && around <= NESTED_SPLITS_MAX) {
         verdict.shape.number = result.parallel;
         replace(*unit.instances[index].body, loop.loop, Cut(unit, index, flow, loop, verdict, result.parallel++).run());
-        around++;
+        around += loop.loop->anyOrder ? NESTED_SPLITS_MAX + 1 : 1;  // its inner loop is some thousand elements
       }
       splitsAround[loop.index] = around;
       result.loops.push_back(verdict.shape);

@@ -13,7 +13,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <thread>
+
+#include "levels/multicore/cores.h"
 
 namespace epochly::multicore {
 
@@ -219,7 +220,7 @@ class Threads {
   std::unique_ptr<tbb::task_arena> arena;        // null: none of its threads exists
   std::unique_ptr<tbb::global_control> allowed;  // more threads than the machine has cores
   std::optional<tbb::task_scheduler_handle> handle;
-  std::atomic<int> wanted = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  std::atomic<int> wanted = coresToUse();
   std::atomic<int64_t> chunkTime{CHUNK_NS_MIN};
   int threads = 0;             // that the arena was made for
   int jobs = 0;                // loops that run

@@ -138,8 +138,9 @@ struct Instruction {
   Prim prim = Prim::I;  // of the result
   ValueId result = 0;   // first of `results` consecutive ones
   uint32_t results = 0;
-  uint32_t guard = 0;  // index into Unit::guards
-  uint32_t line = 0;   // in the source; nothing that is compiled depends on it
+  uint32_t guard = 0;     // index into Unit::guards
+  uint32_t line = 0;      // in the source; nothing that is compiled depends on it
+  bool anyOrder = false;  // of a LOOP: no iteration touches memory that another writes
   int64_t imm = 0;
   double fimm = 0;
   std::vector<ValueId> args;

@@ -497,6 +497,8 @@ class FunctionElaborator {
   uint32_t currentId = 0;  // of the expression that is evaluated
   std::map<ValueId, uint32_t> slotOfArray;
   std::vector<uint32_t> arraySlots;  // hold the memory of array sites; null when the function starts
+  // Elementwise loops that are made now touch no element twice: any order gives the same.
+  bool anyOrder = false;
   // In an elementwise loop: the results to look at afterwards, instead of a branch in each iteration.
   std::vector<ValueId>* deferredChecks = nullptr;
   std::map<ValueId, int64_t> constants;

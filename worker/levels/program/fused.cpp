@@ -359,7 +359,9 @@ void FunctionElaborator::counted(ValueId count, bool polls, const std::function<
     open(one);
   };
   out = open(emitVoid(Op::BLOCK, {}, {.imm = exit}));
-  out = open(emitVoid(Op::LOOP, {}, {.imm = head}));
+  auto& loop = emitVoid(Op::LOOP, {}, {.imm = head});
+  loop.anyOrder = anyOrder;
+  out = open(loop);
   auto at = emit(Op::LOAD, {}, {.prim = Prim::I, .imm = slot});
   auto& test = emitVoid(Op::IF, {icmp(Compare::LT, at, count)});
   auto* then = open(test);
@@ -474,6 +476,8 @@ void FunctionElaborator::elementLoop(const Fused& fused, const std::vector<Strea
   auto run = [&](bool unitSteps) {
     std::vector<ValueId> deferred;
     auto* outer = std::exchange(deferredChecks, &deferred);
+    // New memory has a place for each element; a row of the caller's has, where it steps from one to the next.
+    anyOrder = again || (unitSteps && dims == 1);
     loopNest(streams, counts, unitSteps, [&](const std::vector<ValueId>& addresses) {
       use(loadFused(fused, addresses), addresses);
       if (deferred.empty()) return;
@@ -486,6 +490,7 @@ void FunctionElaborator::elementLoop(const Fused& fused, const std::vector<Strea
       deferred.clear();
     });
     deferredChecks = outer;
+    anyOrder = false;
   };
   if (contiguous) {
     branch(

@@ -6,6 +6,7 @@ Functions of the standard library and of installed packages are trusted: they ar
 import ast
 import collections
 import os
+import sysconfig
 import types
 
 from epochly.loops import names, source
@@ -18,8 +19,7 @@ KEPT_MAX = 512
 _kept = {}
 _named = {}
 _users = {}  # by file name: as many as there are files
-_STANDARD_LIBRARY = os.path.join(os.path.dirname(os.__file__), "")
-_INSTALLED = ("/site-packages/", "/dist-packages/")
+_INSTALLED = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 # Queues are made for threads.
 _CHANGES = names.CHANGES - {"put", "put_nowait"}
 CONTAINERS = (list, dict, set, bytearray, collections.deque)
@@ -44,8 +44,7 @@ def is_users(function):
     name = function.__code__.co_filename
     known = _users.get(name)
     if known is None:
-        installed = name.startswith((_STANDARD_LIBRARY, "<frozen")) or any(each in name for each in _INSTALLED)
-        known = _users[name] = not installed
+        known = _users[name] = not name.startswith(_INSTALLED) and not name.startswith("<frozen")
     return known
 
 

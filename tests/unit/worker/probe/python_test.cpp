@@ -65,21 +65,26 @@ TEST(Python, ThatDoesNotAnswerIsUnknownAndSaysWhy) {
   EXPECT_THAT(chatty.probe().problem.cStr(), HasSubstr("did not answer as a Python does"));
 }
 
-TEST(Jit, IsOfferedWhereThePackageSaysSo) {
+TEST(Engines, AreOfferedWhereThePackageSaysSo) {
   Facts facts;
-  Program has("yes\\n\\n"), hasNot("no\\nepochly was built without LLVM 19\\n"), broken("", 1), chatty("maybe");
-  EXPECT_TRUE(probeJit(has.name(), facts));
-  EXPECT_FALSE(probeJit(hasNot.name(), facts));
-  EXPECT_FALSE(probeJit(broken.name(), facts));
-  EXPECT_FALSE(probeJit(chatty.name(), facts));
+  Program both("yes\\n-\\nyes\\n-\\n"), one("yes\\n-\\nno\\nepochly was built without oneTBB\\n"), broken("", 1),
+      chatty("maybe");
+  auto all = probeEngines(both.name(), facts), jit = probeEngines(one.name(), facts);
+  EXPECT_TRUE(all.jit && all.multicore);
+  EXPECT_TRUE(jit.jit && !jit.multicore);
+  for (auto none : {probeEngines(broken.name(), facts), probeEngines(chatty.name(), facts)})
+    EXPECT_FALSE(none.jit || none.multicore);
   auto told = facts.release();
-  ASSERT_EQ(told.size(), 4u);
-  EXPECT_TRUE(told[0].kind == Fact::Kind::KNOWN);
-  EXPECT_TRUE(told[1].kind == Fact::Kind::ABSENT);
-  EXPECT_STREQ(told[1].text.cStr(), "epochly was built without LLVM 19");
-  EXPECT_TRUE(told[2].kind == Fact::Kind::UNKNOWN);
-  EXPECT_STREQ(told[2].text.cStr(), "the interpreter exited with status 1");
+  ASSERT_EQ(told.size(), 8u);
+  EXPECT_STREQ(told[1].name.cStr(), "python.multicore");
+  EXPECT_STREQ(told[1].text.cStr(), "oneTBB");
   EXPECT_TRUE(told[3].kind == Fact::Kind::ABSENT);
+  EXPECT_STREQ(told[3].text.cStr(), "epochly was built without oneTBB");
+  for (size_t i : {4, 5}) {
+    EXPECT_TRUE(told[i].kind == Fact::Kind::UNKNOWN);
+    EXPECT_STREQ(told[i].text.cStr(), "the interpreter exited with status 1");
+  }
+  EXPECT_TRUE(told[6].kind == Fact::Kind::ABSENT);
 }
 
 TEST(Python, OfThisMachineAnswers) {

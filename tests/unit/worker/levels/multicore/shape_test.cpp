@@ -175,6 +175,7 @@ TEST(Shape, SumsOfFloatsKeepTheirOrderUnlessTheyMayBeReordered) {
 TEST(Shape, SumsAndProductsOfOneVariableAreCarried) {
   EXPECT_EQ(lookAtTotal("0", "(aug + t i) (aug * t 2)").kind(), "carried");
   EXPECT_EQ(lookAtTotal("0", "(set t (- i t))").kind(), "carried");
+  EXPECT_EQ(lookAtTotal("0", "(aug + t t)").kind(), "carried");
 }
 
 TEST(Shape, ATotalThatAnIterationStoresIsCarried) {
