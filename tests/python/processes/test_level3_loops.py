@@ -1,4 +1,5 @@
 """Level 3 from the outside: loops that cannot be compiled run on several processes, and nobody can tell by what comes of them."""
+import logging
 import os
 import random
 import threading
@@ -211,6 +212,32 @@ def test_what_is_printed_appears_in_the_order_of_the_iterations(capsys):
 
     work(range(12))
     assert capsys.readouterr().out == "".join(f"before {i}\ninside {i}\nafter {i}\n" for i in range(12))
+    assert ran(work) == (3, [])
+
+
+def test_what_is_logged_reaches_this_processs_handlers_in_order_and_at_its_levels(caplog):
+    def note(item):
+        log.debug("not wanted %s", item)
+        log.info("noted %s", item)
+        if item == 3:
+            try:
+                raise KeyError(item)
+            except KeyError:
+                log.exception("failed")
+        return str(item)
+
+    log = logging.getLogger("epochly_test.notes")
+    log.setLevel(logging.INFO)
+
+    @at3
+    def work(items):
+        return [note(item) for item in items]
+
+    work(range(8))
+    noted = [each for each in caplog.records if each.name == log.name]
+    assert [each.getMessage() for each in noted if each.levelno == logging.INFO] == [f"noted {i}" for i in range(8)]
+    failed = [each for each in noted if each.levelno == logging.ERROR]
+    assert len(failed) == 1 and "KeyError: 3" in failed[0].exc_text and failed[0].process != HERE
     assert ran(work) == (3, [])
 
 

@@ -178,7 +178,8 @@ SCRIPT = """
 def script(tmp_path, run_python):
     """Runs lines in a fresh process that has the function `work` of a module, and processes."""
     (tmp_path / "script_work.py").write_text(
-        "import epochly, os, time\n\n\ndef name(item):\n    return str(item), os.getpid()\n\n\n"
+        "import epochly, os, time\n\n\ndef name(item):\n    time.sleep(PAUSE)\n    return str(item), os.getpid()\n\n\n"
+        "PAUSE = 0\n\n\n"
         "@epochly.optimize(level=3)\ndef work(items):\n    return [name(item) for item in items]\n\n\n"
         "def hang(item):\n    while item > 2 and os.getpid() != HERE:\n        time.sleep(0.01)\n    return str(item)\n\n\n"
         "HERE = os.getpid()\n\n\n@epochly.optimize(level=3)\ndef hangs(items):\n    return [hang(item) for item in items]\n")
@@ -283,3 +284,33 @@ def test_without_processes_it_runs_here_and_says_so(script, monkeypatch, run_pyt
               epochly.report(script_work.work).declined))
     """, EPOCHLY_ADDRESS=f"unix:{tmp_path}/nobody.sock")
     assert printed.splitlines() == ["None", "True", "0 True"]
+
+
+@pytest.mark.timeout(120)
+def test_a_cluster_that_the_environment_names_runs_it_on_its_workers(script, tmp_path, run_python):
+    from epochly.embedded import Cluster
+
+    cluster = Cluster(workers=2, cpu_slots=1)
+    try:
+        printed = run_python(SCRIPT.format(folder=str(tmp_path)) + """
+    script_work.PAUSE = 0.05
+    found = script_work.work(range(20))
+    print([text for text, _ in found] == [str(i) for i in range(20)])
+    print(len({pid for _, pid in found} - {os.getpid()}))
+    """, EPOCHLY_ADDRESS=cluster.address, PYTHONPATH=str(tmp_path))
+    finally:
+        cluster.stop()
+    assert printed.splitlines() == ["True", "2"]
+
+
+def test_a_function_whose_loops_are_always_small_is_left_alone_and_looked_at_again(started):
+    @at3
+    def work(items):
+        return [text(item)[0] for item in items]
+
+    reasons = []
+    for _ in range(40):
+        assert work(range(2)) == ["<0>", "<1>"]
+        reasons.append(str(epochly.report(work).declined))
+    alone = ["the last times" in each for each in reasons]
+    assert alone[:3] == [False] * 3 and alone[3:11] == [True] * 8 and alone[11] is False and alone[12:28] == [True] * 16

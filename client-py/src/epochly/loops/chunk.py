@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import io
 import os
 import sys
 import time
@@ -12,6 +11,7 @@ from epochly.errors import ResultNotPicklable
 from epochly.loops.budget import Used
 from epochly.loops.rewrite import VARIABLES
 from epochly.loops.same import Bundle, paths_of
+from epochly.loops.told import Levels, Told
 
 __all__ = ["Chunk", "Surroundings"]
 
@@ -28,20 +28,20 @@ class Chunk:
         self.kept = frozenset(loop.written) if isinstance(loop.node, ast.For) else None
 
     def __call__(self, items):
-        log, output = [], _Output()
+        log, told = [], Told(self.surroundings.levels)
         paths = paths_of(items)
         began = time.perf_counter()
         try:
-            with self.surroundings, output, Used() if self.measures_memory else contextlib.nullcontext() as used:
+            with self.surroundings, told, Used() if self.measures_memory else contextlib.nullcontext() as used:
                 self.body(items, log)
         except BaseException as error:
-            raise ChunkFailed(0, self.noted_before(log, output, paths)) from error
-        return time.perf_counter() - began, used and used.bytes, Noted(self.trimmed(log), output.written, paths)
+            raise ChunkFailed(0, self.noted_before(log, told, paths)) from error
+        return time.perf_counter() - began, used and used.bytes, Noted(self.trimmed(log), told.all, paths)
 
-    def noted_before(self, log, output, paths):
+    def noted_before(self, log, told, paths):
         """What was noted before a failure; None if that cannot travel: what failed is told in any case."""
         try:
-            return Noted(self.trimmed(log), output.written, paths)
+            return Noted(self.trimmed(log), told.all, paths)
         except ResultNotPicklable:
             return None
 
@@ -54,54 +54,16 @@ class Chunk:
 
 
 class Noted:
-    """What a chunk leaves behind: the log of its iterations, and [(name of the stream, text)] of what they printed."""
+    """What a chunk leaves behind: the log of its iterations, and what they told, see told.py."""
 
-    __slots__ = ("log", "output")
+    __slots__ = ("log", "told")
 
-    def __init__(self, log, output, paths):
-        self.log, self.output = Bundle(log, paths) if paths else log, output
+    def __init__(self, log, told, paths):
+        self.log, self.told = Bundle(log, paths) if paths else log, told
 
     def log_of(self, items):
         """The log, where it has arrived and the items are."""
         return self.log.opened(items) if isinstance(self.log, Bundle) else self.log
-
-
-class _Output(contextlib.ContextDecorator):
-    """Keeps what is printed, as [(name of the stream, text)]: the caller prints it, in the order of the iterations."""
-
-    def __enter__(self):
-        self.written = []
-        self._before = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = _Stream("stdout", self.written, sys.stdout), _Stream("stderr", self.written, sys.stderr)
-
-    def __exit__(self, *_):
-        sys.stdout, sys.stderr = self._before
-
-
-class _Stream(io.TextIOBase):
-    def __init__(self, name, written, stream):
-        self._name, self._written, self._stream = name, written, stream
-
-    @property
-    def encoding(self):
-        return self._stream.encoding
-
-    @property
-    def errors(self):
-        return self._stream.errors
-
-    def fileno(self):
-        return self._stream.fileno()
-
-    def writable(self):
-        return True
-
-    def write(self, text):
-        if self._written and self._written[-1][0] == self._name and len(self._written[-1][1]) < 4096:
-            self._written[-1] = (self._name, self._written[-1][1] + text)
-        else:
-            self._written.append((self._name, str(text)))
-        return len(text)
 
 
 class Surroundings:
@@ -117,6 +79,7 @@ class Surroundings:
         self.recursion = sys.getrecursionlimit()
         self.decimals = _decimals()
         self.floats = _float_errors()
+        self.levels = Levels() if "logging" in sys.modules else None
         self.before = None
 
     def __enter__(self):

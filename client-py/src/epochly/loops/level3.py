@@ -6,7 +6,7 @@ from epochly import _cluster
 from epochly.loops import budget, rewrite
 from epochly.loops.plan import plan_of
 from epochly.loops.pool import Worker
-from epochly.loops.processes import ProcessRun
+from epochly.loops.processes import ProcessRun, all_left_alone
 
 __all__ = ["outcome", "prepare"]
 
@@ -20,6 +20,8 @@ def prepare(function):
     plan = plan_of(function, computes=True)
     if plan.code is None:
         return plan.reason
+    if all_left_alone(plan):
+        return "its loops were too small to split the last times"
     shadowed = plan.builtins.intersection(function.__globals__)
     if shadowed:
         return f"`{min(shadowed)}` is not the builtin of that name"

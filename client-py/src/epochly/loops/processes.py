@@ -28,8 +28,9 @@ from epochly.loops.chunk import Chunk, Surroundings
 from epochly.loops.run import Run
 from epochly.loops.shipping import ship
 from epochly.loops.threads import raising
+from epochly.loops.told import tell
 
-__all__ = ["ProcessRun"]
+__all__ = ["ProcessRun", "all_left_alone"]
 
 # Less than this is not worth sending: a chunk there and back takes some 0.3 ms, what it needs to begin with 1 ms.
 SECONDS_MIN = 0.005
@@ -54,8 +55,10 @@ SENDING_SHARE_MAX = 0.5
 SAMPLE_MAX = 64
 # Batches that are watched for the types of arguments until it is known whether they are changed in place.
 WATCHED_MAX = 8
-# A loop that was too small so many times in a row is left alone for twice as many calls, and so on, up to the bound.
-SKIP_MAX = 64
+# A loop that was too small three times in a row is left alone for eight calls, then for twice as many, and so on up to
+# 2 ** SMALL_MAX: looking whether it has grown costs some 50 us.
+SMALL_MIN = 3
+SMALL_MAX = 10
 
 # Where nothing of a chunk has run.
 _NOTHING_RAN = (ArgumentsNotPicklable, FunctionUnavailable, NoFittingWorker, Overloaded, PayloadTooLarge)
@@ -70,6 +73,16 @@ class _Experience:
     def __init__(self):
         self.small = 0  # runs in a row that were too small
         self.skip = 0  # calls for which it is left alone
+
+
+def all_left_alone(plan):
+    """Whether each loop of a function is left alone, for one call less from now on."""
+    experiences = [loop.learned(_Experience) for loop in plan.loops if loop.independent]
+    if not all(experience.skip > 0 for experience in experiences):
+        return False
+    for experience in experiences:
+        experience.skip -= 1
+    return True
 
 
 class ProcessRun(Run):
@@ -215,9 +228,9 @@ class _Split:
             return
         quick = f"its iterations took {self.seconds * 1e3:.2g} ms in all, too little to send"
         self.run.note(f"line {self.loop.line}: {self.stays or self.why_here or quick}")
-        experience.small += 1
-        if experience.small > 2:
-            experience.skip = min(1 << experience.small, SKIP_MAX)
+        experience.small = min(experience.small + 1, SMALL_MAX)
+        if experience.small >= SMALL_MIN:
+            experience.skip = 1 << experience.small
 
     # ---- here -------------------------------------------------------------------------------------------------------------
 
@@ -408,7 +421,7 @@ class _Split:
         except ChunkFailed as failed:
             self.run.overlapped = True
             if failed.values is not None:
-                _print(failed.values.output)
+                tell(failed.values.told)
                 yield failed.values.log_of(items)
             yield from raising(failed.__cause__)
         except _NOTHING_RAN as error:
@@ -418,7 +431,7 @@ class _Split:
             self.run.overlapped = True
             self.each = seconds / len(items)
             self._learn_memory(len(items), used)
-            _print(noted.output)
+            tell(noted.told)
             yield noted.log_of(items)
 
     def _learn_memory(self, items, used):
@@ -442,8 +455,3 @@ class _Split:
         yield log
         if error is not None:
             yield from raising(error)
-
-
-def _print(output):
-    for name, text in output:
-        getattr(sys, name).write(text)
