@@ -12,7 +12,8 @@
 
 namespace epochly::jit {
 
-// A list of the program. Compiled code reads the first three members by offset (lower.cpp), elements are `stride` leaves of 8 bytes.
+// A list of the program. Compiled code reads the first three members by offset (lower_memory.cpp), elements are `stride` leaves of 8
+// bytes.
 struct List {
   int64_t length;
   int64_t capacity;  // in elements

@@ -405,7 +405,7 @@ class FunctionElaborator {
   Value ufuncScalar(uint32_t which, DType dtype, const std::vector<Value>& args);
   void noteEscape(Type type);
 
-  // ---- numpy's functions and methods: numpy.cpp, reductions.cpp ---------------------------------------------------------------
+  // ---- numpy's functions and methods: numpy.cpp, reductions.cpp, axis.cpp -----------------------------------------------------
   Value arrayMethod(const Value& self, const std::string& name, Expression expression);
   std::vector<Value> arrayArguments(Expression expression);
   std::optional<DType> dtypeNamed(Expression expression);
