@@ -1,6 +1,7 @@
 #include "levels/multicore/team.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <time.h>
 
 #include <oneapi/tbb/global_control.h>
@@ -137,6 +138,7 @@ struct Job {
   const int64_t firstPart;  // of chunk 0
   const int64_t size;       // of a chunk
   const int64_t chunks;
+  const int callersCpu = sched_getcpu();
   std::atomic<int64_t> next{0};
   std::atomic<bool> stop{false};
   std::atomic<int> active{0};  // helpers that may hold a chunk
@@ -162,6 +164,17 @@ bool isStopped(Context& context) {
   auto& own = reinterpret_cast<ChunkContext&>(context);
   if (own.job && own.job->stop) return true;
   return own.caller && own.caller->interrupted && own.caller->interrupted(*own.caller);
+}
+
+// A thread wakes where its waker runs if every other core has something to do, however unimportant, and may stay there, taking turns
+// with the caller, for 100 ms. Forbidding that core for a moment makes the kernel choose another.
+void moveAwayFrom(int cpu) {
+  cpu_set_t allowed;
+  if (cpu < 0 || sched_getcpu() != cpu || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  auto others = allowed;
+  CPU_CLR(cpu, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
 // oneTBB's threads, made when first needed.
@@ -270,6 +283,7 @@ class Threads {
     int cores = wanted;
     if (busy.fetch_add(1) < cores) {
       job.active++;
+      moveAwayFrom(job.callersCpu);
       helpWith(job, cores);
       if (job.active.fetch_sub(1) == 1) {
         std::lock_guard lock(job.mutex);
