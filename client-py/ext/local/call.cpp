@@ -132,6 +132,7 @@ Nanos Way::timed() {
 }
 
 Turn takeTurn(Function* f, Block& block, PythonCall& call, double elements) {
+  if (f->level != LEVEL_NOT_GIVEN) return Turn();
   bool automatic = isAutomatic(f);
   Automatic* known = rootOf(f)->automatic;
   if (known != nullptr) known->wasLast = automatic;
