@@ -111,6 +111,29 @@ def test_level_3_inside_of_level_1_and_level_1_inside_of_level_3_end():
 
 
 @pytest.mark.usefixtures("eager")
+def test_compiled_loops_inside_of_an_iteration_have_one_core():
+    jit = pytest.importorskip("epochly._jit")
+    if jit.cores() < 2:
+        pytest.skip("this process may use one core only")
+
+    def cores(item):
+        return str(item), jit_cores(), os.getpid()
+
+    def jit_cores():
+        import epochly._jit
+
+        return epochly._jit.cores()
+
+    @at3
+    def work(items):
+        return [cores(item) for item in items]
+
+    away = {found for _, found, pid in work(range(8)) if pid != HERE}
+    assert away == {1}
+    assert jit.cores() > 1
+
+
+@pytest.mark.usefixtures("eager")
 def test_arrays_are_read_where_they_are_and_items_of_arrays_are_those_of_numpy():
     table = numpy.arange(200_000.0).reshape(100, 2000)
 

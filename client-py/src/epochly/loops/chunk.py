@@ -13,7 +13,7 @@ from epochly.loops.rewrite import VARIABLES
 from epochly.loops.same import Bundle, paths_of
 from epochly.loops.told import Levels, Told
 
-__all__ = ["Chunk", "Surroundings"]
+__all__ = ["Chunk", "Surroundings", "warm"]
 
 
 class Chunk:
@@ -32,7 +32,7 @@ class Chunk:
         paths = paths_of(items)
         began = time.perf_counter()
         try:
-            with self.surroundings, told, Used() if self.measures_memory else contextlib.nullcontext() as used:
+            with _one_core(), self.surroundings, told, Used() if self.measures_memory else contextlib.nullcontext() as used:
                 self.body(items, log)
         except BaseException as error:
             raise ChunkFailed(0, self.noted_before(log, told, paths)) from error
@@ -51,6 +51,29 @@ class Chunk:
             return log
         return [entry if entry[0] != VARIABLES else (VARIABLES, {k: v for k, v in entry[1].items() if k in self.kept})
                 for entry in log]
+
+
+@contextlib.contextmanager
+def _one_core():
+    """Compiled loops inside of an iteration use the core that it has: the others have iterations of their own."""
+    try:
+        from epochly import _jit as jit
+    except ImportError:  # built without LLVM: nothing is compiled
+        jit = None
+    before = 0 if jit is None else jit.cores()
+    if before > 1:
+        jit.set_cores(1)
+    try:
+        yield
+    finally:
+        if before > 1:
+            jit.set_cores(before)
+
+
+def warm():
+    """Has the process load what every chunk needs."""
+    with _one_core():
+        pass
 
 
 class Noted:

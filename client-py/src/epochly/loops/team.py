@@ -9,6 +9,7 @@ import threading
 import time
 
 from epochly import _cluster
+from epochly.loops.chunk import warm
 
 __all__ = ["await_started", "find"]
 
@@ -97,7 +98,7 @@ def _start():
             client.close()
             client = _cluster.client()
         team = Team(client, environment)
-        for future in [client._submit(os.getpid, (), {}, 0) for _ in range(team.slots())]:
+        for future in [client._submit(warm, (), {}, 0) for _ in range(team.slots())]:
             future.result()
     except Exception as error:
         with _lock:
