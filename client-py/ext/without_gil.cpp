@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "ext/take_gil.h"
+
 namespace epochly::ext {
 
 namespace {
@@ -18,7 +20,7 @@ WithoutGil::~WithoutGil() {
   if (exiting.load(std::memory_order_acquire) && !pthread_equal(pthread_self(), exitingThread)) {
     while (true) pause();
   }
-  PyEval_RestoreThread(state);
+  takeGil(state);
 }
 
 void beginExit() {

@@ -106,7 +106,8 @@ class Row:
 '''
 
 VALUES = ("text({0})", "fails({0}, 3)", "counted({0})", "changed({0})", "owned({0})", "shown({0})", "limited({0})", "pair({0})",
-          "itself({0})", "str({0})", "({0}, text({0}))", "[text(k) for k in range(3)]", "stops({0})", "grown({0})", "halved({0})", "len(text({0}))",
+          "itself({0})", "str({0})", "({0}, text({0}))", "[text(k) for k in range(3)]", "stops({0})", "grown({0})",
+          "halved({0})", "len(text({0}))",
           "scale * len(text({0}))", "sorted(text({0}), key=lambda c: (c, text({0})))")
 NUMBERS = ("len(text({0}))", "len(str({0})) * 0.1", "len(owned({0}))", "len(fails({0}, 4))", "scale")
 ITEMS = ("list(range({n}))", "range({n})", "[[i] for i in range({n})]", "[(i, [i]) for i in range({n})]",
@@ -186,7 +187,8 @@ class Maker:
              "out.append(value)"],
             [f"value = {self.value()}", "out.append((value, item))"], [f"if {self.number()} > 8:", "    break"],
             ["if isinstance(item, Row):", f"    out.append(item.{self.one_of(('look', 'touch'))}())"],
-            ["if isinstance(item, list):", "    item.append(1)"], ["item += item"], ["value = item", "value += item"], [f"scale = {self.number()}"],
+            ["if isinstance(item, list):", "    item.append(1)"], ["item += item"], ["value = item", "value += item"],
+            [f"scale = {self.number()}"],
             ["for inner in range(3):", f"    out.append({self.value('inner')})"], ["out.extend(owned(item))"],
             ["def later():", "    return text(item)", "out.append(later())"], ["counter['calls'] += 1"],
         ))

@@ -10,6 +10,7 @@
 #include "ext/jit/numpy_types.h"
 #include "ext/jit/obtain.h"
 #include "ext/jit/team_library.h"
+#include "ext/take_gil.h"
 #include "levels/program/elaborator.h"
 
 namespace epochly::ext::jit {
@@ -71,7 +72,7 @@ class Leaves {
 // Runs pending signal handlers; only the main thread has any.
 bool interrupted(epochly::jit::Context& context) {
   auto& released = reinterpret_cast<Released&>(context);
-  if (released.state) PyEval_RestoreThread(released.state);
+  if (released.state) takeGil(released.state);
   bool raised = PyErr_CheckSignals() != 0;
   if (released.state) released.state = PyEval_SaveThread();
   return raised;
@@ -120,7 +121,7 @@ std::shared_ptr<epochly::jit::Code> compileWithoutGil(program::Unit& unit, const
   } catch (Declined& e) {
     refused = e;
   }
-  PyEval_RestoreThread(state);
+  takeGil(state);
   if (refused) throw *refused;
   return code;
 }
@@ -296,7 +297,7 @@ bool JitFunction::awaitOther(Bound bound) {
     std::unique_lock lock(other->mutex);
     other->changed.wait(lock, [&] { return other->ended; });
   }
-  PyEval_RestoreThread(state);
+  takeGil(state);
   return true;
 }
 
@@ -384,7 +385,7 @@ JitFunction::Attempt JitFunction::execute(Version& version, const epochly::jit::
   bool releases = version.releases && (!shares || marshal.writesAlone());
   if (releases) released.state = PyEval_SaveThread();
   auto guard = code.entry(&context, arguments, leaves.data());
-  if (released.state) PyEval_RestoreThread(released.state);
+  if (released.state) takeGil(released.state);
   released.state = nullptr;
   auto undo = [&] {
     if (!releases || !shares) return marshal.restore();

@@ -250,3 +250,13 @@ def test_an_index_known_while_compiling_is_checked_where_it_stands():
     assert check(outside, (-1.0,)) == 1
     assert check(outside, (1.0,)) == 0
     assert check(lambda x: np.zeros(3)[5] + x, (1.0,)) == 0
+
+
+def test_an_overflow_that_only_a_comparison_with_another_type_sees_is_warned_of():
+    single = np.ones(200, np.float32)
+    single[5] = 3e38
+    double, whole = np.ones(200), np.ones(200, np.uint64)
+    check(lambda a, b: (a + a) == b, (single[:4], double[:4]), (single, double))
+    check(lambda a, b: (a + a) < np.hypot(a, b), (single[:4], whole[:4]), (single, whole))
+    check(lambda a, b: np.where(a * a > b, 1, 0), (single[:4], double[:4]), (single, double))
+    check(lambda a: (a * a).astype(np.float32), (double,), (np.full(200, 1e200),))

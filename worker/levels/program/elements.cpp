@@ -84,9 +84,11 @@ Value FunctionElaborator::wrapped(ValueId leaf, DType dtype) {
 }
 
 // As numpy casts where a Python number or another element type enters an operation.
-Value FunctionElaborator::castElement(const Value& value, DType to) {
-  bool isScalar = types.is(value.type, Kind::SCALAR);
-  if (isScalar && dtypeOf(value) == to) return value;
+Value FunctionElaborator::castElement(const Value& given, DType to) {
+  bool isScalar = types.is(given.type, Kind::SCALAR);
+  if (isScalar && dtypeOf(given) == to) return given;
+  // A float that is none shows in a float that it is cast to, and in nothing else.
+  auto value = isReal(to) ? given : settleChecks(given);
   bool fromUnsigned64 = isScalar && dtypeOf(value) == DType::U64;
   bool fromReal = value.type == Types::FLOAT || (isScalar && isReal(dtypeOf(value)));
   if (to == DType::BOOL) return scalarOf(to, truth(value));
@@ -94,7 +96,9 @@ Value FunctionElaborator::castElement(const Value& value, DType to) {
   if (isComplexLike(value.type)) decline("a complex number as " + std::string(nameOf(to)) + " is not compiled");
   if (isReal(to)) {
     auto leaf = fromUnsigned64 ? emit(Op::U_TO_F, value.leaves, {.prim = Prim::F}) : asFloat(value);
-    if (to == DType::F64) return scalarOf(to, leaf);
+    auto made = scalarOf(to, leaf);
+    made.unchecked = value.unchecked;
+    if (to == DType::F64) return made;
     bool exact = fromReal || isBoolLike(value.type) || value.constInt || (isScalar && bytesOf(dtypeOf(value)) <= 4);
     if (!exact) {
       guard(bop(Op::BAND, icmp(Compare::GE, value.leaves[0], constI(-(int64_t(1) << 53))),
@@ -102,8 +106,8 @@ Value FunctionElaborator::castElement(const Value& value, DType to) {
             "an integer beyond 2**53 becomes a float32");
     }
     auto rounded = emit(Op::ROUND_F32, {leaf}, {.prim = Prim::F});
-    Value made = scalarOf(to, rounded);
-    if (fromReal) made.unchecked = {rounded, leaf, leaf};
+    made.leaves = {rounded};
+    if (fromReal) made.unchecked.insert(made.unchecked.end(), {rounded, leaf, leaf});
     return made;
   }
   if (fromReal) {
@@ -134,11 +138,7 @@ Value FunctionElaborator::elementBinary(BinaryOp op, const Value& left, const Va
   bool spreads = op == BinaryOp::ADD || op == BinaryOp::SUB || op == BinaryOp::MUL;
   if (isComplex(dtype)) return complexElementBinary(op, castElement(left, dtype), castElement(right, dtype), dtype);
   auto x = castElement(left, dtype), y = castElement(right, dtype);
-  for (auto* side : {&left, &right}) {
-    auto& cast = side == &left ? x : y;
-    if (cast.unchecked.empty()) cast.unchecked = side->unchecked;
-    if (!spreads) cast = settleChecks(cast);
-  }
+  if (!spreads) x = settleChecks(x), y = settleChecks(y);
   auto a = x.leaves[0], b = y.leaves[0];
   if (isReal(dtype)) {
     Op leafOp;

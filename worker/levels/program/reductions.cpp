@@ -219,7 +219,6 @@ Value FunctionElaborator::variance(const Value& lazy, bool isRoot) {
   auto apart = arrayBinary(BinaryOp::SUB, array, average);
   auto lazySquares = combine({apart}, dtype, [=, this](const std::vector<Value>& items) {
     auto item = castElement(items[0], dtype);
-    item.unchecked = items[0].unchecked;
     return elementBinary(BinaryOp::MUL, item, item, dtype);
   });
   auto squares = settle(lazySquares);
