@@ -26,7 +26,9 @@ def test_what_is_no_limit_is_refused(limit, error):
 
 def test_chunks_and_their_items_stay_under_the_limit():
     budget = Budget(100 * MB)
-    assert (budget.chunks(4), budget.items(50, 4)) == (4, 4)  # nothing is known: a few
+    assert (budget.chunks(4), budget.items(50, 4)) == (1, 4)  # nothing is known: a few, and nothing beside them
+    budget.learn(1, 0, sure=False)  # this process had the memory already
+    assert budget.chunks(4) == 1
     budget.learn(1, 10 * MB)
     assert (budget.chunks(4), budget.items(50, 4)) == (4, 2)  # 25 MB each
     budget.learn(2, 20 * MB)

@@ -72,16 +72,22 @@ class Budget:
         self.limit = limit
         self._peak = 0  # bytes of the largest chunk since `_items` was last made smaller
         self._items = 1
+        self._sure = False  # a process that does nothing else has told
 
-    def learn(self, items, used):
-        """A chunk of so many items took so many bytes."""
+    def learn(self, items, used, sure=True):
+        """A chunk of so many items took so many bytes. Not sure: in a process that may have taken them from what it had."""
+        self._sure |= sure
         if self.limit is not None and items >= self._items:
             self._peak, self._items = max(used, self._peak if items == self._items else 0), items
         self._peak = max(self._peak, used)
 
     def chunks(self, wanted):
         """How many may be on their way, of those that are wanted."""
-        if self.limit is None or self._peak == 0:
+        if self.limit is None:
+            return wanted
+        if not self._sure:
+            return 1
+        if self._peak == 0:
             return wanted
         return max(1, min(wanted, self.limit // self._peak))
 

@@ -279,7 +279,7 @@ class _Split:
             return
         with Used() as used:
             yield
-        self.budget.learn(len(taken), used.bytes)
+        self.budget.learn(len(taken), used.bytes, sure=False)
 
     def _until(self, deadline, taken):
         while True:
