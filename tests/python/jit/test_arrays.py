@@ -310,3 +310,11 @@ def test_other_arrays_run_in_cpython_with_a_reason(array):
     jit = Jit(first)
     assert jit(array) == first(array)
     assert "not compiled" in jit.declined
+
+
+@pytest.mark.parametrize("left", ["int16", "uint16", "int32", "uint32", "int64", "float32"])
+@pytest.mark.parametrize("right", ["int8", "uint16", "int32", "float32", "float64"])
+def test_functions_of_two_types_give_the_type_that_numpy_gives(left, right):
+    a, b = np.arange(1, 9).astype(left), np.arange(2, 10).astype(right)
+    for function in (lambda a, b: np.arctan2(a, b), lambda a, b: np.hypot(a, b)):
+        assert same(Jit(function)(a, b), function(a, b))

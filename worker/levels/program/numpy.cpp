@@ -488,6 +488,10 @@ Value FunctionElaborator::ufunc(const std::string& name, const std::vector<Value
     bool keepsIntegers =
         name == "power" || name == "fmin" || name == "fmax" || name == "minimum" || name == "maximum" || name == "fmod";
     if (keepsIntegers) decline("numpy." + name + " of integers is not compiled");
+    // Each operand is cast for itself: integers of 16 bits fit float32, also where both together would be of 32.
+    bool anyWide = false;
+    for (auto& arg : args) anyWide |= typed(arg) && bytesOf(dtypeOf(arg)) >= 4;
+    if (!anyWide) decline("numpy." + name + " of short integers is not compiled");
     dtype = DType::F64;
   }
   if (!isReal(dtype) && !isComplex(dtype))
