@@ -63,9 +63,11 @@ def collatz(x, y):
 
 
 KERNELS = (logistic, mandelbrot, sum_of_sines, collatz)
+# Those with floats that may be reordered: Numba reorders the sum of a prange in any case.
+RELAXED = (logistic, sum_of_sines)
 
 
-def with_numba(function):
+def with_numba(function, fastmath=False):
     """``function`` by Numba with its outermost loop a prange; None: there is no Numba."""
     try:
         import numba
@@ -79,14 +81,14 @@ def with_numba(function):
     space = {"numba": numba, "math": math}
     exec(source, space)
     numba.set_num_threads(min(CORES, numba.config.NUMBA_NUM_THREADS))
-    return numba.njit(parallel=True)(space[function.__name__])
+    return numba.njit(parallel=True, fastmath=fastmath)(space[function.__name__])
 
 
-def measure(function):
+def measure(function, fastmath=False):
     """Seconds by contender: the least of some rounds, side by side."""
     x, y = np.linspace(0.1, 0.9, SIZE), np.zeros(SIZE)
-    contenders = {"level 2": epochly.optimize(level=2)(function), "level 3": epochly.optimize(level=3)(function)}
-    numba = with_numba(function)
+    contenders = {f"level {level}": epochly.optimize(level=level, fastmath=fastmath)(function) for level in (2, 3)}
+    numba = with_numba(function, fastmath)
     if numba is not None:
         contenders["numba"] = numba
     for one in contenders.values():
@@ -110,14 +112,14 @@ def start_seconds():
 
 def table():
     rows, targets = [], []
-    for kernel in KERNELS:
-        best = measure(kernel)
+    for kernel, fastmath in [*((one, False) for one in KERNELS), *((one, True) for one in RELAXED)]:
+        name = f"{kernel.__name__}, fastmath" if fastmath else kernel.__name__
+        best = measure(kernel, fastmath)
         speedup = best["level 2"] / best["level 3"]
-        rows.append([kernel.__name__, best["level 2"], best.get("numba"), best["level 3"], speedup])
-        targets.append(at_least(f"{kernel.__name__}: at least 1.85x level 2", speedup, 1.85, "x"))
+        rows.append([name, best["level 2"], best.get("numba"), best["level 3"], speedup])
+        targets.append(at_least(f"{name}: at least 1.85x level 2", speedup, 1.85, "x"))
         if "numba" in best:
-            targets.append(at_most(f"{kernel.__name__}: no slower than Numba (3 % for noise)", best["level 3"] / best["numba"],
-                                   1.03, "x"))
+            targets.append(at_most(f"{name}: no slower than Numba (3 % for noise)", best["level 3"] / best["numba"], 1.03, "x"))
     start = start_seconds()
     rows.append(["start of a call, warm", None, None, start, None])
     targets.append(at_most("start of a call, warm, at most 50 us", start * 1e6, 50.0, "us"))

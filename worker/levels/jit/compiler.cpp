@@ -56,7 +56,7 @@ class Engine {
       function.addFnAttr("target-cpu", machine->getTargetCPU());
       function.addFnAttr("target-features", machine->getTargetFeatureString());
     }
-    optimise(*module, *machine, options.careful);
+    optimise(*module, *machine, options);
     return module;
   }
 

@@ -106,6 +106,7 @@ llvm::Value* FunctionLowering::lowerControl(const Instruction& one) {
   switch (one.op) {
     case Op::GUARD: isOfReals(arg(0)) ? lateGuard(arg(0), one.guard) : guard(arg(0), one.guard); return nullptr;
     case Op::GUARD_WARNING: {
+      if (options.fastmath && one.imm == 0) return nullptr;
       std::vector<llvm::Value*> operations;
       for (size_t i = 1; i < one.args.size(); i++) operations.push_back(arg(i));
       guardWarnings(arg(0), operations, one.guard);

@@ -36,7 +36,6 @@ void FunctionLowering::guardWarnings(llvm::Value* last, const std::vector<llvm::
   auto isNan = [&](llvm::Value* x) { return ir.CreateFCmpUNO(x, x); };
   auto isInf = [&](llvm::Value* x) { return ir.CreateFCmpOEQ(fabs(x), infinity); };
   auto isFinite = [&](llvm::Value* x) { return ir.CreateFCmpOLT(fabs(x), infinity); };
-  if (options.fastmath) return;
   // Infinities and NaN that were there before make no warning: only careful code tells them apart.
   if (!options.careful) return finiteGuard(last, which);
   auto* ok = either(isFinite(last), ir.getTrue(), [&] {

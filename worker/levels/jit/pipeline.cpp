@@ -24,7 +24,10 @@
 #include <llvm/Transforms/Vectorize/LoopVectorize.h>
 #include <llvm/Transforms/Vectorize/SLPVectorizer.h>
 
+#include "levels/jit/flatten.h"
+#include "levels/jit/frame_constants.h"
 #include "levels/jit/late_guards.h"
+#include "levels/jit/math_calls.h"
 #include "levels/jit/power_calls.h"
 #include "levels/jit/real_bits.h"
 #include "levels/jit/speculate.h"
@@ -71,7 +74,18 @@ FunctionPassManager beforeSpeculation() {
   return passes;
 }
 
-FunctionPassManager afterSpeculation() {
+// Once the guards of the outer loop are out of it; what the inner loop takes note of, while that is still one check.
+void addFlattening(FunctionPassManager& passes) {
+  passes.addPass(SimplifyCFGPass());
+  passes.addPass(ImpliedChecksPass());
+  passes.addPass(FlattenPass());
+  LoopPassManager unroll;
+  unroll.addPass(LoopFullUnrollPass(2, true));
+  passes.addPass(createFunctionToLoopPassAdaptor(std::move(unroll)));
+  passes.addPass(EarlyCSEPass());
+}
+
+FunctionPassManager afterSpeculation(bool fastmath) {
   FunctionPassManager passes;
   passes.addPass(SimplifyCFGPass());
   passes.addPass(SROAPass(SROAOptions::ModifyCFG));
@@ -87,8 +101,10 @@ FunctionPassManager afterSpeculation() {
   passes.addPass(RealBitsPass());
   passes.addPass(ImpliedChecksPass());
   passes.addPass(OfferVectorPowersPass());
+  if (fastmath) passes.addPass(OfferVectorMathPass());
   passes.addPass(LoopVectorizePass());
   passes.addPass(RemaindersPass());
+  passes.addPass(PairSinesPass());
   passes.addPass(ExpandPowersPass());
   passes.addPass(NotANumberNotePass());
   passes.addPass(InstCombinePass());
@@ -129,7 +145,7 @@ void makeSelections() {
 
 }  // namespace
 
-void optimise(Module& module, TargetMachine& machine, bool careful) {
+void optimise(Module& module, TargetMachine& machine, const Options& options) {
   makeSelections();
   makeSumsInOrder();
   LoopAnalysisManager loops;
@@ -153,13 +169,15 @@ void optimise(Module& module, TargetMachine& machine, bool careful) {
   inliner.getPM().addPass(createCGSCCToFunctionPassAdaptor(std::move(inlined)));
   passes.addPass(std::move(inliner));
   passes.addPass(GlobalDCEPass());
+  passes.addPass(FrameConstantsPass());
   auto rest = beforeSpeculation();
-  if (!careful) {
+  if (!options.careful) {
     rest.addPass(SpeculatePass());
     rest.addPass(RangeChecksPass());
+    addFlattening(rest);
   }
   rest.addPass(ExpandPointsPass());
-  rest.addPass(afterSpeculation());
+  rest.addPass(afterSpeculation(options.fastmath));
   passes.addPass(createModuleToFunctionPassAdaptor(std::move(rest)));
   passes.run(module, modules);
 }

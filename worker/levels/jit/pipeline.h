@@ -4,9 +4,11 @@
 #include <llvm/IR/Module.h>
 #include <llvm/Target/TargetMachine.h>
 
+#include "levels/jit/code.h"
+
 namespace epochly::jit {
 
 // careful: guards stay where they are.
-void optimise(llvm::Module& module, llvm::TargetMachine& machine, bool careful);
+void optimise(llvm::Module& module, llvm::TargetMachine& machine, const Options& options);
 
 }  // namespace epochly::jit

@@ -6,13 +6,11 @@
 #include <llvm/IR/MDBuilder.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/PatternMatch.h>
-#include <llvm/IR/VFABIDemangler.h>
 #include <llvm/Transforms/Utils/BasicBlockUtils.h>
 #include <llvm/Transforms/Utils/LoopUtils.h>
 
-#include <string>
-
 #include "levels/jit/powers.h"
+#include "levels/jit/vector_calls.h"
 
 namespace epochly::jit {
 
@@ -42,23 +40,6 @@ SmallVector<CallInst*> powersIn(Function& function) {
     }
   }
   return found;
-}
-
-void offer(CallInst& call) {
-  auto& module = *call.getModule();
-  auto features = call.getFunction()->getFnAttribute("target-features").getValueAsString();
-  auto name = call.getCalledFunction()->getName();
-  SmallVector<std::string> variants;
-  for (unsigned lanes : {4u, 8u}) {
-    if (!features.contains(lanes == 8 ? "+avx512f," : "+avx2,") || !features.contains("+fma,")) continue;
-    auto many = (name + Twine(lanes)).str();
-    auto* type = FixedVectorType::get(call.getType(), lanes);
-    auto target = module.getOrInsertFunction(many, FunctionType::get(type, {type}, false));
-    auto* declared = cast<Function>(target.getCallee());
-    declared->copyAttributesFrom(call.getCalledFunction());
-    variants.push_back(("_ZGV_LLVM_N" + Twine(lanes) + "v_" + name + "(" + many + ")").str());
-  }
-  VFABI::setVectorVariantNames(&call, variants);
 }
 
 // `is it infinite`, which asks whether CPython has to make the call.
@@ -115,7 +96,7 @@ PowerGuess guessRoot(IRBuilder<>& ir, Value* x) {
 PreservedAnalyses OfferVectorPowersPass::run(Function& function, FunctionAnalysisManager& analyses) {
   auto& loops = analyses.getResult<LoopAnalysis>(function);
   for (auto* call : powersIn(function)) {
-    offer(*call);
+    offerVectorCalls(*call, {4, 8});
     // Several vectors at a time gain nothing where each is a call, and leave more iterations over.
     if (auto* loop = loops.getLoopFor(call->getParent())) addStringMetadataToLoop(loop, "llvm.loop.interleave.count", 1);
   }

@@ -5,6 +5,7 @@
 
 #include "levels/jit/numbers.h"
 #include "levels/jit/powers.h"
+#include "levels/jit/vector_math.h"
 
 #include <algorithm>
 #include <cfenv>
@@ -307,8 +308,8 @@ void* address(F* function) {
   return reinterpret_cast<void*>(function);
 }
 
-std::vector<RuntimeSymbol> withPowers(std::vector<RuntimeSymbol> symbols) {
-  symbols.insert(symbols.end(), powers::symbols().begin(), powers::symbols().end());
+std::vector<RuntimeSymbol> withMath(std::vector<RuntimeSymbol> symbols) {
+  for (auto* more : {&powers::symbols(), &vectors::symbols()}) symbols.insert(symbols.end(), more->begin(), more->end());
   return symbols;
 }
 
@@ -320,7 +321,7 @@ using Binary = double(double, double);
 const std::vector<RuntimeSymbol>& runtimeSymbols() {
   // The libm that this process has, which is the one that CPython calls. Named apart, so that LLVM does not take them for the C
   // functions and "improves" them.
-  static const auto symbols = withPowers({
+  static const auto symbols = withMath({
       {"epochly_list_new", address(&epochly_list_new)},
       {"epochly_list_grow", address(&epochly_list_grow)},
       {"epochly_matmul", address(&epochly_matmul)},

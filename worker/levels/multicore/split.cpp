@@ -29,6 +29,9 @@ void forEach(const Block& block, const std::function<void(Instruction&)>& use) {
   }
 }
 
+// Room for addends that a chunk begins with: enough for those of usual length, and half a megabyte.
+constexpr int64_t ADDENDS_AT_FIRST = int64_t(1) << 16;
+
 // What a chunk needs of the function it is cut out of.
 struct Captured {
   std::vector<uint32_t> slots;
@@ -335,7 +338,8 @@ class Cut {
     }
     clearArraySlots(inside);
     startSteps(inside, first);
-    startReductions(inside);
+    auto length = inside.integer(Op::SUB, last, first), most = inside.constI(ADDENDS_AT_FIRST);
+    startReductions(inside, inside.choose(inside.compare(Compare::LT, length, most), length, most));
     auto counter = static_cast<uint32_t>(chunk.slots.size());
     chunk.slots.push_back(Prim::I);
     inside.store(counter, first);
@@ -363,13 +367,14 @@ class Cut {
       inside.store(role.slot, inside.integer(Op::ADD, inside.load(role.slot), way));
     }
   }
-  void startReductions(Builder& inside) {
+  // room: for addends, of which one per iteration is usual.
+  void startReductions(Builder& inside, ValueId room) {
     for (auto* role : partial) {
       if (!isExtreme(*role->reduction)) inside.store(role->slot, neutral(inside, *role->reduction));
     }
     for (auto* role : ordered) {
       inside.store(role->slot, inside.value(Op::CONST_F, Prim::F, {}));  // read by operations that are not there any more
-      addends[role->slot] = inside.value(Op::LIST_NEW, Prim::P, {inside.constI(0)}, 1);
+      addends[role->slot] = inside.value(Op::LIST_NEW, Prim::P, {room}, 1);
     }
   }
   static ValueId neutral(Builder& inside, const Reduction& reduction) {

@@ -85,8 +85,9 @@ enum class Op : uint8_t {
   TO_BITS,
   FROM_BITS,  // a leaf as a 64-bit integer and back (`prim` says to what)
   // control
-  GUARD,          // args[0] must hold; guard: which
-  GUARD_WARNING,  // args: last, then result, a, b of each numpy scalar operation: none would have warned; last finite says so
+  GUARD,  // args[0] must hold; guard: which
+  GUARD_WARNING,  // args: last, then result, a, b of each numpy scalar operation: none would have warned; last finite says so. imm 1: of
+                  // a function of math, which raises where they warn
   FAIL,
   IF,  // args[0]; bodies: then, else
   BLOCK,

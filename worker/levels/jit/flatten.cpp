@@ -1,0 +1,59 @@
+#include "levels/jit/flatten.h"
+
+#include <llvm/Analysis/LoopInfo.h>
+#include <llvm/Analysis/ScalarEvolution.h>
+#include <llvm/IR/IntrinsicInst.h>
+#include <llvm/Transforms/Utils/LoopUtils.h>
+
+#include "levels/jit/speculate.h"
+
+namespace epochly::jit {
+
+using namespace llvm;
+
+namespace {
+
+// Of the loop laid out flat: LLVM takes a tenth of a millisecond for each.
+constexpr unsigned INSTRUCTIONS_MAX = 500;
+
+bool isPoll(const Instruction& one) {
+  auto* call = dyn_cast<CallInst>(&one);
+  return call && call->getCalledFunction() && call->getCalledFunction()->getName() == POLL_POINT;
+}
+
+// How much of a loop is left if it is laid out; none: it does more than to compute, on one path.
+std::optional<unsigned> sizeOf(const Loop& loop) {
+  unsigned size = 0;
+  for (auto* block : loop.blocks()) {
+    auto* branch = dyn_cast<BranchInst>(block->getTerminator());
+    if (!branch || (branch->isConditional() && block != loop.getExitingBlock())) return {};
+    for (auto& one : *block) {
+      if (isa<PHINode>(one) || one.isTerminator() || isPoll(one)) continue;
+      if (one.mayReadOrWriteMemory() || (isa<CallInst>(one) && !isa<IntrinsicInst>(one))) return {};
+      size++;
+    }
+  }
+  return size;
+}
+
+bool isWorthIt(Loop& loop, ScalarEvolution& scev) {
+  auto* outer = loop.getParentLoop();
+  if (!outer || !loop.isInnermost() || outer->getSubLoops().size() != 1) return false;
+  auto* latch = outer->getLoopLatch();
+  if (!latch || outer->getExitingBlock() != latch || isa<SCEVCouldNotCompute>(scev.getExitCount(outer, latch))) return false;
+  auto trips = scev.getSmallConstantTripCount(&loop);
+  auto size = trips ? sizeOf(loop) : std::nullopt;
+  return size && uint64_t(*size) * trips <= INSTRUCTIONS_MAX;
+}
+
+}  // namespace
+
+PreservedAnalyses FlattenPass::run(Function& function, FunctionAnalysisManager& analyses) {
+  auto& scev = analyses.getResult<ScalarEvolutionAnalysis>(function);
+  for (auto* loop : analyses.getResult<LoopAnalysis>(function).getLoopsInPreorder()) {
+    if (isWorthIt(*loop, scev)) addStringMetadataToLoop(loop, "llvm.loop.unroll.full", 1);
+  }
+  return PreservedAnalyses::all();
+}
+
+}  // namespace epochly::jit
