@@ -58,6 +58,8 @@ interface WorkerSink {
   drain @2 () -> ();
   # Gives back those of the attempts that have not begun (notRun results); the others run on.
   recall @3 (attempts :List(AttemptName)) -> ();
+  # Nobody will take the results of these attempts, told or still on their way: what they hold in shared memory can go.
+  discard @4 (attempts :List(AttemptName)) -> ();
 }
 
 struct Load {

@@ -66,6 +66,7 @@ int serve(const CommandLine& line) {
     return 0;
   });
   auto worker = worker::start(io, line.worker, kj::heap<LocalDialer>(*scheduler));
+  worker->endClients();
   return worker->run().wait(io.waitScope);
 }
 

@@ -163,13 +163,13 @@ kj::Array<byte> copyOf(kj::ArrayPtr<const byte> from) {
 }
 
 // The large buffers in one shared memory object; none if shared memory is full, and then everything travels inline.
-kj::Maybe<objects::Object> createShared(const BufferViews& views, std::vector<size_t>& offsets) {
+kj::Maybe<objects::Object> createShared(const BufferViews& views, kj::Maybe<uint32_t> mark, std::vector<size_t>& offsets) {
   objects::Layout layout;
   for (size_t i = 0; i < views.size(); i++) {
     offsets.push_back(views[i].size() >= SHARED_BUFFER_BYTES_MIN ? layout.add(views[i].size()) : 0);
   }
   kj::Maybe<objects::Object> object;
-  auto problem = kj::runCatchingExceptions([&]() { object = objects::Object::create(layout.bytes()); });
+  auto problem = kj::runCatchingExceptions([&]() { object = objects::Object::create(layout.bytes(), mark); });
   KJ_IF_MAYBE(why, problem) {
     if (codeOf(*why) != ErrorCode::OVERLOADED) kj::throwFatalException(kj::mv(*why));
     sharedFull++;
@@ -178,11 +178,11 @@ kj::Maybe<objects::Object> createShared(const BufferViews& views, std::vector<si
   return object;
 }
 
-void writeBuffers(const BufferViews& views, bool shared, Encoded& encoded) {
+void writeBuffers(const BufferViews& views, bool shared, kj::Maybe<uint32_t> mark, Encoded& encoded) {
   auto buffers = kj::heapArrayBuilder<Payload::Buffer>(views.size());
   std::vector<size_t> offsets;
   kj::Maybe<objects::Object> object;
-  if (shared && views.anyLarge()) object = createShared(views, offsets);
+  if (shared && views.anyLarge()) object = createShared(views, mark, offsets);
   for (size_t i = 0; i < views.size(); i++) {
     Payload::Buffer buffer;
     KJ_IF_MAYBE(memory, object) {
@@ -225,7 +225,7 @@ SharedName::~SharedName() noexcept {
   kj::runCatchingExceptions([this]() { objects::unlink(name); });
 }
 
-Encoded encode(nb::handle value, Reader reader, bool shared) {
+Encoded encode(nb::handle value, Reader reader, bool shared, kj::Maybe<uint32_t> mark) {
   auto dumped = dump(value, reader, !isPlain(value.ptr()));
   if (dumped.bufferCount() > BUFFERS_MAX) dumped = dump(value, reader, false);
   if (shared && dumped.bytes().size() >= SHARED_BUFFER_BYTES_MIN && dumped.bufferCount() < BUFFERS_MAX) {
@@ -233,7 +233,7 @@ Encoded encode(nb::handle value, Reader reader, bool shared) {
   }
   Encoded encoded;
   encoded.payload.pickle = copyOf(dumped.bytes());
-  if (dumped.bufferCount() > 0) writeBuffers(BufferViews(dumped), shared, encoded);
+  if (dumped.bufferCount() > 0) writeBuffers(BufferViews(dumped), shared, mark, encoded);
   requireFits(encoded.payload);
   return encoded;
 }

@@ -41,8 +41,9 @@ class SharedName {
 };
 
 // Pickles `value`. shared: buffers of SHARED_BUFFER_BYTES_MIN and more, and a stream of that size, go to one shared memory object.
-// Throws nb::python_error with what the pickler raised, or PayloadTooLarge. Needs the GIL.
-Encoded encode(nb::handle value, Reader reader, bool shared);
+// `mark`: the number in that object's name (objects::Object::create). Throws nb::python_error with what the pickler raised, or
+// PayloadTooLarge. Needs the GIL.
+Encoded encode(nb::handle value, Reader reader, bool shared, kj::Maybe<uint32_t> mark = nullptr);
 
 // Times that shared memory was full and a payload travelled inside its message instead.
 uint64_t sharedMemoryFullCount();

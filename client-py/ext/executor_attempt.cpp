@@ -10,6 +10,7 @@
 #include "ext/local/loops.h"
 #include "ext/local/ready.h"
 #include "ext/local/sizes.h"
+#include "run/result_objects.h"
 #include "wire/task_spec.h"
 #include "wire/text.h"
 
@@ -150,7 +151,7 @@ void AttemptRunner::call(const Attempt& attempt, kj::Function<nb::object()>& loa
   }
   arguments.reset();
   try {
-    report.value = encode(value, Reader::CLIENT, !attempt.inlineResult);
+    report.value = encode(value, Reader::CLIENT, !attempt.inlineResult, run::markOf({attempt.task, attempt.number}));
   } catch (nb::python_error& error) {
     report.failure = Failure::of(ErrorCode::RESULT_UNPICKLABLE,
                                  kj::str(function->name, " returned a ", Py_TYPE(value.ptr())->tp_name,

@@ -17,6 +17,8 @@ class WorkerPort {
   virtual void cancel(WorkerId worker, TaskId task, Attempt attempt) = 0;
   // Asks for it back if it has not begun; it is answered as every attempt, not run or as it ends.
   virtual void recall(WorkerId worker, TaskId task, Attempt attempt) = 0;
+  // Nobody will take this attempt's result, which is in shared memory on its host.
+  virtual void discard(WorkerId worker, TaskId task, Attempt attempt) = 0;
   // The core has taken its tasks back; close the connection.
   virtual void drop(WorkerId worker, kj::StringPtr why) = 0;
 };

@@ -51,17 +51,16 @@ void WorkerLinks::send(WorkerId worker, TaskId task, Attempt attempt) {
   touch(worker, link);
 }
 
-void WorkerLinks::cancel(WorkerId worker, TaskId task, Attempt attempt) {
-  auto found = links.find(worker);
-  if (found == links.end()) return;
-  found->second->cancels.add(AttemptName{task, attempt});
-  touch(worker, *found->second);
-}
+void WorkerLinks::cancel(WorkerId worker, TaskId task, Attempt attempt) { note(worker, &Link::cancels, {task, attempt}); }
 
-void WorkerLinks::recall(WorkerId worker, TaskId task, Attempt attempt) {
+void WorkerLinks::recall(WorkerId worker, TaskId task, Attempt attempt) { note(worker, &Link::recalls, {task, attempt}); }
+
+void WorkerLinks::discard(WorkerId worker, TaskId task, Attempt attempt) { note(worker, &Link::discards, {task, attempt}); }
+
+void WorkerLinks::note(WorkerId worker, kj::Vector<AttemptName> Link::*list, AttemptName name) {
   auto found = links.find(worker);
   if (found == links.end()) return;
-  found->second->recalls.add(AttemptName{task, attempt});
+  (found->second.get()->*list).add(name);
   touch(worker, *found->second);
 }
 
@@ -113,6 +112,7 @@ void WorkerLinks::write(WorkerId worker, Link& link) {
     // In order: neither overtakes its assignment.
     if (link.pending.empty() && !link.cancels.empty()) sendCancels(worker, link, *sink);
     if (link.pending.empty() && !link.recalls.empty()) sendRecalls(worker, link, *sink);
+    if (!link.discards.empty()) sendDiscards(worker, link, *sink);
   }
 }
 
@@ -212,6 +212,11 @@ void WorkerLinks::sendCancels(WorkerId worker, Link& link, schema::WorkerSink::C
 void WorkerLinks::sendRecalls(WorkerId worker, Link& link, schema::WorkerSink::Client& sink) {
   sendNames(worker, link.recalls, [&]() { return sink.recallRequest(); });
   link.recalls.clear();
+}
+
+void WorkerLinks::sendDiscards(WorkerId worker, Link& link, schema::WorkerSink::Client& sink) {
+  sendNames(worker, link.discards, [&]() { return sink.discardRequest(); });
+  link.discards.clear();
 }
 
 void WorkerLinks::onCallFailed(WorkerId worker, kj::Exception&& error) {

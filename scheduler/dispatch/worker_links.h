@@ -45,6 +45,7 @@ class WorkerLinks final : public core::WorkerPort, private kj::TaskSet::ErrorHan
   void send(WorkerId worker, TaskId task, Attempt attempt) override;
   void cancel(WorkerId worker, TaskId task, Attempt attempt) override;
   void recall(WorkerId worker, TaskId task, Attempt attempt) override;
+  void discard(WorkerId worker, TaskId task, Attempt attempt) override;
   void drop(WorkerId worker, kj::StringPtr why) override;
 
  private:
@@ -61,6 +62,7 @@ class WorkerLinks final : public core::WorkerPort, private kj::TaskSet::ErrorHan
     std::deque<AttemptName> pending;
     kj::Vector<AttemptName> cancels;
     kj::Vector<AttemptName> recalls;
+    kj::Vector<AttemptName> discards;
     std::unordered_map<FunctionHash, uint32_t> functionIds;  // those this connection was told
     size_t bytesInFlight = 0;
     bool isDirty = false;  // in `dirty`
@@ -87,6 +89,7 @@ class WorkerLinks final : public core::WorkerPort, private kj::TaskSet::ErrorHan
   kj::TaskSet tasks;
 
   Link& linkOf(WorkerId worker);
+  void note(WorkerId worker, kj::Vector<AttemptName> Link::*list, AttemptName name);
   void touch(WorkerId worker, Link& link);
   void flush();
   void write(WorkerId worker, Link& link);
@@ -94,6 +97,7 @@ class WorkerLinks final : public core::WorkerPort, private kj::TaskSet::ErrorHan
   void sendBatch(WorkerId worker, Link& link, schema::WorkerSink::Client& sink);
   void sendCancels(WorkerId worker, Link& link, schema::WorkerSink::Client& sink);
   void sendRecalls(WorkerId worker, Link& link, schema::WorkerSink::Client& sink);
+  void sendDiscards(WorkerId worker, Link& link, schema::WorkerSink::Client& sink);
   template <typename NewRequest>
   void sendNames(WorkerId worker, kj::ArrayPtr<const AttemptName> names, NewRequest&& newRequest);
   const core::Task* current(WorkerId worker, const AttemptName& name) const;

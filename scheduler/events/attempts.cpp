@@ -84,6 +84,7 @@ void Events::onReport(Worker& worker, AttemptReport&& report, kj::TimePoint now)
   if (found == worker.inflight.end() || found->second->attempt != report.attempt) {
     core.totals.staleResults++;
     observer.staleResult();
+    discard(worker.id, report.task, report.attempt, report.value);
     return;
   }
   auto& task = *found->second;
@@ -110,6 +111,10 @@ void Events::onReport(Worker& worker, AttemptReport&& report, kj::TimePoint now)
     }
   }
   endWith(task, resultOf(task, worker, kj::mv(report), now), now);
+}
+
+void Events::discard(WorkerId worker, TaskId task, Attempt attempt, const Payload& value) {
+  if (value.sharedHost() != nullptr) ports.workers.discard(worker, task, attempt);
 }
 
 core::Result Events::resultOf(Task& task, const Worker& worker, AttemptReport&& report, kj::TimePoint now) {

@@ -63,7 +63,10 @@ void Events::onClientClosed(SpaceId space, kj::TimePoint now) {
   auto found = core.clients.find(space);
   if (found == core.clients.end()) return;
   auto& client = found->second;
-  for (auto& result : client.results) ports.store.acknowledged(result.id);  // nobody will take them any more
+  for (auto& result : client.results) {  // nobody will take them any more
+    ports.store.acknowledged(result.id);
+    discard(result.placement.worker, result.id, result.attempt, result.value);
+  }
   kj::Vector<uint64_t> seqs(client.queued);
   for (auto task = client.firstTask; task != nullptr; task = task->clientNext) seqs.add(task->id.seq);
   core.clients.erase(found);

@@ -120,6 +120,8 @@ class Events {
   void onReport(core::Worker& worker, AttemptReport&& report, kj::TimePoint now);
   void learn(core::Task& task, const AttemptReport& report);
   core::Result resultOf(core::Task& task, const core::Worker& worker, AttemptReport&& report, kj::TimePoint now);
+  // Its value will reach no client: what it has in shared memory can go.
+  void discard(WorkerId worker, TaskId task, Attempt attempt, const Payload& value);
   void takeBack(core::Task& task, core::Worker& worker, bool mayHaveBegun, kj::TimePoint now);
 
   // ---- queues and workers (placement.cpp) ----

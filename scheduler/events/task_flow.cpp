@@ -156,6 +156,7 @@ void Events::endWith(Task& task, core::Result result, kj::TimePoint now) {
     ports.clients.resultsReady(task.id.space);
   } else {
     ports.store.acknowledged(task.id);  // its client is gone: nobody will take it
+    discard(result.placement.worker, task.id, result.attempt, result.value);
   }
   core.tasks.erase(TaskId(task.id));
 }

@@ -118,6 +118,7 @@ class Scheduler final : public core::WorkerPort, public core::ClientPort, public
   void send(WorkerId worker, TaskId task, Attempt attempt) override;
   void cancel(WorkerId worker, TaskId task, Attempt attempt) override;
   void recall(WorkerId worker, TaskId task, Attempt attempt) override;
+  void discard(WorkerId, TaskId, Attempt) override { KJ_FAIL_ASSERT("no simulated result is in shared memory"); }
   void drop(WorkerId worker, kj::StringPtr why) override;
   void resultsReady(SpaceId space) override;
   void wakeAt(kj::TimePoint when) override;

@@ -38,6 +38,7 @@ struct DispatchEnv final : public ExecutorControl, public ResultPort, public Obs
   kj::Maybe<kj::TimePoint> wake;
   uint recalled = 0, suspected = 0, dropped = 0, restarts = 0;
   std::vector<Outcome> outcomes;
+  std::vector<std::pair<uint32_t, uint64_t>> discarded;  // executor and seq
 
   explicit DispatchEnv(uint cpuSlots = 2, uint ioThreads = 4) {
     limits.cpuSlots = cpuSlots;
@@ -169,6 +170,10 @@ struct DispatchEnv final : public ExecutorControl, public ResultPort, public Obs
   }
   void stop(ExecutorId executor) override { fakes.at(executor.value).stopped = true; }
   void kill(ExecutorId executor) override { fakes.at(executor.value).killed = true; }
+  void discard(ExecutorId executor, const AttemptName& attempt) override {
+    EXPECT_FALSE(fakes.at(executor.value).gone) << "its process id is still its own";
+    discarded.push_back({executor.value, attempt.task.seq});
+  }
   void fail(const AttemptName& attempt, Level, Failure failure) override {
     answers.push_back({attempt.task.seq, failure.code, failure.message.cStr()});
   }

@@ -7,6 +7,7 @@
 //   scratch        answers $EPOCHLY_SCRATCH_DIR           limit NAME  answers that limit (core, as, nofile) of its own
 //   later          answers something nobody asked, waking the daemon, and 0.2 ms later "late" without waking it
 //   damage         writes into the ring what cannot be frames, and never answers
+//   share MS       puts its answer, "shared", into shared memory; tells of it after that long, or -1: never
 //   spawn          starts a process in its group that never ends, and answers its pid
 //
 // In the environment, for what happens before it is ready: FAKE_EXECUTOR=fail writes to standard error and exits with 1, =hang never
@@ -21,9 +22,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "objects/object.h"
 #include "run/assignment.h"
 #include "run/executor_port.h"
 #include "run/fd.h"
+#include "run/result_objects.h"
 
 namespace epochly::run {
 namespace {
@@ -91,6 +94,17 @@ void sayNothing(ExecutorPort& port) {
   }
 }
 
+void shareAnswer(const AttemptName& name, int ms, schema::Payload::Builder value) {
+  const std::string answer = "shared";
+  auto object = objects::Object::create(answer.size(), markOf(name));
+  std::copy(answer.begin(), answer.end(), object.bytes().begin());
+  while (ms < 0) pause();
+  std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+  auto shared = value.initBuffers(1)[0].initShared();
+  shared.setName(object.name());
+  shared.setSize(answer.size());
+}
+
 void runOne(ExecutorPort& port, const Work& work) {
   if (!port.begin(work.index)) return;
   bool later = work.command == "later";
@@ -102,6 +116,8 @@ void runOne(ExecutorPort& port, const Work& work) {
   result.setAttempt(work.name.attempt.value);
   if (work.command == "raise") {
     result.initFailure().setType("builtins.ValueError");
+  } else if (work.command.rfind("share ", 0) == 0) {
+    shareAnswer(work.name, std::stoi(work.command.substr(6)), result.initValue());
   } else {
     auto answer = answerTo(work.command);
     result.initValue().setPickle(capnp::Data::Reader(reinterpret_cast<const kj::byte*>(answer.data()), answer.size()));

@@ -85,23 +85,20 @@ struct FakeGateway final : public kj::TaskSet::ErrorHandler {
         capnp::Data::Reader(reinterpret_cast<const kj::byte*>(command.data()), command.size()));
     return request.send().ignoreResult();
   }
-  kj::Promise<void> cancel(uint64_t seq) {
-    auto request = KJ_ASSERT_NONNULL(sink).cancelRequest();
-    auto name = request.initAttempts(1)[0];
-    name.initTask().setSeq(seq);
-    name.setAttempt(1);
-    return request.send().ignoreResult();
-  }
-  kj::Promise<void> recall(uint64_t seq) {
-    auto request = KJ_ASSERT_NONNULL(sink).recallRequest();
-    auto name = request.initAttempts(1)[0];
-    name.initTask().setSeq(seq);
-    name.setAttempt(1);
-    return request.send().ignoreResult();
-  }
+  kj::Promise<void> cancel(uint64_t seq) { return tell(KJ_ASSERT_NONNULL(sink).cancelRequest(), seq); }
+  kj::Promise<void> recall(uint64_t seq) { return tell(KJ_ASSERT_NONNULL(sink).recallRequest(), seq); }
+  kj::Promise<void> discard(uint64_t seq) { return tell(KJ_ASSERT_NONNULL(sink).discardRequest(), seq); }
   kj::Promise<void> drain() { return KJ_ASSERT_NONNULL(sink).drainRequest().send().ignoreResult(); }
 
  private:
+  template <typename Request>
+  static kj::Promise<void> tell(Request request, uint64_t seq) {
+    auto name = request.initAttempts(1)[0];
+    name.initTask().setSeq(seq);
+    name.setAttempt(1);
+    return request.send().ignoreResult();
+  }
+
   class Session final : public schema::WorkerSession::Server {
    public:
     explicit Session(FakeGateway& gateway) : gateway(gateway) {}

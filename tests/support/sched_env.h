@@ -31,6 +31,7 @@ class RecordingPorts final : public core::WorkerPort,
   std::vector<Sent> sent;
   std::vector<Sent> cancelled;
   std::vector<Sent> recalled;
+  std::vector<Sent> discarded;
   std::vector<WorkerId> dropped;
   std::vector<SpaceId> ready;
   std::vector<TaskId> stored, storedEnds, forgotten;
@@ -39,6 +40,7 @@ class RecordingPorts final : public core::WorkerPort,
   void send(WorkerId worker, TaskId task, Attempt attempt) override { sent.push_back({worker, task, attempt}); }
   void cancel(WorkerId worker, TaskId task, Attempt attempt) override { cancelled.push_back({worker, task, attempt}); }
   void recall(WorkerId worker, TaskId task, Attempt attempt) override { recalled.push_back({worker, task, attempt}); }
+  void discard(WorkerId worker, TaskId task, Attempt attempt) override { discarded.push_back({worker, task, attempt}); }
   void drop(WorkerId worker, kj::StringPtr) override { dropped.push_back(worker); }
   void resultsReady(SpaceId space) override { ready.push_back(space); }
   void accepted(const core::Task& task) override { stored.push_back(task.id); }
@@ -178,6 +180,12 @@ class SchedEnv {
     report.attempt = Attempt(attempt);
     report.timings.run = static_cast<uint64_t>(runSeconds * 1e9);
     report.timings.cpu = static_cast<uint64_t>(cpuSeconds * 1e9);
+    return report;
+  }
+  static events::AttemptReport returnedShared(TaskId task, uint32_t attempt) {
+    auto report = returned(task, attempt);
+    report.value.buffers = kj::heapArray<Payload::Buffer>(1);
+    report.value.buffers[0].init<SharedBuffer>(SharedBuffer{HostId(1), kj::str("/epochly-0-0000000000000000"), 0, 1});
     return report;
   }
   static events::AttemptReport failed(TaskId task, uint32_t attempt, ErrorCode code = ErrorCode::USER_EXCEPTION) {

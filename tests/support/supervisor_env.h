@@ -30,6 +30,7 @@ struct SupervisorEnv final : public ResultSink {
   Observer observer;
   DispatchLimits limits;
   ExecutorCommand command;
+  ResultObjects objects;
   kj::Own<Supervisor> supervisor;
   std::map<uint64_t, std::vector<Ended>> ended;  // by seq
 
@@ -44,7 +45,7 @@ struct SupervisorEnv final : public ResultSink {
   ~SupervisorEnv() noexcept override {}
 
   kj::Promise<void> start() {
-    supervisor = kj::heap<Supervisor>(io.unixEventPort, limits, kj::mv(command), observer);
+    supervisor = kj::heap<Supervisor>(io.unixEventPort, limits, kj::mv(command), objects, observer);
     supervisor->setSink(*this);
     return supervisor->start();
   }

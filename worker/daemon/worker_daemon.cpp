@@ -93,6 +93,7 @@ class Worker final : public Daemon, public link::LinkObserver {
   ~Worker() noexcept override {}
 
   kj::Promise<int> run() override;
+  void endClients() override { resultObjects.removeAllAtEnd(); }
 
  private:
   kj::AsyncIoContext& io;
@@ -105,6 +106,7 @@ class Worker final : public Daemon, public link::LinkObserver {
   const kj::String name;
   run::Scratch scratch;
   metrics::WorkerMetrics metrics;
+  run::ResultObjects resultObjects;  // before the supervisor, whose end is the executors'
   run::Supervisor supervisor;
   kj::Maybe<kj::Own<link::Link>> link;
 
@@ -136,7 +138,7 @@ Worker::Worker(kj::AsyncIoContext& io, config::Options given, kj::Maybe<Token> s
       name(options.name.map([](const kj::String& n) { return kj::str(n); })
                .orDefault(kj::str(machine.hostName, ':', getpid()))),
       scratch(run::Scratch::create(temporaryDirectory())),
-      supervisor(io.unixEventPort, limits, executorCommand(options, files, scratch.path()), metrics) {
+      supervisor(io.unixEventPort, limits, executorCommand(options, files, scratch.path()), resultObjects, metrics) {
   KJ_IF_MAYBE(address, options.metrics) {
     auto port = metrics.expose(address->forKj());
     rt::log::info("metrics at http://", address->host, ':', port, "/metrics");
@@ -223,8 +225,9 @@ kj::Promise<int> Worker::untilTold() {
     });
   });
   KJ_IF_MAYBE(pid, options.parentPid) {
-    return told.exclusiveJoin(rt::onGone(port, *pid).then([]() -> int {
+    return told.exclusiveJoin(rt::onGone(port, *pid).then([this, parent = *pid]() -> int {
       rt::log::info("the parent process is gone: leaving");
+      resultObjects.removeAllAtEnd(parent);
       return 0;
     }));
   }

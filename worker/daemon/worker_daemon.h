@@ -16,6 +16,8 @@ class Daemon {
   virtual ~Daemon() noexcept(false) = default;
   // Until it has drained, is refused, or something ends it; the exit status. Once.
   virtual kj::Promise<int> run() = 0;
+  // Its clients end with it: when it is gone, so are results in shared memory that they have not taken.
+  virtual void endClients() = 0;
 };
 
 // Raises the limit of open files. Stop signals must be captured and the log be set up. Throws INVALID_ARGUMENT for a command line

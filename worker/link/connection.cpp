@@ -52,6 +52,14 @@ class Connection::Sink final : public schema::WorkerSink::Server {
     return kj::READY_NOW;
   }
 
+  kj::Promise<void> discard(DiscardContext context) override {
+    auto& supervisor = owner().supervisor;
+    for (auto name : context.getParams().getAttempts()) {
+      supervisor.discard({readTaskId(name.getTask()), Attempt(name.getAttempt())});
+    }
+    return kj::READY_NOW;
+  }
+
   kj::Promise<void> drain(DrainContext context) override {
     owner().drainCause.fulfiller->fulfill(DrainCause::SCHEDULER_ASKED);
     return kj::READY_NOW;

@@ -24,7 +24,7 @@ bool parseHex(const char* begin, uint32_t& value) {
 
 kj::String Name::toString() const {
   char text[64];
-  snprintf(text, sizeof(text), "%s%u-%08x%08x", PREFIX, uid, static_cast<uint32_t>(creator), random);
+  snprintf(text, sizeof(text), "%s%u-%08x%08x", PREFIX, uid, static_cast<uint32_t>(creator), number);
   return kj::heapString(text);
 }
 
@@ -35,7 +35,7 @@ kj::Maybe<Name> parseName(kj::StringPtr text) {
   auto [rest, error] = std::from_chars(begin, text.end(), name.uid);
   if (error != std::errc() || text.end() - rest != 1 + 2 * HEX_DIGITS || *rest != '-') return nullptr;
   uint32_t creator;
-  if (!parseHex(rest + 1, creator) || !parseHex(rest + 1 + HEX_DIGITS, name.random)) return nullptr;
+  if (!parseHex(rest + 1, creator) || !parseHex(rest + 1 + HEX_DIGITS, name.number)) return nullptr;
   name.creator = static_cast<pid_t>(creator);
   if (name.creator <= 0 || name.toString() != text) return nullptr;  // one spelling only: no leading zeros in the uid
   return name;

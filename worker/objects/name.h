@@ -1,4 +1,4 @@
-// Names of shared memory objects: "/epochly-<uid>-<8 hex digits of the creator's pid><8 random hex digits>".
+// Names of shared memory objects: "/epochly-<uid>-<8 hex digits of the creator's pid><8 hex digits of a number>".
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace epochly::objects {
 struct Name {
   uid_t uid;
   pid_t creator;
-  uint32_t random;
+  uint32_t number;  // random, or what the creator tells it by
 
   kj::String toString() const;  // as for shm_open
 };

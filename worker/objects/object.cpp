@@ -46,10 +46,13 @@ kj::Array<kj::byte> map(int fd, uint64_t offset, size_t size, int protection, in
   return kj::Array<kj::byte>(reinterpret_cast<kj::byte*>(memory), size, Unmapper::instance);
 }
 
-// An exclusive new name of this process.
-kj::AutoCloseFd createNamed(kj::String& name) {
+// An exclusive new name of this process, with `mark` in it if that is free.
+kj::AutoCloseFd createNamed(kj::String& name, kj::Maybe<uint32_t> mark) {
   for (uint i = 0; i < NAME_TRIES; i++) {
-    name = Name{geteuid(), getpid(), randomNumber()}.toString();
+    uint32_t number = randomNumber();
+    if (i == 0)
+      KJ_IF_MAYBE(wanted, mark) number = *wanted;
+    name = Name{geteuid(), getpid(), number}.toString();
     int fd = shm_open(name.cStr(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) return kj::AutoCloseFd(fd);
     if (errno != EEXIST) break;
@@ -106,10 +109,10 @@ size_t Layout::add(size_t bytes) {
   return offset;
 }
 
-Object Object::create(size_t size) {
+Object Object::create(size_t size, kj::Maybe<uint32_t> mark) {
   KJ_REQUIRE(size > 0, "an empty buffer needs no shared memory");
   kj::String name;
-  auto fd = createNamed(name);
+  auto fd = createNamed(name, mark);
   KJ_ON_SCOPE_FAILURE(shm_unlink(name.cStr()));
   reserve(fd, size);
   auto memory = map(fd, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED);

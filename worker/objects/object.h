@@ -1,7 +1,8 @@
 // Large pickle-5 buffers in POSIX shared memory: on one host they travel by name and are never copied.
 //
 // Who unlinks: a task's arguments the client, when the task has ended; a result the client, as soon as it has mapped it
-// (mappings outlive the name). What a dead creator left is swept by the worker daemon (objects/sweep.h).
+// (mappings outlive the name), or the worker daemon when it learns that no client will (run/result_objects.h). What a dead creator
+// left otherwise is swept by the worker daemon (objects/sweep.h).
 //
 // Errors are kj exceptions with a code of schemas/wire/errors.h: OVERLOADED when shared memory is full, NOT_FOUND when the object
 // is gone, INVALID_ARGUMENT for a name, a range or an owner that cannot be right.
@@ -34,8 +35,8 @@ class Layout {
 class Object {
  public:
   // Zero-filled, with all its memory reserved, so that a full /dev/shm is this call's error and not a later SIGBUS.
-  // Mode 0600. size > 0.
-  static Object create(size_t size);
+  // Mode 0600. size > 0. `mark`: the number in its name, so that somebody else can find it; unless an object of this process has it.
+  static Object create(size_t size, kj::Maybe<uint32_t> mark = nullptr);
   Object(Object&&) = default;
   Object& operator=(Object&&) = default;
 

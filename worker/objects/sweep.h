@@ -35,6 +35,9 @@ struct SweepScope {
 // Looks at this user's objects only. `now`: the calendar time, which objects' ages are reckoned from.
 Swept sweep(SweepScope& scope, kj::Date now);
 
+// Unlinks every object of this user's that one of these processes made.
+Swept removeOf(kj::Function<bool(pid_t)> isCreator, kj::StringPtr directory = "/dev/shm");
+
 // By kill(pid, 0).
 bool processAlive(pid_t pid);
 

@@ -104,7 +104,10 @@ void Dispatcher::onConnectionLost(kj::TimePoint now) {
   }
   for (auto& [id, executor] : executors) {
     bool busy = !executor.held.empty() || executor.abandoned.size() > 0;
-    while (!executor.held.empty()) forget(executor.held, executor.held.begin(), Outcome::DROPPED);
+    while (!executor.held.empty()) {
+      executor.abandoned.insert(AttemptName(executor.held.front().name));
+      forget(executor.held, executor.held.begin(), Outcome::DROPPED);
+    }
     if (busy) leave(executor, true, now);
   }
   functions.forgetConnection();
@@ -133,7 +136,7 @@ bool Dispatcher::onResult(ExecutorId id, const AttemptName& name, bool failed, k
       return true;
     }
   }
-  executor.abandoned.eraseMatch(name);  // its thread has come back
+  executor.abandoned.eraseMatch(name);  // it has come back
   observer.onResultDropped();
   return false;
 }

@@ -74,6 +74,8 @@ class ExecutorControl {
   virtual kj::Vector<Progress::Begun> entered(ExecutorId executor) = 0;
   virtual void stop(ExecutorId executor) = 0;  // when it has finished; told by onGone
   virtual void kill(ExecutorId executor) = 0;  // told by onGone
+  // Of an executor whose death is being told: what it had made for this attempt's result will not be told of.
+  virtual void discard(ExecutorId executor, const AttemptName& attempt) = 0;
 };
 
 // Exactly one of them is called for each assignment taken, unless the connection is lost first.
@@ -156,7 +158,7 @@ class Dispatcher {
         kj::origin<kj::TimePoint>();         // last result, or last delivery to an executor that held nothing
     std::unordered_set<uint32_t> functions;  // Function::id it has seen
     size_t functionBytes = 0;                // of their definitions
-    // Attempts answered while a thread of it still runs them: cancelled or timed out.
+    // Attempts answered, or forgotten, while it still runs them: cancelled, timed out, of a lost connection.
     kj::HashSet<AttemptName> abandoned;
   };
 
@@ -223,6 +225,7 @@ class Dispatcher {
   void chargeCpu(Executor& executor, kj::StringPtr how);
   void chargeShared(Executor& executor, kj::StringPtr how);
   void requeue(Executor& executor, kj::StringPtr how);
+  void discardResults(const Executor& executor);
 
   // ---- time (timeouts.cpp) ----
   void watch(Assignment& assignment, kj::TimePoint at);

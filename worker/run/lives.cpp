@@ -119,6 +119,7 @@ bool Dispatcher::onGone(ExecutorId id, kj::StringPtr how, kj::TimePoint now) {
   auto found = executors.find(id);
   KJ_REQUIRE(found != executors.end(), "an executor nobody started is gone");
   auto& executor = found->second;
+  discardResults(executor);
   if (executor.role == Role::CPU) {
     chargeCpu(executor, how);
   } else {
@@ -163,6 +164,12 @@ void Dispatcher::chargeShared(Executor& executor, kj::StringPtr how) {
     takeBack(executor, suspects[i - 1], std::next(suspects[i - 1]), Role::ALONE);
   }
   if (!suspects.empty()) observer.onAttemptsSuspected(suspects.size());
+}
+
+// Whatever it had in hand may have a result that it could not tell of any more.
+void Dispatcher::discardResults(const Executor& executor) {
+  for (auto& assignment : executor.held) control.discard(executor.id, assignment.name);
+  for (auto& name : executor.abandoned) control.discard(executor.id, name);
 }
 
 // What had not begun goes to another executor, unless it has met with this too often.

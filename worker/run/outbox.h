@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <utility>
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>
@@ -35,8 +36,8 @@ class Outbox {
   size_t size() const { return results.size(); }
   // The oldest, as many as one message should carry (BATCH_TASKS_MAX, BATCH_BYTES_TARGET), at least one.
   kj::Array<PendingResult> takeBatch();
-  // Of the scheduler's that is gone.
-  void clear() { results.clear(); }
+  // For a scheduler that is gone.
+  std::deque<PendingResult> takeAll() { return std::exchange(results, {}); }
 
  private:
   std::deque<PendingResult> results;

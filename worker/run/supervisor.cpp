@@ -46,9 +46,11 @@ void fulfill(kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>>& waiter) {
 
 }  // namespace
 
-Supervisor::Supervisor(kj::UnixEventPort& port, const DispatchLimits& limits, ExecutorCommand command, Observer& observer)
+Supervisor::Supervisor(kj::UnixEventPort& port, const DispatchLimits& limits, ExecutorCommand command,
+                       ResultObjects& objects, Observer& observer)
     : port(port),
       command(kj::mv(command)),
+      objects(objects),
       observer(observer),
       wakeFd(newEventFd()),
       wakeObserver(port, wakeFd, kj::UnixEventPort::FdObserver::OBSERVE_READ),
@@ -99,6 +101,8 @@ void Supervisor::recall(const AttemptName& name) {
   scheduleTurn();
 }
 
+void Supervisor::discard(const AttemptName& name) { objects.remove(name); }
+
 void Supervisor::drain() {
   draining = true;
   dispatcher.onDrain();
@@ -125,7 +129,7 @@ void Supervisor::resultsTaken() {
 void Supervisor::connectionLost() {
   drainRings();
   dispatcher.onConnectionLost(now());
-  outbox_.clear();
+  for (auto& result : outbox_.takeAll()) objects.remove(result.reader);
   scheduleTurn();
 }
 
@@ -219,7 +223,10 @@ void Supervisor::onFrame(ExecutorId id, Entry& entry, kj::Array<capnp::word> wor
   auto at = now();
   for (auto result : list) {
     AttemptName name{readTaskId(result.getTask()), Attempt(result.getAttempt())};
-    if (!dispatcher.onResult(id, name, result.isFailure(), runTime(result.getTimings()), at)) continue;
+    if (!dispatcher.onResult(id, name, result.isFailure(), runTime(result.getTimings()), at)) {
+      objects.remove(result);
+      continue;
+    }
     outbox_.add({kj::addRef(*frame), result, frame->bytes() / list.size()});
     resultsAdded = true;
   }
@@ -233,6 +240,7 @@ void Supervisor::onExit(ExecutorId id) {
   }
   auto how = found->second.process->reap();
   bool asked = dispatcher.onGone(id, how, now());
+  objects.onGone(found->second.process->pid(), now());
   bool clean = how == "exited with status 0" || how.startsWith("was killed by the worker");
   if (!asked || !clean) rt::log::warning("executor ", id.value, " (", roleName(found->second.process->role), ") ", how);
   auto gone = kj::mv(found->second);  // its watch is what we are running in
@@ -317,6 +325,7 @@ void Supervisor::start(ExecutorId id, Role role) {
   auto watching = exit->whenBecomesReadable().then([this, id]() { onExit(id); }).eagerlyEvaluate([this](kj::Exception&& e) {
     taskFailed(kj::mv(e));
   });
+  objects.onStarted(process->pid());
   entries.emplace(id, Entry{kj::mv(process), kj::mv(exit), kj::mv(watching)});
 }
 
@@ -348,6 +357,10 @@ void Supervisor::stop(ExecutorId id) {
 void Supervisor::kill(ExecutorId id) {
   if (entries.count(id) > 0)
     process(id).kill("it was told to end");  // else it could not be started, which the dispatcher is about to learn
+}
+
+void Supervisor::discard(ExecutorId id, const AttemptName& attempt) {
+  if (entries.count(id) > 0) objects.remove(process(id).pid(), attempt);  // else it never was
 }
 
 void Supervisor::fail(const AttemptName& name, Level level, Failure failure) {

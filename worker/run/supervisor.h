@@ -10,6 +10,7 @@
 #include "run/executor_process.h"
 #include "run/frames.h"
 #include "run/outbox.h"
+#include "run/result_objects.h"
 
 namespace epochly::run {
 
@@ -30,7 +31,8 @@ struct LoadReport {
 // Lives on the daemon's loop.
 class Supervisor final : private ExecutorControl, private ResultPort, private kj::TaskSet::ErrorHandler {
  public:
-  Supervisor(kj::UnixEventPort& port, const DispatchLimits& limits, ExecutorCommand command, Observer& observer);
+  Supervisor(kj::UnixEventPort& port, const DispatchLimits& limits, ExecutorCommand command, ResultObjects& objects,
+             Observer& observer);
   ~Supervisor() noexcept;
   KJ_DISALLOW_COPY(Supervisor);
 
@@ -46,7 +48,8 @@ class Supervisor final : private ExecutorControl, private ResultPort, private kj
   // survive such a batch).
   void assign(schema::Assignments::Reader batch);
   void cancel(const AttemptName& name);
-  void recall(const AttemptName& name);  // answered not run if it has not begun
+  void recall(const AttemptName& name);   // answered not run if it has not begun
+  void discard(const AttemptName& name);  // nobody will take its result, which may have been given already
   void drain();
   kj::Promise<void> onDrained();  // draining, nothing held, nothing in the outbox
   void resume();                  // after a drain: takes work again
@@ -74,6 +77,7 @@ class Supervisor final : private ExecutorControl, private ResultPort, private kj
 
   kj::UnixEventPort& port;
   const ExecutorCommand command;
+  ResultObjects& objects;
   Observer& observer;
   kj::AutoCloseFd wakeFd;  // eventfd that every executor signals
   kj::UnixEventPort::FdObserver wakeObserver;
@@ -117,6 +121,7 @@ class Supervisor final : private ExecutorControl, private ResultPort, private kj
   kj::Vector<Progress::Begun> entered(ExecutorId executor) override;
   void stop(ExecutorId executor) override;
   void kill(ExecutorId executor) override;
+  void discard(ExecutorId executor, const AttemptName& attempt) override;
   // ResultPort
   void fail(const AttemptName& name, Level level, Failure failure) override;
   void notRun(const AttemptName& name, Level level) override;

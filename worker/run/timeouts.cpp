@@ -68,8 +68,8 @@ void Dispatcher::interrupt(AssignmentList::iterator assignment, Outcome outcome,
     return;
   }
   Executor& executor = executors.at(assignment->executor);
+  executor.abandoned.insert(AttemptName(assignment->name));
   if (executor.role == Role::IO) {
-    executor.abandoned.insert(AttemptName(assignment->name));
     fail(executor.held, assignment, outcome, kj::mv(failure));
     if (executor.abandoned.size() > limits.abandonedMax() && executor.state == State::READY) retire(executor, now);
   } else {

@@ -6,7 +6,7 @@ import sys
 import textwrap
 
 import pytest
-from watching import PATIENCE, of_the_living, shared_objects, until
+from watching import PATIENCE, shared_objects, until
 
 from epochly.testing import LocalCluster
 
@@ -63,11 +63,8 @@ def script(tmp_path):
 
 @pytest.fixture
 def no_leak():
-    """Fails if shared memory of ours is left, after a moment in which processes may finish.
-
-    What an executor had made when it was killed is the sweep's, ten minutes later: see worker/objects/sweep.h and its tests.
-    """
+    """Fails if shared memory of ours is left, after a moment in which processes may finish."""
     before = shared_objects()
     yield
-    until(lambda: not of_the_living(shared_objects() - before))
-    assert not of_the_living(shared_objects() - before)
+    until(lambda: shared_objects() <= before)
+    assert shared_objects() <= before

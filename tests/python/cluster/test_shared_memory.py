@@ -210,6 +210,35 @@ def test_nothing_is_left_by_a_client_that_is_closed_while_results_are_on_their_w
     client.close()
 
 
+@pytest.mark.parametrize("level", [0, 1])
+def test_nothing_is_left_by_a_client_that_is_closed_while_arrays_are_on_their_way(cluster, level):
+    for _ in range(3):
+        client = cluster.connect()
+        futures = [client.submit(make, MIB, level=level) for _ in range(20)]
+        futures[0].result()
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "end", ["sys.exit()", "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_nothing_is_left_by_a_script_that_ends_while_arrays_are_on_their_way(script, end):
+    done = script(f"""
+        import os, signal, sys, time
+        import epochly, numpy
+
+        def make(seconds):
+            time.sleep(seconds)
+            return numpy.ones(1 << 20)
+
+        client = epochly.connect()
+        futures = [client.submit(make, i * 0.002) for i in range(20)]
+        futures[0].result()
+        print("some are on their way")
+        {end}
+        """, check=False)
+    assert done.stdout == "some are on their way\n", done.stderr
+
+
 def test_a_level_1_task_gets_its_arrays_too(client):
     array = numpy.arange(MIB)
     assert client.submit(total, array, level=1).result() == float(array.sum())

@@ -28,8 +28,3 @@ def gone(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-def of_the_living(names):
-    """Those of these shared memory objects whose creator still runs: its pid is in the name (worker/objects/name.h)."""
-    return {name for name in names if not gone(int(name.rpartition("-")[2][:8], 16))}

@@ -29,6 +29,7 @@ struct Received {
   std::vector<size_t> functions;    // of each `run`
   std::vector<uint64_t> cancelled;
   std::vector<uint64_t> recalled;
+  std::vector<uint64_t> discarded;
   kj::Vector<kj::Own<kj::PromiseFulfiller<void>>> unanswered;
   bool answers = true;
 };
@@ -58,6 +59,10 @@ class Sink final : public schema::WorkerSink::Server {
 
   kj::Promise<void> recall(RecallContext context) override {
     for (auto name : context.getParams().getAttempts()) received.recalled.push_back(name.getTask().getSeq());
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> discard(DiscardContext context) override {
+    for (auto name : context.getParams().getAttempts()) received.discarded.push_back(name.getTask().getSeq());
     return kj::READY_NOW;
   }
 
@@ -243,6 +248,16 @@ TEST(WorkerLinks, AttemptsAreRecalledAfterTheirAssignmentsInOneCall) {
   env.turn();
   EXPECT_EQ(received.seqs.size(), 3u);
   EXPECT_THAT(received.recalled, testing::ElementsAre(2u, 3u));
+}
+
+TEST(WorkerLinks, ResultsAreDiscardedInOneCall) {
+  Env env;
+  Received received;
+  auto worker = env.join(received, 100);
+  for (uint64_t seq = 2; seq <= 3; seq++) env.links.discard(worker, TaskId{env.space, seq}, Attempt(1));
+  env.links.discard(WorkerId(worker.value + 1), TaskId{env.space, 4}, Attempt(1));  // has left
+  env.turn();
+  EXPECT_THAT(received.discarded, testing::ElementsAre(2u, 3u));
 }
 
 TEST(WorkerLinks, AWorkerThatRefusesACallIsLost) {

@@ -72,6 +72,37 @@ TEST(Clients, ClosingCancelsWhatRunsToo) {
   EXPECT_EQ(env.core.endedById.at(task)->outcome, core::Outcome::CANCELLED);
 }
 
+TEST(Clients, ClosingDiscardsTheResultsThatAreInSharedMemory) {
+  SchedEnv env;
+  auto worker = env.join(WorkerBuilder().cpus(3));
+  auto waits = env.submit(), isInline = env.submit(), comesLater = env.submit();
+  env.report(worker, SchedEnv::returnedShared(waits, 1));
+  env.report(worker, SchedEnv::returned(isInline, 1));
+  env.events.onClientClosed(env.space, env.now);
+  EXPECT_THAT(env.outbox.discarded, ElementsAre(Sent{worker, waits, Attempt(1)}));
+  env.report(worker, SchedEnv::returnedShared(comesLater, 1));
+  EXPECT_THAT(env.outbox.discarded, ElementsAre(Sent{worker, waits, Attempt(1)}, Sent{worker, comesLater, Attempt(1)}));
+}
+
+TEST(Clients, AResultThatTheClientHasTakenIsNotDiscarded) {
+  SchedEnv env;
+  auto worker = env.join();
+  auto task = env.submit();
+  env.report(worker, SchedEnv::returnedShared(task, 1));
+  env.events.onResultsSent(env.space, 1);
+  env.events.onAcknowledged(env.space, 1);
+  env.events.onClientClosed(env.space, env.now);
+  EXPECT_TRUE(env.outbox.discarded.empty());
+}
+
+TEST(Clients, AResultOfAnAttemptThatIsNotCurrentIsDiscarded) {
+  SchedEnv env;
+  auto worker = env.join();
+  auto task = env.submit();
+  env.report(worker, SchedEnv::returnedShared(task, 7));
+  EXPECT_THAT(env.outbox.discarded, ElementsAre(Sent{worker, task, Attempt(7)}));
+}
+
 TEST(Clients, ClosingTouchesNobodyElsesTasks) {
   SchedEnv env;
   std::vector<TaskId> mine;

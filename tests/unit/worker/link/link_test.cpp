@@ -1,8 +1,11 @@
 #include "link/link.h"
 
+#include <filesystem>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "objects/name.h"
 #include "run/scratch.h"
 #include "support/fake_gateway.h"
 
@@ -20,6 +23,7 @@ struct LinkEnv final : public LinkObserver {
   FakeGateway gateway{io};
   run::Scratch scratch = run::Scratch::create("/tmp");
   run::Observer observer;
+  run::ResultObjects objects;
   kj::Own<run::Supervisor> supervisor;
   kj::Own<SocketDialer> dialer;
   kj::Own<Link> link;
@@ -37,7 +41,7 @@ struct LinkEnv final : public LinkObserver {
     command.program = kj::str(FAKE_EXECUTOR_PATH);
     command.ioThreads = 8;
     command.scratch = kj::str(scratch.path());
-    supervisor = kj::heap<run::Supervisor>(io.unixEventPort, limits, kj::mv(command), observer);
+    supervisor = kj::heap<run::Supervisor>(io.unixEventPort, limits, kj::mv(command), objects, observer);
     supervisor->start().wait(io.waitScope);
     auto introduction = kj::heap<Introduction>();
     introduction->token = kj::heapArray<kj::byte>(kj::StringPtr("secret").asBytes());
@@ -117,6 +121,27 @@ TEST(Link, GivesBackWhatIsRecalledAndHasNotBegun) {
   env.untilResults(1);
   EXPECT_EQ(env.gateway.results[0].seq, 3u);
   EXPECT_TRUE(env.gateway.results[0].notRun);
+}
+
+// How many shared memory objects carry the mark of attempt 1 of this task.
+size_t sharedResults(uint64_t seq) {
+  uint32_t mark = run::markOf({TaskId{SpaceId(), seq}, Attempt(1)});
+  size_t count = 0;
+  for (auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+    KJ_IF_MAYBE(name, objects::parseName(kj::str("/", entry.path().filename().c_str()))) count += name->number == mark;
+  }
+  return count;
+}
+
+TEST(Link, RemovesTheSharedResultsItIsToldToDiscard) {
+  constexpr uint64_t SEQ = 0x5eed5eed;  // no other test's
+  LinkEnv env;
+  env.join();
+  env.gateway.run(SEQ, "share 0").wait(env.io.waitScope);
+  env.untilResults(1);
+  EXPECT_EQ(sharedResults(SEQ), 1u);
+  env.gateway.discard(SEQ).wait(env.io.waitScope);
+  EXPECT_EQ(sharedResults(SEQ), 0u);
 }
 
 TEST(Link, KeepsAtMostTwoCallsOfResultsInFlightAndPutsTheRestIntoTheNext) {

@@ -11,7 +11,7 @@ TEST(ObjectName, ReadsBackAsItWasWritten) {
   KJ_IF_MAYBE(read, parseName(name.toString())) {
     EXPECT_EQ(read->uid, 1000u);
     EXPECT_EQ(read->creator, 0x12ab);
-    EXPECT_EQ(read->random, 0xdeadbeef);
+    EXPECT_EQ(read->number, 0xdeadbeef);
   } else {
     FAIL();
   }

@@ -45,6 +45,13 @@ TEST(Object, CarriesBytesFromItsCreatorToAnotherProcess) {
   EXPECT_EQ(status, 0);
 }
 
+TEST(Object, IsNamedByItsMarkIfThatIsFree) {
+  Object first = Object::create(1, 0xfeedu), second = Object::create(1, 0xfeedu);
+  KJ_DEFER(first.unlink(); second.unlink());
+  EXPECT_EQ(first.name(), (Name{geteuid(), getpid(), 0xfeed}).toString());
+  EXPECT_NE(second.name(), first.name());
+}
+
 TEST(Object, IsPrivateToItsUserAndNamedAfterItsCreator) {
   Unlinked made(1);
   KJ_IF_MAYBE(name, parseName(made.object.name())) {

@@ -21,6 +21,8 @@ constexpr pid_t ALIVE = 100, DEAD = 200, EXECUTOR = 300;
 const kj::Date NOW = kj::UNIX_EPOCH + 1'000'000 * kj::SECONDS;
 
 // A directory that stands for /dev/shm.
+std::string fileName(const Name& name) { return std::string(name.toString().cStr()).substr(1); }
+
 struct Shm {
   std::string path;
 
@@ -42,7 +44,7 @@ struct Shm {
     return name;
   }
   std::string addObject(pid_t creator, kj::Duration age, size_t bytes = 10) {
-    return add(Name{geteuid(), creator, counter++}.toString().cStr() + 1, age, bytes);
+    return add(fileName({geteuid(), creator, counter++}), age, bytes);
   }
   bool has(const std::string& name) { return access((path + "/" + name).c_str(), F_OK) == 0; }
 
@@ -87,7 +89,7 @@ TEST(Sweep, TouchesNothingElse) {
   Shm shm;
   auto foreign = shm.add("sem.something", 24 * kj::HOURS);
   auto lookalike = shm.add("epochly-notes", 24 * kj::HOURS);
-  auto other = shm.add(Name{geteuid() + 1, DEAD, 1}.toString().cStr() + 1, 24 * kj::HOURS);
+  auto other = shm.add(fileName({geteuid() + 1, DEAD, 1}), 24 * kj::HOURS);
   EXPECT_EQ(shm.sweep().objects, 0u);
   EXPECT_TRUE(shm.has(foreign) && shm.has(lookalike) && shm.has(other));
 }
@@ -104,6 +106,17 @@ TEST(ProcessAlive, KnowsTheLivingFromTheDead) {
   if (child == 0) _exit(0);
   waitpid(child, nullptr, 0);
   EXPECT_FALSE(processAlive(child));
+}
+
+TEST(Sweep, RemovesWhatTheseMadeHoweverYoung) {
+  Shm shm;
+  auto theirs = shm.addObject(DEAD, 0 * kj::SECONDS, 1000);
+  auto anothers = shm.addObject(ALIVE, 24 * kj::HOURS);
+  auto removed = removeOf([](pid_t pid) { return pid == DEAD; }, kj::StringPtr(shm.path.c_str(), shm.path.size()));
+  EXPECT_EQ(removed.objects, 1u);
+  EXPECT_EQ(removed.bytes, 1000u);
+  EXPECT_FALSE(shm.has(theirs));
+  EXPECT_TRUE(shm.has(anothers));
 }
 
 }  // namespace

@@ -506,6 +506,36 @@ TEST(Dispatcher, ReplacesAnIoExecutorWithTooManyAbandonedThreadsOnceTheOthersAre
   EXPECT_TRUE(env.fakes.at(io).killed);
 }
 
+TEST(Dispatcher, DiscardsWhatADeadExecutorMayHaveMadeForResultsItDidNotTell) {
+  DispatchEnv env(1);
+  env.beginReady();
+  env.learn(1, 900 * kj::MICROSECONDS);
+  for (uint64_t seq = 1; seq <= 2; seq++) env.assign(seq);
+  env.settle();
+  ASSERT_THAT(env.delivered(1), ElementsAre(1, 2));
+  env.resultNow(1, 1);
+  env.begins(1, 2);
+  env.cancel(2);  // which kills it
+  EXPECT_TRUE(env.discarded.empty()) << "it may still be making it";
+  env.dies(1, "was killed by the worker");
+  EXPECT_THAT(env.discarded, ElementsAre(std::pair(1u, uint64_t(2)))) << "1 has been told of";
+}
+
+TEST(Dispatcher, DiscardsWhatWasInHandWhenTheConnectionWasLost) {
+  DispatchEnv env(1);
+  env.beginReady();
+  uint32_t io = env.last(Role::IO);
+  env.assign(1);
+  env.assign(2, Level::THREADS);
+  env.settle();
+  env.begins(1, 1);
+  env.dispatcher->onConnectionLost(env.now);
+  env.settle();
+  env.dies(1, "was killed by the worker");
+  env.dies(io, "was killed by the worker");
+  EXPECT_THAT(env.discarded, ElementsAre(std::pair(1u, uint64_t(1)), std::pair(io, uint64_t(2))));
+}
+
 TEST(Dispatcher, CancelsWhatIsQueuedDeliveredOrRunning) {
   DispatchEnv env(1);
   env.beginReady();

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "objects/name.h"
+
 namespace epochly::run {
 namespace {
 
@@ -278,6 +280,83 @@ TEST(Supervisor, DoesNotWakeWhenThereIsNothingToDo) {
   timer.afterDelay(200 * kj::MILLISECONDS).wait(env.io.waitScope);
   getrusage(RUSAGE_THREAD, &after);
   EXPECT_LE(after.ru_nvcsw - before.ru_nvcsw, 5) << "it slept through";
+}
+
+// The object that the fake executor `pid` puts the answer of attempt `seq` into.
+bool isShared(pid_t pid, uint64_t seq) {
+  auto name = objects::Name{geteuid(), pid, markOf(SupervisorEnv::name(seq))}.toString();
+  return access(("/dev/shm" + std::string(name.cStr())).c_str(), F_OK) == 0;
+}
+
+// Who runs attempts of that level, if there is one executor for them.
+pid_t executorOf(SupervisorEnv& env, uint64_t seq, Level level) { return std::stoi(env.run(seq, "pid", level).value); }
+
+struct SharedResult : testing::TestWithParam<Level> {};
+
+TEST_P(SharedResult, ThatACancelledAttemptHadMadeGoesWithItsExecutor) {
+  SupervisorEnv env(1);
+  env.startAndWait();
+  pid_t pid = executorOf(env, 1, GetParam());
+  env.assign({{2, "share -1", GetParam()}});
+  env.until([&] { return isShared(pid, 2); });
+  env.supervisor->connectionLost();  // kills what runs, on threads too
+  env.until([&] { return !alive(pid); });
+  env.until([&] { return !isShared(pid, 2); });
+}
+
+TEST_P(SharedResult, ThatWasNotTakenBeforeTheConnectionWasLostGoes) {
+  SupervisorEnv env(1);
+  env.startAndWait();
+  pid_t pid = executorOf(env, 1, GetParam());
+  env.supervisor->setSink(nullptr);
+  env.assign({{2, "share 0", GetParam()}});
+  env.until([&] { return env.supervisor->outbox().size() == 1; });
+  EXPECT_TRUE(isShared(pid, 2));
+  env.supervisor->connectionLost();
+  EXPECT_FALSE(isShared(pid, 2));
+}
+
+TEST_P(SharedResult, ThatNobodyWillTakeGoesWhetherOrNotItsExecutorLives) {
+  SupervisorEnv env(1);
+  env.startAndWait();
+  pid_t pid = executorOf(env, 1, GetParam());
+  for (uint64_t seq : {2, 3, 4}) env.run(seq, "share 0", GetParam());
+  env.supervisor->discard(SupervisorEnv::name(2));
+  EXPECT_FALSE(isShared(pid, 2));
+  EXPECT_TRUE(isShared(pid, 3)) << "somebody may";
+  env.run(5, "kill", GetParam());
+  EXPECT_TRUE(isShared(pid, 3)) << "it has been told of: its client may be on the way";
+  env.supervisor->discard(SupervisorEnv::name(3));
+  EXPECT_FALSE(isShared(pid, 3));
+  env.objects.removeAllAtEnd();
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, SharedResult, testing::Values(Level::MONITOR, Level::THREADS),
+                         [](auto& info) { return std::string(levelName(info.param).cStr()); });
+
+TEST(Supervisor, DropsTheSharedResultOfAnAttemptThatWasCancelledMeanwhile) {
+  SupervisorEnv env;
+  env.startAndWait();
+  pid_t pid = executorOf(env, 1, Level::THREADS);
+  env.assign({{2, "share 200", Level::THREADS}});
+  env.until([&] { return isShared(pid, 2); });
+  env.supervisor->cancel(SupervisorEnv::name(2));
+  EXPECT_EQ(env.endOf(2).code, ErrorCode::CANCELLED);
+  env.until([&] { return !isShared(pid, 2); });
+  EXPECT_TRUE(alive(pid));
+}
+
+TEST(Supervisor, TakesWhatIsLeftAlongIfItsClientsEndToo) {
+  pid_t pid = 0;
+  {
+    SupervisorEnv env;
+    env.startAndWait();
+    pid = executorOf(env, 1, Level::THREADS);
+    env.run(2, "share 0", Level::THREADS);
+    ASSERT_TRUE(isShared(pid, 2));
+    env.objects.removeAllAtEnd();
+  }
+  EXPECT_FALSE(isShared(pid, 2));
 }
 
 }  // namespace
