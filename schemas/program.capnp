@@ -43,6 +43,7 @@ struct Statement {
     raise @21 :Void;              # what is raised is CPython's business: a level that gets here gives the call back
     assert @22 :Expression;
     unsupported @23 :Text;
+    delete @24 :List(Expression);
   }
 }
 
@@ -79,6 +80,8 @@ struct Expression {
     unsupported @39 :Text;
     imaginary @40 :Float64;       # 2.5j
     bytes @41 :Data;
+    named :group { target @42 :Expression; value @43 :Expression; }                                  # (target := value)
+    starred @44 :Expression;      # *of, among targets or the items of a tuple or list
   }
 }
 

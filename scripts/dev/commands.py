@@ -14,6 +14,7 @@ HELP = """./dev <command>
   test [suite] [args]    set up everything and run every test, or one suite; args go to ctest or pytest
                          suites: {suites}
   sim [--seed N]         run the simulation for 30 s, or replay one history; ./dev sim --help has more
+  fuzz [--programs N]    random programs at level 2 against CPython until Ctrl-C; ./dev fuzz --help has more
   build [preset]         build; presets: {presets} (default release)
   lint                   clang-format, clang-tidy on changed files, ruff, shellcheck
   format                 clang-format and ruff, in place
@@ -129,6 +130,11 @@ def sim(arguments):
     return run_in_foreground([suites.sim_program("release"), *(arguments or ["--seconds", str(suites.SIM_SECONDS)])])
 
 
+def fuzz(arguments):
+    environment = set_up()
+    return run_in_foreground([environment.python, "-m", "tests.fuzz.differential", *arguments])
+
+
 def build(arguments):
     preset = arguments[0] if arguments else "release"
     if preset not in cpp.PRESETS:
@@ -180,5 +186,5 @@ def clean(_):
     return 0
 
 
-COMMANDS = {"demo": demo, "test": test, "sim": sim, "build": build, "lint": run_lint, "format": run_format, "bench": bench,
-            "clean": clean, "help": show_help, "--help": show_help, "-h": show_help}
+COMMANDS = {"demo": demo, "test": test, "sim": sim, "fuzz": fuzz, "build": build, "lint": run_lint, "format": run_format,
+            "bench": bench, "clean": clean, "help": show_help, "--help": show_help, "-h": show_help}

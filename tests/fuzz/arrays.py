@@ -33,7 +33,7 @@ class ArrayGenerator:
         self.loops = 0
         self.arrays = []
         self.scalars = []
-        self.dims = self.r.choice([1, 1, 1, 2, 2, 3])
+        self.dims = self.r.choice([1, 1, 1, 1, 1, 2, 2, 3])  # a loop of three dimensions is ten times the code of one
 
     def pick(self, *choices):
         return self.r.choice(choices)
@@ -108,7 +108,7 @@ class ArrayGenerator:
     def statement(self):
         kind = self.r.randrange(14)
         if kind < 4:
-            value = self.array(3)
+            value = self.array(self.pick(1, 2, 2, 3))  # deeper, LLVM takes a second for it
             name = self.name() if self.loops and self.chance(0.5) else self.fresh_name("v")
             self.emit(f"{name} = {value}")
             self.arrays.append(name)
@@ -169,7 +169,7 @@ class ArrayGenerator:
             parameters.append(f"p{i}")
             self.scalars.append(f"p{i}")
             kinds.append(self.pick("f", "i", "c", "float64", "float32", "int32", "complex128", "complex64"))
-        for _ in range(self.r.randint(1, 6)):
+        for _ in range(self.r.randint(1, 4)):
             self.statement()
         known = self.arrays[-2:] + self.scalars[-2:]
         self.emit("return " + self.pick(self.array(2), self.number(2), f"({', '.join(self.r.choice(known) for _ in range(2))})"))

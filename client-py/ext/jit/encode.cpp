@@ -150,6 +150,13 @@ const std::map<std::string, ExpressionWriter>& expressionWriters() {
          write(item(n, 5), made.initStep());
        }},
       {"comprehension", writeComprehension},
+      {"named",
+       [](PyObject* n, Expression::Builder to) {
+         auto made = to.initNamed();
+         write(item(n, 3), made.initTarget());
+         write(item(n, 4), made.initValue());
+       }},
+      {"starred", [](PyObject* n, Expression::Builder to) { write(item(n, 3), to.initStarred()); }},
   };
   return writers;
 }
@@ -207,6 +214,8 @@ void write(PyObject* node, Statement::Builder to) {
     to.setRaise();
   } else if (kind == "assert") {
     write(item(node, 2), to.initAssert());
+  } else if (kind == "delete") {
+    writeAll(item(node, 2), [&](size_t n) { return to.initDelete(n); });
   } else if (kind == "unsupported") {
     to.setUnsupported(text(item(node, 2)));
   } else {

@@ -17,9 +17,9 @@ Binding other(std::string what) { return {.what = Binding::OTHER, .name = std::m
 
 const char* builtinType(PyObject* object) {
   static const std::pair<PyTypeObject*, const char*> TYPES[] = {
-      {&PyRange_Type, "range"},       {&PyEnum_Type, "enumerate"}, {&PyZip_Type, "zip"},
-      {&PyReversed_Type, "reversed"}, {&PyLong_Type, "int"},       {&PyFloat_Type, "float"},
-      {&PyBool_Type, "bool"},         {&PyList_Type, "list"},      {&PyComplex_Type, "complex"},
+      {&PyRange_Type, "range"},     {&PyEnum_Type, "enumerate"}, {&PyZip_Type, "zip"},     {&PyReversed_Type, "reversed"},
+      {&PyLong_Type, "int"},        {&PyFloat_Type, "float"},    {&PyBool_Type, "bool"},   {&PyList_Type, "list"},
+      {&PyComplex_Type, "complex"}, {&PyTuple_Type, "tuple"},    {&PyUnicode_Type, "str"}, {&PyBytes_Type, "bytes"},
   };
   for (auto& [type, name] : TYPES) {
     if (object == reinterpret_cast<PyObject*>(type)) return name;

@@ -21,14 +21,12 @@ COMPARE = {
 }
 STATEMENTS = {
     "With": "a with block", "AsyncWith": "a with block", "AsyncFor": "an async loop", "Try": "try", "TryStar": "try",
-    "FunctionDef": "a nested function", "AsyncFunctionDef": "a nested function", "ClassDef": "a class", "Delete": "del",
-    "Import": "an import", "ImportFrom": "an import", "Global": "a global statement", "Nonlocal": "a nonlocal statement",
-    "Match": "match",
+    "FunctionDef": "a nested function", "AsyncFunctionDef": "a nested function", "ClassDef": "a class",
+    "Import": "an import", "ImportFrom": "an import", "Match": "match",
 }
 EXPRESSIONS = {
     "Dict": "a dict", "Set": "a set", "DictComp": "a dict comprehension", "SetComp": "a set comprehension", "Lambda": "a lambda",
-    "JoinedStr": "an f-string", "Yield": "yield", "YieldFrom": "yield", "Await": "await", "NamedExpr": "the operator :=",
-    "Starred": "unpacking with *",
+    "JoinedStr": "an f-string", "Yield": "yield", "YieldFrom": "yield", "Await": "await",
 }
 # Of code objects and compile(): the imports from __future__ that the file has.
 FUTURE_FLAGS = 0x1FE0000
@@ -254,6 +252,12 @@ class _Encoder:
     def statement_Pass(self, node):
         return "pass", node.lineno
 
+    # Names that are declared so are encoded as what they are; assigning to one declines where it is done.
+    statement_Global = statement_Nonlocal = statement_Pass
+
+    def statement_Delete(self, node):
+        return "delete", node.lineno, [self.expression(target) for target in node.targets]
+
     def statement_Raise(self, node):
         return "raise", node.lineno
 
@@ -357,6 +361,12 @@ class _Encoder:
 
     def expression_List(self, node):
         return *self.head("list", node), [self.expression(e) for e in node.elts]
+
+    def expression_NamedExpr(self, node):
+        return *self.head("named", node), self.expression(node.target), self.expression(node.value)
+
+    def expression_Starred(self, node):
+        return *self.head("starred", node), self.expression(node.value)
 
     def expression_ListComp(self, node):
         return self.comprehension(node, False)

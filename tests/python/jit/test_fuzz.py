@@ -23,8 +23,7 @@ SECONDS = float(os.environ.get("EPOCHLY_FUZZ_SECONDS", "15"))
 @pytest.mark.timeout(SECONDS + 120)
 @pytest.mark.filterwarnings("ignore")
 def test_random_programs_give_what_cpython_gives():
-    tally = dict.fromkeys(("programs", "compiled programs", "calls", "compiled calls", "given back", "mismatches",
-                           "split loops run"), 0)
+    tally = differential.new_tally()
     out = io.StringIO()
     end, seed = time.monotonic() + SECONDS, 1 if os.environ.get("CI") else time.time_ns() % 10**12
     while time.monotonic() < end:

@@ -13,6 +13,7 @@ import pytest
 import epochly
 
 from .exact import same
+from .sources import lambda_of
 
 pytest.importorskip("epochly._jit", reason="built without LLVM")
 
@@ -95,11 +96,8 @@ def test_rounding_to_digits_is_to_the_nearest_decimal():
 
 @pytest.mark.parametrize("name", ["gcd", "lcm", "comb", "perm"])
 def test_functions_of_two_integers(name):
-    space = {"math": math}
-    source = f"def f(a, b):\n    return math.{name}(a, b)\n"
-    linecache.cache[f"<{name}>"] = (len(source), None, source.splitlines(True), f"<{name}>")
-    exec(compile(source, f"<{name}>", "exec"), space)
-    function, jit = space["f"], Jit(space["f"])
+    function = lambda_of("a, b", f"math.{name}(a, b)", math=math)
+    jit = Jit(function)
     for a, b in [(0, 0), (12, 18), (-12, 18), (2**62, 6), (2**63 - 1, 3), (60, 30), (5, 7), (-(2**63), 0), (40, 3)]:
         for f in (function, jit):
             try:

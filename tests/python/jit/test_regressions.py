@@ -50,3 +50,43 @@ def test_arrays_of_two_types_in_one_variable():
 
     a, b = np.arange(5.0), np.arange(5, dtype=np.float32)
     assert same(Jit(mixes)(a, b), mixes(a, b))
+
+
+def test_a_name_that_may_hold_two_arrays_is_changed_in_place():
+    np = pytest.importorskip("numpy")
+
+    def turns(a, b, n):
+        for _ in range(n):
+            b = a
+        b *= 3.0
+        b[0] = 7
+        return a.sum()
+
+    jit = Jit(turns)
+    for n in (0, 2):
+        sides = [(np.arange(4.0), np.arange(4, dtype=np.float32)) for _ in range(2)]
+        assert same(jit(*sides[0], n), turns(*sides[1], n)) and jit.declined == ""
+        assert all(same(mine, theirs) for mine, theirs in zip(*sides))
+
+    def does_not_fit(a, b, n):
+        for _ in range(n):
+            b = a
+        b *= 1.5
+        return 3
+
+    jit = Jit(does_not_fit)
+    with pytest.raises(TypeError, match="Cannot cast"):
+        jit(np.arange(4), np.arange(4.0), 1)
+
+
+def test_what_an_array_of_two_types_gives_has_its_elements():
+    np = pytest.importorskip("numpy")
+
+    def compares(a, b):
+        for _ in range(len(b)):
+            a = b + b
+        return b < (a >= a), a + 1
+
+    a, b = np.arange(5, dtype=np.int16), np.arange(5, dtype=np.float32)
+    jit = Jit(compares)
+    assert same(jit(a, b), compares(a, b)) and jit.declined == ""

@@ -227,8 +227,10 @@ llvm::Value* FunctionLowering::lowerInteger(const Instruction& one) {
     }
     case Op::INT_MATH: {
       auto* out = slot(i64);
-      auto* second = one.args.size() > 1 ? arg(1) : intConst(0);
-      auto* failed = call(("epochly_" + one.text).c_str(), i32, {arg(0), second, out});
+      std::vector<llvm::Value*> args{arg(0), one.args.size() > 1 ? arg(1) : intConst(0)};
+      if (one.args.size() > 2) args.push_back(arg(2));
+      args.push_back(out);
+      auto* failed = call(("epochly_" + one.text).c_str(), i32, args);
       guard(ir.CreateICmpEQ(failed, ir.getInt32(0)), one.guard);
       return ir.CreateLoad(i64, out);
     }
@@ -262,6 +264,7 @@ llvm::Value* FunctionLowering::lowerFloat(const Instruction& one) {
     case Op::CPOW_PY: complexPower(one); return nullptr;
     case Op::MATH1: return callPure("epochly_math_" + one.text, {arg(0)});
     case Op::MATH2: return callPure("epochly_math_" + one.text, {arg(0), arg(1)});
+    case Op::FLOAT_MATH: return floatMath(one);
     case Op::ROUND_DIGITS: {
       auto* out = slot(f64);
       auto* failed = call("epochly_round", i32, {arg(0), arg(1), out});
@@ -271,6 +274,25 @@ llvm::Value* FunctionLowering::lowerFloat(const Instruction& one) {
     case Op::ROUND_F32: return ir.CreateFPExt(ir.CreateFPTrunc(arg(0), ir.getFloatTy()), f64);
     default: return nullptr;  // of another family
   }
+}
+
+// The function takes as many doubles as lie one after the other.
+llvm::Value* FunctionLowering::floatMath(const Instruction& one) {
+  auto* out = slot(f64);
+  llvm::Value *first, *count;
+  if (instance.values[one.args[0]] == Prim::P) {
+    auto* list = values[one.args[0]];
+    first = header(list, 16, ptr);
+    count = header(list, 0, i64);
+  } else {
+    first = slot(llvm::ArrayType::get(f64, one.args.size()));
+    count = intConst(one.args.size());
+    for (size_t i = 0; i < one.args.size(); i++)
+      tagged(ir.CreateStore(values[one.args[i]], at(first, intConst(8 * i))), Memory::CALL);
+  }
+  auto* failed = call(("epochly_" + one.text).c_str(), i32, {first, count, out});
+  guard(ir.CreateICmpEQ(failed, ir.getInt32(0)), one.guard);
+  return ir.CreateLoad(f64, out);
 }
 
 llvm::Value* FunctionLowering::lowerTest(const Instruction& one) {

@@ -77,6 +77,7 @@ class FunctionLowering {
   // ---- numbers: lower_numbers.cpp -------------------------------------------------------------------------------------------
   llvm::Value* lowerInteger(const program::Instruction& one);
   llvm::Value* lowerFloat(const program::Instruction& one);
+  llvm::Value* floatMath(const program::Instruction& one);
   llvm::Value* lowerTest(const program::Instruction& one);
   llvm::Value* lowerConversion(const program::Instruction& one);
   llvm::Value* fabs(llvm::Value* x);

@@ -94,6 +94,24 @@ int32_t comb(int64_t n, int64_t k, int64_t* out) {
   return fits(result, out);
 }
 
+int32_t bitLength(int64_t a, int64_t, int64_t* out) { return *out = std::bit_width(magnitude(a)), 0; }
+
+int32_t bitCount(int64_t a, int64_t, int64_t* out) { return *out = std::popcount(magnitude(a)), 0; }
+
+// The result has the sign of the modulus. Inverses, of negative exponents, are CPython's.
+int32_t powMod(int64_t base, int64_t exponent, int64_t modulus, int64_t* out) {
+  if (exponent < 0 || modulus == 0) return 1;
+  auto size = magnitude(modulus);
+  auto reduced = magnitude(base) % size;
+  Wide square = base < 0 && reduced ? size - reduced : reduced, result = 1 % size;
+  for (auto left = static_cast<uint64_t>(exponent); left; left >>= 1) {
+    if (left & 1) result = result * square % size;
+    square = square * square % size;
+  }
+  if (modulus < 0 && result) return *out = static_cast<int64_t>(static_cast<uint64_t>(result) - size), 0;
+  return fits(result, out);
+}
+
 int32_t sortList(List* list, int64_t how) {
   bool descends = how & 2;
   if (!(how & 1)) {

@@ -15,6 +15,9 @@ int32_t isqrt(int64_t a, int64_t unused, int64_t* out);
 int32_t factorial(int64_t a, int64_t unused, int64_t* out);
 int32_t comb(int64_t n, int64_t k, int64_t* out);
 int32_t perm(int64_t n, int64_t k, int64_t* out);
+int32_t bitLength(int64_t a, int64_t unused, int64_t* out);
+int32_t bitCount(int64_t a, int64_t unused, int64_t* out);
+int32_t powMod(int64_t base, int64_t exponent, int64_t modulus, int64_t* out);
 // `how`: Op::LIST_SORT's imm.
 int32_t sortList(List* list, int64_t how);
 

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "levels/jit/exact_math.h"
 #include "levels/jit/numbers.h"
 #include "levels/jit/powers.h"
 #include "levels/jit/vector_math.h"
@@ -333,6 +334,11 @@ const std::vector<RuntimeSymbol>& runtimeSymbols() {
       {"epochly_factorial", address(&numbers::factorial)},
       {"epochly_comb", address(&numbers::comb)},
       {"epochly_perm", address(&numbers::perm)},
+      {"epochly_bit_length", address(&numbers::bitLength)},
+      {"epochly_bit_count", address(&numbers::bitCount)},
+      {"epochly_pow_mod", address(&numbers::powMod)},
+      {"epochly_norm", address(&exact::norm)},
+      {"epochly_fsum", address(&exact::fsum)},
       {"epochly_list_sort", address(&numbers::sortList)},
       {"epochly_array_new", address(&epochly_array_new)},
       {"epochly_array_free", address(&epochly_array_free)},
@@ -363,8 +369,17 @@ const std::vector<RuntimeSymbol>& runtimeSymbols() {
       {"epochly_math_log10", address<Unary>(&::log10)},
       {"epochly_math_log1p", address<Unary>(&::log1p)},
       {"epochly_math_cbrt", address<Unary>(&::cbrt)},
+      {"epochly_math_exp2", address<Unary>(&::exp2)},
+      {"epochly_math_erf", address<Unary>(&::erf)},
+      {"epochly_math_erfc", address<Unary>(&::erfc)},
+      {"epochly_math_fraction", address<Unary>(&exact::fraction)},
+      {"epochly_math_frexp_fraction", address<Unary>(&exact::frexpFraction)},
+      {"epochly_math_frexp_exponent", address<Unary>(&exact::frexpExponent)},
       {"epochly_math_atan2", address<Binary>(&::atan2)},
-      {"epochly_math_hypot", address<Binary>(&::hypot)},
+      {"epochly_math_hypot", address<Binary>(&exact::hypot)},
+      {"epochly_math_nextafter", address<Binary>(&::nextafter)},
+      {"epochly_math_remainder", address<Binary>(&::remainder)},
+      {"epochly_math_ldexp", address<Binary>(&exact::ldexp)},
       {"epochly_math_pow", address<Binary>(&::pow)},
       {"epochly_math_fmod", address<Binary>(&::fmod)},
       {"epochly_math_copysign", address<Binary>(&::copysign)},

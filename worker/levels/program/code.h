@@ -45,7 +45,7 @@ enum class Op : uint8_t {
   INVERT,
   POW_INT,       // guards: negative exponent, overflow
   INT_TRUE_DIV,  // args: integers, the second not zero; the nearest double
-  INT_MATH,      // function `text` of one or two integers; guard: no result, or beyond 64 bits
+  INT_MATH,      // function `text` of one to three integers; guard: no result, or beyond 64 bits
   WRAP,          // args: integer; imm: DType whose bits are kept, as numpy wraps around
   UNSIGNED_DIV,
   UNSIGNED_MOD,  // guard: divisor zero
@@ -67,6 +67,7 @@ enum class Op : uint8_t {
   CPOW_PY,        // CPython's complex **; args: parts of both; two results; guards what raises
   MATH1,
   MATH2,         // libm function `text`, result as libm gives it
+  FLOAT_MATH,    // function `text` of floats, or of a list of floats; guard: no result that is surely CPython's
   ROUND_DIGITS,  // args: float, digits; guard: a number of digits that is not usual
   ROUND_F32,     // args: float; to the nearest float32, kept as a double
   // tests: imm of a comparison is a Compare

@@ -1,4 +1,6 @@
 // Truth and comparisons.
+#include <algorithm>
+
 #include "levels/program/elaborator.h"
 
 namespace epochly::program {
@@ -110,19 +112,7 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
     decline("'is' between values other than None and bool is not compiled");
   }
   if (op == CompareOp::IN || op == CompareOp::NOT_IN) {
-    if (!types.is(right.type, Kind::TUPLE)) decline("'in' is compiled for tuples only");
-    // Identity counts before equality: a NaN in the tuple may be the very object that is looked for.
-    for (auto part : types[right.type].parts) {
-      if (isComplexLike(part) || isFloatLike(part) || types.isScalar(part, DType::F32))
-        decline("'in' among floats is not compiled");
-    }
-    std::function<Value(size_t)> from = [&](size_t at) {
-      if (at == types[right.type].parts.size()) return boolean(constB(false));
-      auto same = truth(compare(CompareOp::EQ, left, tupleItem(right, at)));
-      return choose(
-          same, [&] { return boolean(constB(true)); }, [&] { return from(at + 1); });
-    };
-    auto found = from(0);
+    auto found = contains(right, left);
     return op == CompareOp::IN ? found : boolean(bnot(found.leaves[0]));
   }
   if (isArray(left) || isArray(right)) return arrayCompare(op, left, right);
@@ -155,6 +145,10 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
     return isScalar ? Value{types.scalar(DType::BOOL), {result}} : boolean(result);
   }
   if (types.is(left.type, Kind::TUPLE) && types.is(right.type, Kind::TUPLE)) return compareTuples(op, left, right);
+  if (types.is(left.type, Kind::LIST) && types.is(right.type, Kind::LIST) && isEquality(op)) {
+    auto equal = sameLists(left, right);
+    return boolean(op == CompareOp::EQ ? equal : bnot(equal));
+  }
   bool noneInvolved = left.type == Types::NONE || right.type == Types::NONE;
   if (noneInvolved && isEquality(op) &&
       (isPlainInt(left.type) || isPlainInt(right.type) || left.type == right.type || left.type == Types::FLOAT ||
@@ -164,23 +158,65 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
   decline("comparing " + types.show(left.type) + " and " + types.show(right.type) + " is not compiled");
 }
 
+// Whether containers take one item for the other: the same object, or equal. Two NaN may be one object.
+ValueId FunctionElaborator::sameItem(const Value& left, const Value& right) {
+  auto isReal = [&](const Value& one) { return one.type == Types::FLOAT || types.isScalar(one.type, DType::F64); };
+  return truth(split(left, [&](const Value& a) {
+    return split(right, [&](const Value& b) {
+      bool isPlain = isIntLike(a.type) || isText(a.type) || a.type == Types::NONE || types.is(a.type, Kind::TUPLE) ||
+                     types.is(a.type, Kind::LIST) || isReal(a);
+      if (!isPlain) decline("looking for " + types.show(a.type) + " among items is not compiled");
+      auto equal = truth(compare(CompareOp::EQ, a, b));
+      if (isReal(a) && isReal(b)) {
+        auto isNumber = [&](const Value& one) { return fcmp(Compare::EQ, one.leaves[0], one.leaves[0]); };
+        guard(bop(Op::BOR, isNumber(a), isNumber(b)), "two NaN that may be one object");
+      }
+      return boolean(equal);
+    });
+  }));
+}
+
+Value FunctionElaborator::contains(const Value& all, const Value& wanted) {
+  if (types.is(all.type, Kind::LIST)) return boolean(icmp(Compare::GE, find(all, wanted).leaves[0], constI(0)));
+  if (!types.is(all.type, Kind::TUPLE)) decline("'in' " + types.show(all.type) + " is not compiled");
+  std::function<Value(size_t)> from = [&](size_t at) {
+    if (at == types[all.type].parts.size()) return boolean(constB(false));
+    return choose(
+        sameItem(tupleItem(all, at), wanted), [&] { return boolean(constB(true)); }, [&] { return from(at + 1); });
+  };
+  return from(0);
+}
+
+ValueId FunctionElaborator::sameLists(const Value& left, const Value& right) {
+  auto result = temporary();
+  auto size = listLength(left);
+  auto sameSize = icmp(Compare::EQ, size, listLength(right));
+  assign(result, boolean(sameSize));
+  if (elementOf(left) == Types::NEVER || elementOf(right) == Types::NEVER) return take(result).leaves[0];
+  block([&](Label& done) {
+    leaveUnless(sameSize, done);
+    forEach(iterateRange({Types::RANGE, {constI(0), size, constI(1)}, 1}, false), [&](const Value& at, Label&) {
+      auto index = at.leaves[0];
+      branch(
+          sameItem(listLoad(left, index), listLoad(right, index)), [] {},
+          [&] {
+            assign(result, boolean(constB(false)));
+            jump(done);
+            throw DeadCode();
+          });
+    });
+  });
+  return take(result).leaves[0];
+}
+
+// By the first items that differ, else by their number.
 Value FunctionElaborator::compareTuples(CompareOp op, const Value& left, const Value& right) {
   auto a = types[left.type].parts.size(), b = types[right.type].parts.size();
-  if (a != b) decline("comparing tuples of different lengths is not compiled");
-  for (auto* side : {&left, &right}) {
-    for (auto part : types[side->type].parts) {
-      // Equal by identity: see IN.
-      if (isText(part) && isEquality(op)) continue;
-      if (!isPlainInt(part) && isEquality(op)) decline("comparing tuples of other things than integers is not compiled");
-      if (!isPlainInt(part)) decline("ordering tuples of other things than integers is not compiled");
-    }
-  }
   std::function<Value(size_t)> from = [&](size_t at) {
-    if (at == a) return boolean(constB(op == CompareOp::EQ || op == CompareOp::LE || op == CompareOp::GE));
+    if (at == std::min(a, b)) return boolean(icmp(orderOf(op), constI(a), constI(b)));
     auto x = tupleItem(left, at), y = tupleItem(right, at);
-    auto same = truth(compare(CompareOp::EQ, x, y));
     return choose(
-        same, [&] { return from(at + 1); },
+        sameItem(x, y), [&] { return from(at + 1); },
         [&] { return isEquality(op) ? boolean(constB(op == CompareOp::NE)) : compare(op, x, y); });
   };
   return from(0);

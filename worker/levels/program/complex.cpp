@@ -229,6 +229,8 @@ Value FunctionElaborator::makeComplex(const std::vector<Value>& args) {
 // real, imag and conjugate() of any number.
 std::optional<Value> FunctionElaborator::numberAttribute(const Value& of, const std::string& name) {
   bool isConjugate = name == "conjugate()";
+  if (isPlainInt(of.type) && name == "numerator") return integer(asInt(of));
+  if (isPlainInt(of.type) && name == "denominator") return integerConst(1);
   if (name != "real" && name != "imag" && !isConjugate) return {};
   if (isComplexLike(of.type)) {
     auto wrap = [&](ValueId part) { return of.type == Types::COMPLEX ? real(part) : scalarOf(partOf(dtypeOf(of)), part); };

@@ -1,4 +1,6 @@
 // Lists, tuples and arrays.
+#include <algorithm>
+
 #include "levels/program/elaborator.h"
 
 namespace epochly::program {
@@ -37,6 +39,52 @@ Value FunctionElaborator::tupleItem(const Value& tuple, size_t index) {
   auto constant = item.type == Types::INT ? constants.find(item.leaves[0]) : constants.end();
   if (constant != constants.end()) item.constInt = constant->second;
   return item;
+}
+
+// The item at an index that is in bounds.
+Value FunctionElaborator::tupleAt(const Value& tuple, ValueId index) {
+  int64_t count = types[tuple.type].parts.size();
+  if (count > int64_t(UNROLL_MAX)) decline("an index into a tuple of more than 8 items that is known only while running");
+  if (count == 0) fail(INDEX_REASON);
+  std::function<Value(int64_t)> from = [&](int64_t i) {
+    if (i + 1 >= count) return tupleItem(tuple, i);
+    return choose(
+        icmp(Compare::EQ, index, constI(i)), [&] { return tupleItem(tuple, i); }, [&] { return from(i + 1); });
+  };
+  return from(0);
+}
+
+Value FunctionElaborator::tupleSlice(const Value& tuple, Expression slice) {
+  auto parts = slice.getSlice();
+  int64_t count = types[tuple.type].parts.size();
+  auto constant = [&](Expression one, int64_t missing) {
+    if (one.isNone()) return missing;
+    auto value = expression(one);
+    if (!value.constInt) decline("a slice of a tuple with bounds that are known only while running is not compiled");
+    return *value.constInt;
+  };
+  auto step = constant(parts.getStep(), 1);
+  if (step != 1 && step != -1) decline("a slice of a tuple with a step is not compiled");
+  bool rises = step > 0;
+  int64_t low = rises ? 0 : -1, high = rises ? count : count - 1;
+  auto bound = [&](Expression one, int64_t missing) {
+    auto at = constant(one, missing);
+    if (at < 0 && !one.isNone()) at += count;
+    return std::clamp(at, low, high);
+  };
+  auto start = bound(parts.getLower(), rises ? low : high), stop = bound(parts.getUpper(), rises ? high : low);
+  std::vector<Value> items;
+  for (auto at = start; rises ? at < stop : at > stop; at += step) items.push_back(tupleItem(tuple, at));
+  return tupleOf(items);
+}
+
+Value FunctionElaborator::tupleConcat(const Value& left, const Value& right) {
+  std::vector<Value> items;
+  for (auto* side : {&left, &right}) {
+    for (size_t i = 0; i < types[side->type].parts.size(); i++) items.push_back(tupleItem(*side, i));
+  }
+  if (items.size() > TUPLE_MAX) decline("a tuple of more than 64 items is not compiled");
+  return tupleOf(items);
 }
 
 // ---- lists ---------------------------------------------------------------------------------------------------------------
@@ -224,7 +272,7 @@ Value FunctionElaborator::subscriptValue(const Value& base, Expression index, ui
       return listLoad(base, checkedIndex(at, listLength(base)));
     }
     case Kind::TUPLE: {
-      if (index.isSlice()) decline("a slice of a tuple is not compiled yet");
+      if (index.isSlice()) return tupleSlice(base, index);
       auto at = expression(index);
       auto parts = types[base.type].parts;
       int64_t count = parts.size();
@@ -233,14 +281,7 @@ Value FunctionElaborator::subscriptValue(const Value& base, Expression index, ui
         if (known < 0 || known >= count) fail(INDEX_REASON);
         return tupleItem(base, known);
       }
-      if (parts.size() > UNROLL_MAX) decline("an index into a tuple of more than 8 items that is known only while running");
-      auto checked = checkedIndex(at, constI(count));
-      std::function<Value(int64_t)> from = [&](int64_t i) {
-        if (i + 1 >= count) return tupleItem(base, i);
-        return choose(
-            icmp(Compare::EQ, checked, constI(i)), [&] { return tupleItem(base, i); }, [&] { return from(i + 1); });
-      };
-      return from(0);
+      return tupleAt(base, checkedIndex(at, constI(count)));
     }
     case Kind::ARRAY: return arraySubscript(base, index);
     case Kind::RANGE: {

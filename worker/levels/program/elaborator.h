@@ -58,6 +58,8 @@ constexpr int ROUNDS_MAX = 24;
 constexpr int PEELS_MAX = 2;
 // Set apart, a first iteration doubles the code of the loops inside.
 constexpr int PEEL_DEPTH_MAX = 3;
+// Each item is leaves of its own, which every path copies.
+constexpr size_t TUPLE_MAX = 64;
 // `for x in (a, b, c)` is unrolled.
 constexpr size_t UNROLL_MAX = 8;
 constexpr size_t INSTANCES_MAX = 64;
@@ -198,6 +200,8 @@ class FunctionElaborator {
   void assignTo(Expression target, const Value& value);
   void assignSubscript(Expression target, const Value& value);
   void unpack(Expressions targets, const Value& value);
+  void unpackStarred(Expressions targets, size_t star, const Value& value);
+  void remove(Expression target);
   void augment(Statement statement);
   void ifStatement(Statement statement);
   void leaveUnless(ValueId condition, Label& label);
@@ -218,6 +222,8 @@ class FunctionElaborator {
   };
   Iterator iterate(Expression iterable);
   Iterator iterateValue(const Value& iterable);
+  Iterator iterateZip(Expressions args);
+  Iterator iterateTuple(const Value& tuple);
   Iterator iterateRange(const Value& range, bool reversed);
   Iterator iterateIndexed(const Value& sequence, bool reversed);
   std::optional<std::string> builtinCalled(Expression expression);
@@ -240,6 +246,8 @@ class FunctionElaborator {
   Value integerConst(int64_t value) { return {Types::INT, {constI(value)}, value}; }
   Value realConst(double value) { return {Types::FLOAT, {constF(value)}, {}, value}; }
   Value fromBinding(const Binding& binding);
+  void addItem(std::vector<Value>& items, Expression item);
+  Value listWithStars(Expression expression);
   Value shortCircuit(Expressions values, bool isAnd);
   Value comparison(Expression expression);
   Value conditional(Expression expression);
@@ -257,6 +265,9 @@ class FunctionElaborator {
   Value scalarBinary(schema::BinaryOp op, const Value& left, const Value& right);
   Value unary(schema::UnaryOp op, const Value& operand);
   Value compare(schema::CompareOp op, const Value& left, const Value& right);
+  ValueId sameItem(const Value& left, const Value& right);
+  Value contains(const Value& all, const Value& wanted);
+  ValueId sameLists(const Value& left, const Value& right);
   Value compareTuples(schema::CompareOp op, const Value& left, const Value& right);
   ValueId compareIntFloat(schema::CompareOp op, ValueId integerLeaf, ValueId floatLeaf);
   ValueId trueDivide(ValueId a, ValueId b);
@@ -318,12 +329,24 @@ class FunctionElaborator {
   void extend(const Value& list, const Value& items);
   void insertItem(const Value& list, const Value& index, const Value& item);
   Value popAt(const Value& list, const Value& index);
+  Value popLast(const Value& list);
+  void shorten(const Value& list);  // by its last item
+  void clearList(const Value& list);
+  Value copyList(const Value& list, uint32_t id);
+  void reverseList(const Value& list);
+  void matches(const Value& list, const Value& wanted, const std::function<void(ValueId at)>& found);
+  Value find(const Value& list, const Value& wanted);
+  Value indexOf(const Value& list, const Value& wanted);
+  Value countOf(const Value& list, const Value& wanted);
   void sortList(const Value& list, bool reverse);
   Value listSlice(const Value& list, Expression slice, uint32_t id);
   Value length(const Value& value);
   Value subscript(Expression expression);
   Value subscriptValue(const Value& base, Expression index, uint32_t id);
   Value tupleItem(const Value& tuple, size_t index);
+  Value tupleAt(const Value& tuple, ValueId index);
+  Value tupleSlice(const Value& tuple, Expression slice);
+  Value tupleConcat(const Value& left, const Value& right);
   Value tupleOf(const std::vector<Value>& items);
   ValueId checkedIndex(const Value& index, ValueId length);
   ValueId arrayDim(const Value& array, uint32_t dim) const { return array.leaves[1 + dim]; }
@@ -456,24 +479,63 @@ class FunctionElaborator {
   Value reshape(const Value& array, const std::vector<Value>& args);
   Value astype(const Value& array, DType dtype);
 
-  // ---- calls: calls.cpp, math.cpp -----------------------------------------------------------------------------------------
+  // ---- calls: calls.cpp, methods.cpp, builtins.cpp ------------------------------------------------------------------------
   Value call(Expression expression);
-  Value callBuiltin(const std::string& name, Expression expression);
-  std::optional<Value> integerMath(const std::string& name, const std::vector<Value>& args);
-  std::optional<bool> reverseOf(Expression expression);  // reverse=..., the only keyword
-  Value callMath(const std::string& name, const std::vector<Value>& args);
   Value callFunction(uint32_t function, Expression expression);
-  Value callMethod(const Value& self, const std::string& name, Expression expression);
   Value callNumpy(const std::string& name, Expression expression);
   std::vector<Value> argumentsOf(Expression expression);
+  Value callMethod(const Value& self, const std::string& name, Expression expression);
+  std::optional<Value> listMethod(const Value& self, const std::string& name, uint32_t id);
+  std::optional<Value> listMethodOf(const Value& self, const std::string& name, const Value& arg);
+  Value numberMethod(const Value& self, const std::string& name);
+  std::optional<Value> integerMethod(const Value& self, const std::string& name);
+  Value itemOf(const Value& scalar);
+  std::optional<bool> reverseOf(Expression expression);  // reverse=..., the only keyword
+  Value callBuiltin(const std::string& name, Expression expression);
+  std::optional<Value> emptyOf(const std::string& name, uint32_t id);
+  std::optional<Value> builtinOfOne(const std::string& name, const Value& arg);
+  std::optional<Value> builtinOfTwo(const std::string& name, const Value& left, const Value& right);
+  Value listOf(Expression over, uint32_t id);
   Value rangeOf(const std::vector<Value>& args);
-  Value minMax(Expression expression, bool isMin);
-  Value sum(Expression expression);
-  Value anyAll(Expression expression, bool isAny);
   Value toInt(const Value& value);
   Value toFloat(const Value& value);
   Value absolute(const Value& value);
   Value round(const std::vector<Value>& args);
+  Value divmod(const Value& left, const Value& right);
+  Value powerModulo(const std::vector<Value>& args);
+  bool isOfClass(Type type, const Binding& wanted);
+  Value isInstance(const Value& value, const Value& classes);
+
+  // ---- folds.cpp ----------------------------------------------------------------------------------------------------------
+  void items(Expression over, const std::function<void(const Value&)>& use);
+  Value better(const Value& best, const Value& item, bool isMin);
+  Value minMax(Expression expression, bool isMin);
+  Value extremeOf(Expression over, std::optional<Expression> otherwise, bool isMin);
+  void addCompensated(uint32_t total, uint32_t lost, ValueId x);
+  Value sum(Expression expression);
+  Value product(Expression expression);
+  Value anyAll(Expression expression, bool isAny);
+
+  // ---- math.cpp -----------------------------------------------------------------------------------------------------------
+  Value callMath(const std::string& name, Expression expression);
+  Value mathOf(const std::string& name, const std::vector<Value>& args);
+  std::optional<Value> mathOfOne(const std::string& name, const Value& arg);
+  std::optional<Value> mathOfTwo(const std::string& name, const Value& left, const Value& right);
+  std::optional<Value> integerMath(const std::string& name, const std::vector<Value>& args);
+  ValueId intMath(const std::string& name, const std::vector<ValueId>& args);
+  Value libm(const char* function, const std::vector<ValueId>& args);
+  Value checkedMath(const std::string& name, ValueId x);
+  Value mathTest(const std::string& name, ValueId x);
+  Value mathRounding(const std::string& name, const Value& arg);
+  ValueId isFinite(ValueId x);
+  ValueId unitInLastPlace(ValueId x);
+  Value scaledByPower(ValueId x, const Value& by);
+  Value isClose(Expression expression);
+  Value norm(const std::vector<Value>& parts);
+  Value distance(const Value& from, const Value& to);
+  Value distanceOfLists(const Value& from, const Value& to);
+  ValueId coordinate(const Value& value);
+  Value exactSum(Expression expression);
 
   Elaborator& owner;
   Types& types;

@@ -132,6 +132,8 @@ Value FunctionElaborator::unsettled(Expression expression) {
           return listRepeat(right, left, expression.getId());
         if (parts.getOp() == schema::BinaryOp::ADD && leftList && rightList)
           return listConcat(left, right, expression.getId());
+        bool areTuples = types.is(left.type, Kind::TUPLE) && types.is(right.type, Kind::TUPLE);
+        if (parts.getOp() == schema::BinaryOp::ADD && areTuples) return tupleConcat(left, right);
         return binary(parts.getOp(), left, right);
       }
       case schema::Expression::AND: return shortCircuit(expression.getAnd(), true);
@@ -144,16 +146,25 @@ Value FunctionElaborator::unsettled(Expression expression) {
       case schema::Expression::SLICE: decline("a slice outside of []");
       case schema::Expression::TUPLE: {
         std::vector<Value> items;
-        for (auto item : expression.getTuple()) items.push_back(this->expression(item));
+        for (auto item : expression.getTuple()) addItem(items, item);
         return tupleOf(items);
       }
       case schema::Expression::LIST: {
+        bool hasStar = false;
+        for (auto item : expression.getList()) hasStar |= item.isStarred();
+        if (hasStar) return listWithStars(expression);
         std::vector<Value> items;
         for (auto item : expression.getList()) items.push_back(this->expression(item));
         auto list = newList(expression.getId(), constI(items.size()));
         for (auto& item : items) push(list, item);
         return list;
       }
+      case schema::Expression::NAMED: {
+        auto value = this->expression(expression.getNamed().getValue());
+        assignTo(expression.getNamed().getTarget(), value);
+        return value;
+      }
+      case schema::Expression::STARRED: decline("unpacking with * is not compiled here");
       case schema::Expression::COMPREHENSION: return comprehension(expression);
       case schema::Expression::UNSUPPORTED: decline(expression.getUnsupported().cStr());
     }
@@ -161,6 +172,23 @@ Value FunctionElaborator::unsettled(Expression expression) {
   }();
   if (made.type == Types::NEVER) throw DeadCode();
   return made;
+}
+
+// An item of a tuple; of `*other`, the items of that.
+void FunctionElaborator::addItem(std::vector<Value>& items, Expression item) {
+  if (!item.isStarred()) return items.push_back(expression(item));
+  auto of = expression(item.getStarred());
+  if (!types.is(of.type, Kind::TUPLE)) decline("a tuple with the items of " + types.show(of.type) + " is not compiled");
+  for (size_t i = 0; i < types[of.type].parts.size(); i++) items.push_back(tupleItem(of, i));
+}
+
+Value FunctionElaborator::listWithStars(Expression expression) {
+  auto list = newList(expression.getId(), constI(0));
+  for (auto item : expression.getList()) {
+    auto value = this->expression(item.isStarred() ? item.getStarred() : item);
+    item.isStarred() ? extend(list, value) : push(list, value);
+  }
+  return list;
 }
 
 Value FunctionElaborator::shortCircuit(Expressions values, bool isAnd) {

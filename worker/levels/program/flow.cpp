@@ -34,8 +34,8 @@ uint32_t FunctionElaborator::slotsOf(uint32_t variable, Type type) {
   return entry->second;
 }
 
-void FunctionElaborator::assign(uint32_t variable, const Value& value) {
-  if (!value.unchecked.empty()) guardWarnings(value.leaves[0], value.unchecked);
+void FunctionElaborator::assign(uint32_t variable, const Value& given) {
+  auto value = settle(given);
   auto slot = slotsOf(variable, value.type);
   for (auto leaf : value.leaves) emitVoid(Op::STORE, {leaf}, {.imm = slot++});
   if (env.size() <= variable) env.resize(variable + 1, Types::UNBOUND);

@@ -177,31 +177,60 @@ FunctionElaborator::Iterator FunctionElaborator::iterate(Expression iterable) {
             .length = inner->length};
   }
   if (call.getKeywords().size()) decline("keywords of " + *name + " are not compiled");
-  if (*name == "zip") {
-    if (args.size() == 0) decline("zip of nothing");
-    auto inner = std::make_shared<std::vector<Iterator>>();
-    for (auto arg : args) inner->push_back(iterate(arg));
-    for (auto& one : *inner) {
-      if (one.unrolled) decline("zip of a tuple is not compiled yet");
-    }
-    return {.hasNext =
-                [=, this] {
-                  auto all = (*inner)[0].hasNext();
-                  for (size_t i = 1; i < inner->size(); i++) all = bop(Op::BAND, all, (*inner)[i].hasNext());
-                  return all;
-                },
-            .next =
-                [=, this] {
-                  std::vector<Value> items;
-                  for (auto& one : *inner) items.push_back(one.next());
-                  return tupleOf(items);
-                }};
-  }
+  if (*name == "zip") return iterateZip(args);
   if (args.size() != 1) decline("this use of reversed is not compiled");
   auto of = expression(args[0]);
   if (types.is(of.type, Kind::RANGE)) return iterateRange(of, true);
   if (types.is(of.type, Kind::LIST)) return iterateIndexed(of, true);
   decline("reversed of " + types.show(of.type) + " is not compiled");
+}
+
+FunctionElaborator::Iterator FunctionElaborator::iterateZip(Expressions args) {
+  if (args.size() == 0) decline("zip of nothing");
+  std::vector<Iterator> inner;
+  for (auto arg : args) inner.push_back(iterate(arg));
+  if (std::all_of(inner.begin(), inner.end(), [](auto& one) { return one.unrolled; })) {
+    Iterator result{.unrolled = true};
+    auto count = inner[0].items.size();
+    for (auto& one : inner) count = std::min(count, one.items.size());
+    for (size_t i = 0; i < count; i++) {
+      std::vector<Value> items;
+      for (auto& one : inner) items.push_back(one.items[i]);
+      result.items.push_back(tupleOf(items));
+    }
+    return result;
+  }
+  for (auto& one : inner) {
+    if (one.unrolled) one = iterateTuple(tupleOf(one.items));
+  }
+  auto all = std::make_shared<std::vector<Iterator>>(std::move(inner));
+  return {.hasNext =
+              [=, this] {
+                auto more = (*all)[0].hasNext();
+                for (size_t i = 1; i < all->size(); i++) more = bop(Op::BAND, more, (*all)[i].hasNext());
+                return more;
+              },
+          .next =
+              [=, this] {
+                std::vector<Value> items;
+                for (auto& one : *all) items.push_back(one.next());
+                return tupleOf(items);
+              }};
+}
+
+// A tuple beside what is as long as it is while running.
+FunctionElaborator::Iterator FunctionElaborator::iterateTuple(const Value& tuple) {
+  auto at = temporary();
+  assign(at, integerConst(0));
+  auto count = constI(types[tuple.type].parts.size());
+  return {.hasNext = [=, this] { return icmp(Compare::LT, read(at).leaves[0], count); },
+          .next =
+              [=, this] {
+                auto index = read(at).leaves[0];
+                assign(at, integer(iop(Op::ADD, index, constI(1))));
+                return tupleAt(tuple, index);
+              },
+          .length = count};
 }
 
 FunctionElaborator::Iterator FunctionElaborator::iterateValue(const Value& iterable) {

@@ -7,19 +7,19 @@ namespace epochly::program {
 namespace {
 
 const char* const NAMES[] = {
-    "const_b",      "const_i",     "const_f",     "null_p",       "arg",          "load",        "store",
-    "add_checked",  "sub_checked", "mul_checked", "neg_checked",  "abs_checked",  "shl_checked", "add",
-    "sub",          "mul",         "floor_div",   "floor_mod",    "shr",          "and",         "or",
-    "xor",          "invert",      "pow_int",     "int_true_div", "int_math",     "wrap",        "unsigned_div",
-    "unsigned_mod", "fadd",        "fsub",        "fmul",         "fdiv",         "fneg",        "fabs",
-    "fsqrt",        "ffloor",      "fceil",       "ftrunc",       "fround_even",  "fmod_py",     "ffloor_div_py",
-    "fpow_py",      "cpow_py",     "math1",       "math2",        "round_digits", "round_f32",   "icmp",
-    "fcmp",         "band",        "bor",         "bxor",         "bnot",         "select",      "b_to_i",
-    "i_to_f",       "u_to_f",      "f_to_i",      "to_bits",      "from_bits",    "guard",       "guard_warning",
-    "fail",         "if",          "block",       "loop",         "jump",         "poll",        "call",
-    "return",       "list_new",    "list_length", "list_load",    "list_store",   "list_push",   "list_pop",
-    "list_sort",    "pointer_add", "array_load",  "array_store",  "matmul",       "array_new",   "array_free",
-    "ufunc",        "worth",       "parallel"};
+    "const_b",       "const_i",     "const_f",     "null_p",       "arg",         "load",         "store",
+    "add_checked",   "sub_checked", "mul_checked", "neg_checked",  "abs_checked", "shl_checked",  "add",
+    "sub",           "mul",         "floor_div",   "floor_mod",    "shr",         "and",          "or",
+    "xor",           "invert",      "pow_int",     "int_true_div", "int_math",    "wrap",         "unsigned_div",
+    "unsigned_mod",  "fadd",        "fsub",        "fmul",         "fdiv",        "fneg",         "fabs",
+    "fsqrt",         "ffloor",      "fceil",       "ftrunc",       "fround_even", "fmod_py",      "ffloor_div_py",
+    "fpow_py",       "cpow_py",     "math1",       "math2",        "float_math",  "round_digits", "round_f32",
+    "icmp",          "fcmp",        "band",        "bor",          "bxor",        "bnot",         "select",
+    "b_to_i",        "i_to_f",      "u_to_f",      "f_to_i",       "to_bits",     "from_bits",    "guard",
+    "guard_warning", "fail",        "if",          "block",        "loop",        "jump",         "poll",
+    "call",          "return",      "list_new",    "list_length",  "list_load",   "list_store",   "list_push",
+    "list_pop",      "list_sort",   "pointer_add", "array_load",   "array_store", "matmul",       "array_new",
+    "array_free",    "ufunc",       "worth",       "parallel"};
 static_assert(std::size(NAMES) == static_cast<size_t>(Op::PARALLEL) + 1);
 
 void showBlock(std::ostringstream& text, Unit& unit, const Block& block, int depth) {

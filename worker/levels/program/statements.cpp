@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "levels/program/elaborator.h"
 
 namespace epochly::program {
@@ -35,6 +37,9 @@ void FunctionElaborator::statement(Statement statement) {
       line = statement.getLine();
       return guard(holds, "an assertion fails");
     }
+    case schema::Statement::DELETE:
+      for (auto target : statement.getDelete()) remove(target);
+      return;
     case schema::Statement::UNSUPPORTED: decline(statement.getUnsupported().cStr());
   }
 }
@@ -53,20 +58,24 @@ void FunctionElaborator::assignTo(Expression target, const Value& value) {
 }
 
 void FunctionElaborator::unpack(Expressions targets, const Value& value) {
+  for (uint i = 0; i < targets.size(); i++) {
+    if (targets[i].isStarred()) return unpackStarred(targets, i, value);
+  }
   size_t count = targets.size();
+  constexpr const char* REASON = "ValueError: the number of values to unpack";
   auto& data = types[value.type];
   std::vector<Value> items;
   switch (data.kind) {
     case Kind::TUPLE:
-      if (data.parts.size() != count) fail("ValueError: the number of values to unpack");
+      if (data.parts.size() != count) fail(REASON);
       for (size_t i = 0; i < count; i++) items.push_back(tupleItem(value, i));
       break;
     case Kind::LIST:
-      guard(icmp(Compare::EQ, listLength(value), constI(count)), "ValueError: the number of values to unpack");
+      guard(icmp(Compare::EQ, listLength(value), constI(count)), REASON);
       for (size_t i = 0; i < count; i++) items.push_back(listLoad(value, constI(i)));
       break;
     case Kind::ARRAY:
-      guard(icmp(Compare::EQ, arrayDim(value, 0), constI(count)), "ValueError: the number of values to unpack");
+      guard(icmp(Compare::EQ, arrayDim(value, 0), constI(count)), REASON);
       for (size_t i = 0; i < count; i++) items.push_back(arrayItem(value, constI(i)));
       break;
     default: decline("unpacking " + types.show(value.type) + " is not compiled");
@@ -74,20 +83,68 @@ void FunctionElaborator::unpack(Expressions targets, const Value& value) {
   for (size_t i = 0; i < count; i++) assignTo(targets[i], items[i]);
 }
 
-void FunctionElaborator::assignSubscript(Expression target, const Value& value) {
+// a, *b, c = value: what is left between the first and the last becomes a list.
+void FunctionElaborator::unpackStarred(Expressions targets, size_t star, const Value& value) {
+  bool isList = types.is(value.type, Kind::LIST);
+  if (!isList && !types.is(value.type, Kind::TUPLE))
+    decline("unpacking " + types.show(value.type) + " with * is not compiled");
+  size_t plain = targets.size() - 1, after = plain - star;
+  auto size = isList ? listLength(value) : constI(types[value.type].parts.size());
+  guard(icmp(Compare::GE, size, constI(plain)), "ValueError: not enough values to unpack");
+  if (!isList && types[value.type].parts.size() < plain) throw DeadCode();
+  auto last = iop(Op::SUB, size, constI(after));
+  auto count = isList ? 0 : types[value.type].parts.size();
+  auto item = [&](size_t i) {
+    if (!isList) return tupleItem(value, i < star ? i : count - plain + i);
+    return listLoad(value, i < star ? constI(i) : iop(Op::ADD, last, constI(i - star)));
+  };
+  std::vector<Value> items;
+  for (size_t i = 0; i < plain; i++) items.push_back(item(i));
+  auto rest = newList(targets[star].getId(), constI(0));
+  if (!isList) {
+    for (size_t i = star; i + after < count; i++) push(rest, tupleItem(value, i));
+  } else if (elementOf(value) != Types::NEVER) {
+    forEach(iterateRange({Types::RANGE, {constI(star), last, constI(1)}, 1}, false),
+            [&](const Value& at, Label&) { push(rest, listLoad(value, at.leaves[0])); });
+  }
+  for (size_t i = 0; i <= plain; i++) {
+    if (i == star) {
+      assignTo(targets[i].getStarred(), rest);
+    } else {
+      assignTo(targets[i], items[i < star ? i : i - 1]);
+    }
+  }
+}
+
+// del name, del list[i]
+void FunctionElaborator::remove(Expression target) {
+  line = target.getLine();
+  if (target.isLocal()) {
+    std::string name = target.getLocal().cStr();
+    readBound(variable(name), name);
+    return assign(variable(name), {Types::UNBOUND, {}});
+  }
+  if (!target.isSubscript()) decline("this del is not compiled");
   auto parts = target.getSubscript();
   auto base = expression(parts.getOf());
-  if (types.is(base.type, Kind::LIST)) {
-    if (parts.getIndex().isSlice()) return assignSlice(base, parts.getIndex(), value);
-    auto index = expression(parts.getIndex());
+  if (!types.is(base.type, Kind::LIST) || parts.getIndex().isSlice())
+    decline("del of an item of " + types.show(base.type) + " is not compiled");
+  popAt(base, expression(parts.getIndex()));
+}
+
+void FunctionElaborator::assignSubscript(Expression target, const Value& value) {
+  auto parts = target.getSubscript();
+  split(expression(parts.getOf()), [&](const Value& base) {
+    if (types.is(base.type, Kind::LIST)) {
+      if (parts.getIndex().isSlice()) return assignSlice(base, parts.getIndex(), value), none();
+      auto index = expression(parts.getIndex());
+      line = target.getLine();
+      return listStore(base, checkedIndex(index, listLength(base)), value), none();
+    }
     line = target.getLine();
-    return listStore(base, checkedIndex(index, listLength(base)), value);
-  }
-  if (types.is(base.type, Kind::ARRAY)) {
-    line = target.getLine();
-    return assignToArray(base, parts.getIndex(), [&](const Value&) { return value; });
-  }
-  decline("assigning to an item of " + types.show(base.type) + " is not compiled");
+    if (!isArray(base)) decline("assigning to an item of " + types.show(base.type) + " is not compiled");
+    return assignToArray(base, parts.getIndex(), [&](const Value&) { return value; }), none();
+  });
 }
 
 void FunctionElaborator::augment(Statement statement) {
@@ -115,8 +172,14 @@ void FunctionElaborator::augment(Statement statement) {
   if (target.isLocal()) {
     std::string name = target.getLocal().cStr();
     auto before = readBound(variable(name), name);
-    if (isArray(before)) return assignArray(before, apply(before));
-    return assign(variable(name), apply(before));
+    auto changesItself = [&](Type type) { return types.is(type, Kind::ARRAY) || types.is(type, Kind::LIST); };
+    auto members = types.members(before.type);
+    if (std::none_of(members.begin(), members.end(), changesItself)) return assign(variable(name), apply(before));
+    return assign(variable(name), split(before, [&](const Value& one) {
+                    if (!isArray(one)) return apply(one);
+                    assignArray(one, apply(one));
+                    return one;
+                  }));
   }
   if (!target.isSubscript()) decline("this augmented assignment is not compiled");
   auto subscript = target.getSubscript();
@@ -125,6 +188,9 @@ void FunctionElaborator::augment(Statement statement) {
     if (subscript.getIndex().isSlice()) decline("assigning to a slice is not compiled yet");
     auto index = expression(subscript.getIndex());
     auto before = listLoad(base, checkedIndex(index, listLength(base)));
+    for (auto type : types.members(before.type)) {
+      if (types.is(type, Kind::ARRAY)) decline("an array that a list holds is not changed in place by compiled code");
+    }
     auto result = apply(before);
     return listStore(base, checkedIndex(index, listLength(base)), result);
   }
