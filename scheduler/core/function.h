@@ -31,6 +31,7 @@ struct Function {
   Average loopIterations;
   Average dataSize;
   std::array<Average, LEVEL_COUNT> runSeconds;
+  std::array<Average, LEVEL_COUNT> compileSeconds;  // over attempts that compiled, or loaded what was compiled before
   uint64_t calls = 0;
   uint64_t errors = 0;
 
@@ -42,6 +43,8 @@ struct Function {
   Workload workload() const;
   // Expected seconds at `level`; NaN if it never ran there.
   double expectedRunSeconds(Level level) const { return runSeconds[static_cast<uint>(level)].mean(); }
+  // The same of compiling for `level`.
+  double expectedCompileSeconds(Level level) const { return compileSeconds[static_cast<uint>(level)].mean(); }
 };
 
 }  // namespace epochly::core

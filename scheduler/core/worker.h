@@ -3,7 +3,7 @@
 
 #include <array>
 #include <deque>
-#include <set>
+#include <map>
 #include <unordered_map>
 
 #include "core/task.h"
@@ -79,8 +79,8 @@ struct Worker {
   // Tasks sent to this worker and not yet answered. Each is ASSIGNED to this worker; checkInvariants() verifies both
   // directions.
   std::unordered_map<TaskId, Task*> inflight;
-  // Functions it has been sent: cold ones cost a transfer.
-  std::set<FunctionHash> functions;
+  // Functions it has been sent, as others cost a transfer; each with a bit for every level that it has compiled code of.
+  std::map<FunctionHash, uint8_t> functions;
   uint64_t completed = 0;
 
   bool fits(const QueueKey& key) const;
@@ -89,6 +89,11 @@ struct Worker {
     auto& use = pool(level);
     auto i = static_cast<uint>(level);
     return use.inflight < use.slots && inflightAt[i] < spec.slots[i];
+  }
+  bool hasFunction(FunctionHash hash) const { return functions.count(hash) > 0; }
+  bool hasCode(FunctionHash hash, Level level) const {
+    auto found = functions.find(hash);
+    return found != functions.end() && (found->second >> static_cast<uint>(level) & 1) != 0;
   }
   PoolUse& pool(Level level) { return pools[static_cast<uint>(poolOf(level))]; }
   const PoolUse& pool(Level level) const { return pools[static_cast<uint>(poolOf(level))]; }

@@ -99,7 +99,7 @@ void Events::onReport(Worker& worker, AttemptReport&& report, kj::TimePoint now)
     return;
   }
   worker.completed++;
-  learn(task, report);
+  learn(task, worker, report);
   KJ_IF_MAYBE(failure, report.failure) {
     if (failure->code == ErrorCode::CANCELLED || (task.cancelRequested && isRetryable(failure->code))) {
       endCancelled(task, now);
@@ -150,17 +150,20 @@ core::Result Events::resultOf(Task& task, const Worker& worker, AttemptReport&& 
 }
 
 // Only from attempts in which the user's code ran to an end of its own.
-void Events::learn(Task& task, const AttemptReport& report) {
+void Events::learn(Task& task, Worker& worker, const AttemptReport& report) {
   auto end = endOf(report);
   if (end != AttemptEnd::RETURNED && end != AttemptEnd::FAILED) return;
   auto& function = *task.function;
+  auto ran = static_cast<uint>(report.levelRan);
+  if (report.levelRan >= Level::JIT) worker.functions[function.hash] |= static_cast<uint8_t>(1u << ran);
+  function.compileSeconds[ran].add(secondsOf(report.timings.compile));
   function.calls++;
   if (end == AttemptEnd::FAILED) {
     function.errors++;
     return;
   }
   double run = secondsOf(report.timings.run);
-  if (!std::isnan(run)) function.runSeconds[static_cast<uint>(report.levelRan)].add(run);
+  if (!std::isnan(run)) function.runSeconds[ran].add(run);
   function.ioWaitRatio.add(waitRatio(report.timings));
   function.loopIterations.add(report.loopIterations);
   function.dataSize.add(report.dataSize);

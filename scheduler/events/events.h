@@ -118,7 +118,7 @@ class Events {
 
   // ---- attempts (attempts.cpp) ----
   void onReport(core::Worker& worker, AttemptReport&& report, kj::TimePoint now);
-  void learn(core::Task& task, const AttemptReport& report);
+  void learn(core::Task& task, core::Worker& worker, const AttemptReport& report);
   core::Result resultOf(core::Task& task, const core::Worker& worker, AttemptReport&& report, kj::TimePoint now);
   // Its value will reach no client: what it has in shared memory can go.
   void discard(WorkerId worker, TaskId task, Attempt attempt, const Payload& value);

@@ -37,7 +37,7 @@ void Events::onHeartbeat(WorkerId id, const core::Load& load, kj::TimePoint now)
 
 void Events::onFunctionSent(WorkerId id, FunctionHash hash) {
   auto found = core.workers.find(id);
-  if (found != core.workers.end()) found->second.functions.insert(hash);
+  if (found != core.workers.end()) found->second.functions.emplace(hash, 0);
 }
 
 void Events::onWorkerLeaving(WorkerId id, kj::TimePoint now) {

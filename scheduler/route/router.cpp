@@ -40,10 +40,13 @@ double Router::expectedFinish(const core::Task& task, const core::Worker& worker
   auto& pool = worker.pool(task.level);
   double ahead = worker.hasFreeSlot(task.level) ? 0 : pool.backlogSeconds / pool.slots;
   double transfer = static_cast<double>(task.arguments.inlineBytes()) * SECONDS_PER_BYTE;
-  if (worker.functions.count(task.function->hash) == 0) {
-    transfer += COLD_FUNCTION_SECONDS + static_cast<double>(task.function->code.size()) * SECONDS_PER_BYTE;
+  auto& function = *task.function;
+  if (!worker.hasFunction(function.hash)) {
+    transfer += COLD_FUNCTION_SECONDS + static_cast<double>(function.code.size()) * SECONDS_PER_BYTE;
   }
-  return ahead + transfer + expectedRun(task);
+  double compile = worker.hasCode(function.hash, task.level) ? 0 : function.expectedCompileSeconds(task.level);
+  if (std::isnan(compile)) compile = 0;  // nobody has compiled it: all workers are alike
+  return ahead + transfer + compile + expectedRun(task);
 }
 
 kj::OneOf<Chosen, NoRoom, NoFit> Router::place(const core::Task& task, const core::Core& core) const {

@@ -23,7 +23,8 @@ class Router {
   // Deterministic: ties go to the lower backlog, then the lower id.
   kj::OneOf<Chosen, NoRoom, NoFit> place(const core::Task& task, const core::Core& core) const;
 
-  // Seconds until `worker` would finish `task`, from now: queue ahead + transfer of what is not there + run.
+  // Seconds until `worker` would finish `task`, from now: queue ahead + transfer and compiling of what is not there +
+  // run.
   double expectedFinish(const core::Task& task, const core::Worker& worker) const;
   // Whether `worker`, which fits it, may take a task of this queue now: a slot is free or what is ahead is covered by `prefetch`;
   // for one that runs alone, that it is reserved and idle.

@@ -29,6 +29,53 @@ TEST(Router, TakesAColdWorkerOnceTheWarmOnesQueueCostsMore) {
   EXPECT_EQ(sent[1], (Sent{cold, second, Attempt(1)})) << "5 ms ahead against 1 ms of loading";
 }
 
+// Has it run at `level` on `worker`, where compiling took so long.
+void compiledBy(SchedEnv& env, WorkerId worker, Level level, double compileSeconds) {
+  auto task = env.submit(TaskBuilder().level(level));
+  EXPECT_THAT(env.takeSent(), ElementsAre(Sent{worker, task, Attempt(1)}));
+  auto report = SchedEnv::returned(task, 1);
+  report.levelRan = level;
+  report.timings.compile = static_cast<uint64_t>(compileSeconds * 1e9);
+  env.report(worker, kj::mv(report));
+}
+
+struct TwoCompilers : SchedEnv {
+  WorkerId first = join(WorkerBuilder().offers(Level::JIT, 1).offers(Level::MULTICORE, 1));
+  WorkerId second = join(WorkerBuilder().offers(Level::JIT, 1).offers(Level::MULTICORE, 1));
+  TwoCompilers() {
+    tell(1);
+    for (auto worker : {first, second}) events.onFunctionSent(worker, FunctionHash{0, 1});
+  }
+};
+
+TEST(Router, PrefersAWorkerThatHasTheCode) {
+  TwoCompilers env;
+  auto blocker = env.submit(TaskBuilder().function(2));
+  EXPECT_THAT(env.takeSent(), ElementsAre(Sent{env.first, blocker, Attempt(1)}));
+  compiledBy(env, env.second, Level::JIT, 0.05);
+  env.report(env.first, SchedEnv::returned(blocker, 1));
+  auto task = env.submit(TaskBuilder().level(Level::JIT));
+  EXPECT_THAT(env.takeSent(), ElementsAre(Sent{env.second, task, Attempt(1)})) << "a tie would go to the first";
+}
+
+TEST(Router, CodeForOneLevelIsNoneForAnother) {
+  TwoCompilers env;
+  auto blocker = env.submit(TaskBuilder().function(2));
+  env.takeSent();
+  compiledBy(env, env.second, Level::JIT, 0.05);
+  env.report(env.first, SchedEnv::returned(blocker, 1));
+  auto task = env.submit(TaskBuilder().level(Level::MULTICORE));
+  EXPECT_THAT(env.takeSent(), ElementsAre(Sent{env.first, task, Attempt(1)}));
+}
+
+TEST(Router, TakesAWorkerWithoutTheCodeOnceTheOthersQueueCostsMore) {
+  TwoCompilers env;
+  compiledBy(env, env.first, Level::JIT, 1e-4);
+  env.submit(TaskBuilder().level(Level::JIT));
+  auto second = env.submit(TaskBuilder().level(Level::JIT));
+  EXPECT_EQ(env.takeSent().back(), (Sent{env.second, second, Attempt(1)})) << "1 ms ahead against 0.1 ms of compiling";
+}
+
 TEST(Router, NoWorkerHoldsMoreThanItsWindowHoweverManySlotsItHas) {
   SchedEnv env;
   env.core.limits.inflightMax = 3;
