@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.support import level3
+
 PREAMBLE = '''
 import math
 
@@ -256,7 +258,8 @@ def main(arguments):
     levels, differ = {}, 0
     with tempfile.TemporaryDirectory() as folder:
         sys.path.insert(0, folder)  # before there are processes: they import from where this one does
-        send_everything()
+        level3.started()
+        level3.send_everything()
         for seed in range(options.seed, options.seed + options.count):
             level, difference = compare(seed, folder)
             levels[level] = levels.get(level, 0) + 1
@@ -265,16 +268,6 @@ def main(arguments):
                 print(f"seed {seed}: {difference}\n")
     print(f"{options.count} programs, {differ} differ; by the level that ran: {dict(sorted(levels.items()))}")
     return 1 if differ else 0
-
-
-def send_everything():
-    """Has level 3 send whatever it may, from the second iteration on."""
-    from epochly.loops import processes, shipping, team
-
-    found, why = team.await_started()
-    assert found is not None, why
-    processes.SECONDS_MIN = processes.BATCH_SECONDS = 0.0
-    processes.SENDING_SHARE_MAX = shipping.COPYING_SHARE_MAX = float("inf")
 
 
 if __name__ == "__main__":

@@ -60,15 +60,28 @@ kj::AutoCloseFd createNamed(kj::String& name, kj::Maybe<uint32_t> mark) {
   fail(ErrorCode::OVERLOADED, kj::str("cannot create a shared memory object: ", strerror(errno)));
 }
 
+[[noreturn]] void failFull(size_t size) {
+  fail(ErrorCode::OVERLOADED, kj::str("shared memory (/dev/shm) has no room for ", size, " bytes more"));
+}
+
 void reserve(int fd, size_t size) {
   int error;
   do {
     error = posix_fallocate(fd, 0, static_cast<off_t>(size));
   } while (error == EINTR);
-  if (error == ENOSPC || error == EFBIG || error == ENOMEM) {
-    fail(ErrorCode::OVERLOADED, kj::str("shared memory (/dev/shm) has no room for ", size, " bytes more"));
-  }
+  if (error == ENOSPC || error == EFBIG || error == ENOMEM) failFull(size);
   KJ_REQUIRE(error == 0, "posix_fallocate", strerror(error), size);
+}
+
+void write(int fd, Part part) {
+  size_t done = 0;
+  while (done < part.bytes.size()) {
+    ssize_t n = pwrite(fd, part.bytes.begin() + done, part.bytes.size() - done, static_cast<off_t>(part.offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == ENOSPC || errno == EFBIG || errno == ENOMEM)) failFull(part.bytes.size());
+    KJ_REQUIRE(n > 0, "pwrite", strerror(errno), part.bytes.size());
+    done += static_cast<size_t>(n);
+  }
 }
 
 void requireName(kj::StringPtr name) {
@@ -115,6 +128,17 @@ Object Object::create(size_t size, kj::Maybe<uint32_t> mark) {
   auto fd = createNamed(name, mark);
   KJ_ON_SCOPE_FAILURE(shm_unlink(name.cStr()));
   reserve(fd, size);
+  auto memory = map(fd, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED);
+  return Object(kj::mv(name), kj::mv(memory));
+}
+
+Object Object::createFrom(size_t size, kj::ArrayPtr<const Part> parts) {
+  KJ_REQUIRE(size > 0, "an empty buffer needs no shared memory");
+  kj::String name;
+  auto fd = createNamed(name, nullptr);
+  KJ_ON_SCOPE_FAILURE(shm_unlink(name.cStr()));
+  if (ftruncate(fd, static_cast<off_t>(size)) != 0) failFull(size);
+  for (auto& part : parts) write(fd, part);
   auto memory = map(fd, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED);
   return Object(kj::mv(name), kj::mv(memory));
 }

@@ -31,12 +31,20 @@ class Layout {
   size_t end = 0;
 };
 
+// What goes into a new object, and where.
+struct Part {
+  size_t offset;
+  kj::ArrayPtr<const kj::byte> bytes;
+};
+
 // A new object, mapped for writing. Unmapped by the destructor; the name stays until somebody unlinks it.
 class Object {
  public:
   // Zero-filled, with all its memory reserved, so that a full /dev/shm is this call's error and not a later SIGBUS.
   // Mode 0600. size > 0. `mark`: the number in its name, so that somebody else can find it; unless an object of this process has it.
   static Object create(size_t size, kj::Maybe<uint32_t> mark = nullptr);
+  // The same with `parts` in it, that together leave no page of it out: written in one pass, none is zeroed before.
+  static Object createFrom(size_t size, kj::ArrayPtr<const Part> parts);
   Object(Object&&) = default;
   Object& operator=(Object&&) = default;
 

@@ -177,14 +177,18 @@ def _exit_text(code):
 
 
 class Reaper:
-    """Removes a folder when this process is gone, however it went: a shell that waits for the end of a pipe of which only we hold
-    the other end."""
+    """Removes a folder, and this process's objects in shared memory, when this process is gone, however it went: a shell that waits
+    for the end of a pipe of which only we hold the other end."""
+
+    # A line says that this process goes on, and only the folder does not. Names as worker/objects/name.h has them.
+    _SCRIPT = 'read -r goes_on; rm -rf -- "$0"; [ -n "$goes_on" ] || exec rm -f -- "/dev/shm/$1"*'
 
     def __init__(self, folder):
         self._owner = os.getpid()
         read_end, self._write_end = os.pipe()
         try:
-            self._process = subprocess.Popen(["/bin/sh", "-c", 'read -r _; exec rm -rf -- "$0"', folder], stdin=read_end,
+            objects = f"epochly-{os.geteuid()}-{os.getpid():08x}"
+            self._process = subprocess.Popen(["/bin/sh", "-c", self._SCRIPT, folder, objects], stdin=read_end,
                                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         finally:
             os.close(read_end)
@@ -193,6 +197,10 @@ class Reaper:
         """Now."""
         if self._owner != os.getpid():
             return
+        try:
+            os.write(self._write_end, b"goes on\n")
+        except BrokenPipeError:  # somebody has killed it
+            pass
         os.close(self._write_end)
         self._process.wait()
 

@@ -1,19 +1,20 @@
 """Level 3 of plain Python: the processes are there, and everything but the first iteration is worth sending."""
+import sys
+from pathlib import Path
+
 import pytest
 
-from epochly.loops import processes, shipping, team
+ROOT = Path(__file__).parents[3]
+sys.path.insert(0, str(ROOT))
+
+from tests.support import level3  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def started():
-    found, why = team.await_started()
-    assert found is not None, why
-    return found
+    return level3.started()
 
 
 @pytest.fixture
 def eager(started, monkeypatch):
-    monkeypatch.setattr(processes, "SECONDS_MIN", 0.0)
-    monkeypatch.setattr(processes, "BATCH_SECONDS", 0.0)
-    monkeypatch.setattr(processes, "SENDING_SHARE_MAX", float("inf"))
-    monkeypatch.setattr(shipping, "COPYING_SHARE_MAX", float("inf"))
+    level3.send_everything(monkeypatch.setattr)

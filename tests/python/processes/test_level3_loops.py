@@ -9,7 +9,7 @@ import bodies
 import pytest
 
 import epochly
-from epochly.loops import processes
+from epochly.loops import judge
 
 pytestmark = pytest.mark.usefixtures("eager")
 HERE = os.getpid()
@@ -283,7 +283,7 @@ def test_a_closure_that_does_not_pickle_stays_here():
 
 
 def test_a_loop_that_is_too_small_stays_here_and_says_so(monkeypatch):
-    monkeypatch.setattr(processes, "SECONDS_MIN", 10.0)
+    monkeypatch.setattr(judge, "SECONDS_MIN", 10.0)
 
     @at3
     def work(items):
@@ -482,7 +482,7 @@ def test_a_contexts_own_loop_runs_elsewhere():
 
 
 def test_a_contexts_own_loop_that_stays_here_runs_once(monkeypatch):
-    monkeypatch.setattr(processes, "SECONDS_MIN", 10.0)
+    monkeypatch.setattr(judge, "SECONDS_MIN", 10.0)
     calls = []
     found, context = bodies.appended(items_once(calls, 5))
     assert [each["name"] for each in found] == list("01234")

@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
-import numpy
 import pytest
 
 import epochly
 
 HERE = os.getpid()
+ROOT = Path(__file__).parents[3]
 
 
 def at3(function):
@@ -133,67 +134,14 @@ def test_compiled_loops_inside_of_an_iteration_have_one_core():
     assert jit.cores() > 1
 
 
-@pytest.mark.usefixtures("eager")
-def test_arrays_are_read_where_they_are_and_items_of_arrays_are_those_of_numpy():
-    table = numpy.arange(200_000.0).reshape(100, 2000)
-
-    def row(at):
-        return float(table[at].sum()), os.getpid(), str(at)
-
-    @at3
-    def by_index(count):
-        return [row(at) for at in range(count)]
-
-    @at3
-    def by_row(rows):
-        return [(float(each.sum()), each.shape, type(each).__name__, str(each.dtype), os.getpid()) for each in rows]
-
-    found = by_index(100)
-    assert [each[0] for each in found] == [float(each.sum()) for each in table]
-    assert {each[1] for each in found} > {HERE}
-    found = by_row(table)
-    assert [each[:4] for each in found] == [(float(each.sum()), (2000,), "ndarray", "float64") for each in table]
-    assert any(each[4] != HERE for each in found)
-    scalars = at3(lambda items: [(type(item).__name__, str(item)) for item in items])(numpy.arange(5, dtype="int16"))
-    assert scalars == [("int16", str(i)) for i in range(5)]
-
-
-@pytest.mark.usefixtures("eager")
-def test_shared_memory_is_gone_after_the_loop():
-    table = numpy.ones(1 << 20)
-
-    @at3
-    def work(count):
-        return [str(table[at]) + str(os.getpid()) for at in range(count)]
-
-    mine = f"epochly-{os.getuid()}-{os.getpid():08x}"
-    work(20)
-    assert epochly.report(work).level == 3
-    assert not [name for name in os.listdir("/dev/shm") if name.startswith(mine)]
-
-
-def test_a_copy_that_costs_more_than_it_gains_is_not_made(eager, monkeypatch):
-    from epochly.loops import shipping
-
-    monkeypatch.setattr(shipping, "COPYING_SHARE_MAX", 0.0)
-
-    @at3
-    def work(items):
-        return [text(item)[0] for item in items]
-
-    assert work(range(10)) == [f"<{i}>" for i in range(10)]
-    report = epochly.report(work)
-    assert report.level == 0 and any("too much to copy" in reason for _, reason in report.declined)
-
-
 SCRIPT = """
     import atexit, os, sys, threading, time
     sys.path.insert(0, {folder!r})
     import script_work
-    from epochly.loops import processes, team
-    assert team.await_started()[0] is not None
-    processes.SECONDS_MIN = processes.BATCH_SECONDS = 0.0
-    processes.SENDING_SHARE_MAX = float("inf")
+    sys.path.insert(0, {root!r})
+    from tests.support import level3
+    level3.started()
+    level3.send_everything()
 """
 
 
@@ -208,7 +156,7 @@ def script(tmp_path, run_python):
         "HERE = os.getpid()\n\n\n@epochly.optimize(level=3)\ndef hangs(items):\n    return [hang(item) for item in items]\n")
 
     def run(lines):
-        return run_python(SCRIPT.format(folder=str(tmp_path)) + lines)
+        return run_python(SCRIPT.format(folder=str(tmp_path), root=str(ROOT)) + lines)
 
     return run
 
@@ -298,8 +246,10 @@ def test_without_processes_it_runs_here_and_says_so(script, monkeypatch, run_pyt
         import sys, os
         sys.path.insert(0, {str(tmp_path)!r})
         import script_work, epochly
-        from epochly.loops import processes, team
-        processes.SECONDS_MIN = processes.BATCH_SECONDS = 0.0
+        sys.path.insert(0, {str(ROOT)!r})
+        from tests.support import level3
+        from epochly.loops import team
+        level3.send_everything()
         found, why = team.await_started()
         print(found)
         print([text for text, _ in script_work.work(range(5))] == list("01234"))
@@ -315,7 +265,7 @@ def test_a_cluster_that_the_environment_names_runs_it_on_its_workers(script, tmp
 
     cluster = Cluster(workers=2, cpu_slots=1)
     try:
-        printed = run_python(SCRIPT.format(folder=str(tmp_path)) + """
+        printed = run_python(SCRIPT.format(folder=str(tmp_path), root=str(ROOT)) + """
     script_work.PAUSE = 0.05
     found = script_work.work(range(20))
     print([text for text, _ in found] == [str(i) for i in range(20)])

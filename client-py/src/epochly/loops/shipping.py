@@ -12,16 +12,16 @@ import types
 
 import cloudpickle
 
-from epochly import _native, serialize
+from epochly import serialize
 from epochly.errors import FunctionNotPicklable
 from epochly.loops import purity
+from epochly.loops.arrived import Arrived
+from epochly.loops.kept import COPYING_SECONDS, Loan, bytes_of
 
-__all__ = ["ship"]
+__all__ = ["require_worth", "ship"]
 
 # Of what a loop gains by other processes, what the copying to them may take.
 COPYING_SHARE_MAX = 0.5
-# Into new shared memory: its pages are zeroed first.
-SECONDS_PER_BYTE = 1e-9
 # As schemas/wire/task_spec.h SHARED_BUFFER_BYTES_MIN: below, a copy in a message costs less than a mapping.
 SHARED_BYTES_MIN = 64 << 10
 
@@ -36,7 +36,7 @@ class _Pickler(cloudpickle.CloudPickler):
 
 
 def ship(call, name, shared, gain):
-    """(what is to be submitted for `call`, the owner of its shared memory or None).
+    """(what is to be submitted for `call`, the Loan of its shared memory or None: to be ended when nobody needs it any more).
 
     shared: whether all workers are on this host. gain: seconds that are to be gained by it.
     Raises FunctionNotPicklable, also where the copying would take too much of the gain.
@@ -47,35 +47,36 @@ def ship(call, name, shared, gain):
         _Pickler(file, 5, buffer_callback=_keeper(large) if shared else None).dump(call)
     except Exception as error:  # whatever the pickling of the user's values raises
         raise FunctionNotPicklable(f"it refers to something that does not pickle: {type(error).__name__}: {error}") from error
-    stream, owner = file.getbuffer(), None
-    copied = len(stream) + sum(map(_bytes_of, large))
-    if copied * SECONDS_PER_BYTE > COPYING_SHARE_MAX * gain:
-        raise FunctionNotPicklable(f"what it refers to takes {copied} bytes, too much to copy for a gain of {gain * 1e3:.2g} ms")
+    stream, loan = file.getbuffer(), Loan(large)
+    require_worth(len(stream), loan, gain)
     if shared and (large or len(stream) >= SHARED_BYTES_MIN):
-        placed = _native.share_buffers([stream, *large])
-        if placed is None:
+        ranges = loan.take(stream)
+        if ranges is None:
             raise FunctionNotPicklable("there is no room in shared memory for what it refers to")
-        owner, ranges = placed
-        code = pickle.dumps(_Mapped(ranges), 5)
+        code = pickle.dumps(Arrived(ranges), 5)
     else:
-        code = file.getvalue()
+        code, loan = file.getvalue(), None
     if len(code) > serialize.FUNCTION_BYTES_MAX:
         raise FunctionNotPicklable(f"what it refers to takes {len(code)} bytes, over the limit of {serialize.FUNCTION_BYTES_MAX}")
-    return serialize.Described(_described(code, name)), owner
+    return serialize.Described(_described(code, name)), loan
+
+
+def require_worth(stream_bytes, loan, gain):
+    """Raises FunctionNotPicklable if copying a stream and the buffers of a loan takes too much of a gain, in seconds."""
+    seconds = stream_bytes * COPYING_SECONDS + loan.seconds()
+    if seconds > COPYING_SHARE_MAX * gain:
+        loan.miss(gain)
+        copied = stream_bytes + sum(map(bytes_of, loan.buffers))
+        raise FunctionNotPicklable(f"what it refers to takes {copied} bytes, too much to copy for a gain of {gain * 1e3:.2g} ms")
 
 
 def _keeper(large):
     def keep(buffer):
-        if _bytes_of(buffer) < SHARED_BYTES_MIN:
+        if bytes_of(buffer) < SHARED_BYTES_MIN:
             return True  # stays in the stream
         large.append(buffer)
         return False
     return keep
-
-
-def _bytes_of(buffer):
-    with buffer.raw() as raw:
-        return raw.nbytes
 
 
 def _described(code, name):
@@ -84,20 +85,3 @@ def _described(code, name):
     version = sys.version_info[0] << 8 | sys.version_info[1]
     return (int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little"), name, code, version, "", False, False,
             False, [])
-
-
-class _Mapped:
-    """A pickle and its buffers in shared memory; loads as what it is of."""
-
-    def __init__(self, ranges):
-        self.ranges = ranges
-
-    def __reduce__(self):
-        return _load, (self.ranges,)
-
-
-def _load(ranges):
-    stream, *buffers = [_native.map_buffer(*each) for each in ranges]
-    if stream is None:
-        raise MemoryError("its data is in the shared memory of another host")
-    return pickle.loads(stream, buffers=buffers)

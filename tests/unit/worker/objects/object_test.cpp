@@ -1,10 +1,13 @@
 #include "objects/object.h"
 
 #include <algorithm>
+#include <csignal>
+#include <vector>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -19,6 +22,7 @@ namespace {
 struct Unlinked {  // an object that does not outlive its test
   Object object;
   explicit Unlinked(size_t size) : object(Object::create(size)) {}
+  explicit Unlinked(Object made) : object(kj::mv(made)) {}
   ~Unlinked() { object.unlink(); }
 };
 
@@ -74,6 +78,36 @@ TEST(Object, ThatDoesNotFitIsAnErrorAndLeavesNothingBehind) {
   struct statvfs after;
   ASSERT_EQ(statvfs("/dev/shm", &after), 0);
   EXPECT_EQ(after.f_files - after.f_ffree, shm.f_files - shm.f_ffree) << "an inode stayed";
+}
+
+TEST(Object, MadeFromPartsHasThemWhereTheyBelongAndIsWritable) {
+  Layout layout;
+  std::vector<kj::byte> first(70'000, 1), second(100, 2);
+  const Part parts[] = {{layout.add(first.size()), kj::arrayPtr(first.data(), first.size())},
+                        {layout.add(second.size()), kj::arrayPtr(second.data(), second.size())}};
+  Unlinked made(Object::createFrom(layout.bytes(), parts));
+  auto view = View::open(made.object.name(), 0, layout.bytes(), Access::READ_ONLY);
+  for (auto& part : parts) EXPECT_EQ(view.bytes().slice(part.offset, part.offset + part.bytes.size()), part.bytes);
+  made.object.bytes()[0] = 9;
+  EXPECT_EQ(view.bytes()[0], 9);
+}
+
+TEST(Object, MadeFromPartsThatDoNotFitIsAnErrorAndLeavesNothingBehind) {
+  struct statvfs before, after;
+  ASSERT_EQ(statvfs("/dev/shm", &before), 0);
+  // A file that may not be larger than this has no room for more, as a full /dev/shm has not.
+  struct rlimit limit, small;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  small = {1 << 20, limit.rlim_max};
+  auto ignored = signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  std::vector<kj::byte> bytes(2 << 20, 1);
+  const Part parts[] = {{0, kj::arrayPtr(bytes.data(), bytes.size())}};
+  EXPECT_EQ(codeThrown([&] { Object::createFrom(bytes.size(), parts); }), ErrorCode::OVERLOADED);
+  setrlimit(RLIMIT_FSIZE, &limit);
+  signal(SIGXFSZ, ignored);
+  ASSERT_EQ(statvfs("/dev/shm", &after), 0);
+  EXPECT_EQ(after.f_files - after.f_ffree, before.f_files - before.f_ffree) << "an inode stayed";
 }
 
 TEST(Object, HoldsManyBuffersAtAlignedOffsets) {

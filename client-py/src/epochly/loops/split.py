@@ -1,0 +1,229 @@
+"""One run of a loop at level 3 on processes: the first iterations here, the rest in chunks there, if that gains."""
+
+import contextlib
+import time
+
+from epochly._map import ChunkFailed
+from epochly.errors import (
+    ArgumentsNotPicklable,
+    FunctionNotPicklable,
+    FunctionUnavailable,
+    NoFittingWorker,
+    Overloaded,
+    PayloadTooLarge,
+)
+from epochly.loops.budget import Budget, Used
+from epochly.loops.chunk import Chunk, Surroundings
+from epochly.loops.flight import Flight
+from epochly.loops.items import Items
+from epochly.loops.judge import Judge
+from epochly.loops.shipping import ship
+from epochly.loops.threads import raising
+from epochly.loops.told import tell
+
+__all__ = ["Split"]
+
+# How long the caller runs iterations itself before it looks at the clock and hands on what they noted.
+BATCH_SECONDS = 0.001
+# What a chunk aims at, depending on how much is left: a hundredth of it is lost to the sending at the one end, and at the other the
+# last chunk keeps the others waiting.
+CHUNK_SECONDS_MIN, CHUNK_SECONDS_MAX = 0.002, 0.1
+# While nobody knows how many items there are.
+CHUNK_SECONDS_UNKNOWN = 0.01
+CHUNK_ITEMS_MAX = 1 << 16
+# Of the time left, a chunk takes this part of a process's share.
+CHUNKS_PER_SLOT = 4
+# Chunks on their way per process: one runs, one waits beside it.
+FLYING_PER_SLOT = 2
+# Chunks begun and not handed on, per process: one that is slow holds back those behind it no further than this.
+AHEAD_PER_SLOT = 16
+
+# Where nothing of a chunk has run.
+_NOTHING_RAN = (ArgumentsNotPicklable, FunctionUnavailable, NoFittingWorker, Overloaded, PayloadTooLarge)
+_now = time.perf_counter
+
+
+class Split:
+    """Lives on the caller's thread."""
+
+    def __init__(self, run, loop, body, iterable):
+        self.run, self.loop, self.body = run, loop, body
+        self.items = Items(iterable)
+        self.judge = Judge(loop, body, self.items, run.watches[loop])
+        self.budget = Budget(run.memory_limit)
+        self.flight = Flight()
+        self.slots = 0  # iterations that can run at once
+        self.loan = None  # of the shared memory that the chunks read
+        self.went = False  # whether chunks were sent
+
+    def logs(self):
+        try:
+            while not self.items.exhausted:
+                members = yield from self._here()
+                if members is not None:
+                    yield from self._there(members)
+            if self.items.ends_with is not None:
+                raise self.items.ends_with
+        except KeyboardInterrupt:
+            self.flight.cancel(0)
+            raise
+        except BaseException:
+            self.flight.cancel(self.slots)
+            raise
+        finally:
+            if self.loan is not None:
+                self.loan.end()
+
+    def why_not(self):
+        """Why no chunk was sent; None if one was."""
+        if self.went:
+            return None
+        quick = f"its iterations took {self.judge.seconds * 1e3:.2g} ms in all, too little to send"
+        return self.judge.stays or self.judge.why_here or quick
+
+    def _note(self, why):
+        self.run.note(f"line {self.loop.line}: {why}")
+
+    # ---- here -------------------------------------------------------------------------------------------------------------
+
+    def _here(self):
+        """Runs iterations until there are no more, or until the others are worth sending: then gives the team."""
+        while not self.items.exhausted:
+            watches = self.judge.watches
+            log, count = yield from self._batch(watches)
+            if watches:  # the times say nothing
+                self.judge.look_at_watch()
+                continue
+            members = self.judge.team(log, count)
+            if members is not None:
+                return members
+        return None
+
+    def _batch(self, watches):
+        log, taken = [], []
+        began = _now()
+        with self.judge.watch if watches else contextlib.nullcontext(), self._measuring(taken):
+            error = self._run(self._until(began + BATCH_SECONDS, taken), log)
+        seconds = _now() - began
+        self.judge.seconds += seconds
+        self.judge.each = seconds / max(1, len(taken))
+        yield log
+        if error is not None:
+            yield from raising(error)
+        return log, len(taken)
+
+    def _run(self, items, log):
+        """Runs iterations on this thread; what one raised, or None."""
+        self.run.inside = True
+        try:
+            self.body(items, log)
+        except BaseException as error:
+            return error
+        finally:
+            self.run.inside = False
+        return None
+
+    @contextlib.contextmanager
+    def _measuring(self, taken):
+        if self.budget.limit is None:
+            yield
+            return
+        with Used() as used:
+            yield
+        self.budget.learn(len(taken), used.bytes, sure=False)
+
+    def _until(self, deadline, taken):
+        while True:
+            for item in self.items.take(1):
+                taken.append(None)
+                yield item
+            if self.items.exhausted or _now() >= deadline:
+                return
+
+    # ---- there ------------------------------------------------------------------------------------------------------------
+
+    def _there(self, members):
+        """Has the team run iterations until there are no more, or until something cannot be sent."""
+        surroundings = Surroundings(members.changed_environment(), members.own)
+        chunk = Chunk(self.loop, self.body, surroundings, self.budget.limit is not None)
+        gain = self.judge.seconds_left() * (1 - 1 / members.slots())
+        try:
+            shipped, self.loan = ship(chunk, self.body.__qualname__, members.shared, gain)
+        except FunctionNotPicklable as error:
+            self.judge.stays = str(error)
+            return
+        while True:
+            self._fill(members, shipped)
+            if len(self.flight) == 0:
+                return
+            if self.flight.wait():
+                yield from self._handed_on(*self.flight.pop())
+
+    def _fill(self, members, shipped):
+        """Sends chunks for as long as there is room for them."""
+        slots = self.slots = members.slots()
+        while self.judge.stays is None and not self.items.exhausted:
+            chunks = self.budget.chunks(FLYING_PER_SLOT * slots)
+            if self.flight.running >= chunks or len(self.flight) >= AHEAD_PER_SLOT * slots:
+                return
+            items = self.items.take(self.budget.items(self._size(slots), chunks))
+            if len(items) == 0:
+                return
+            self.flight.add(self._sent(members, shipped, items) if self.judge.may_go(items) else None, items)
+
+    def _size(self, slots):
+        left, each = self.items.left(), self.judge.each
+        if left is None:
+            seconds = CHUNK_SECONDS_UNKNOWN
+        else:
+            seconds = min(max(each * left / (CHUNKS_PER_SLOT * slots), CHUNK_SECONDS_MIN), CHUNK_SECONDS_MAX)
+        return max(1, min(int(seconds / max(each, 1e-9)), CHUNK_ITEMS_MAX))
+
+    def _sent(self, members, shipped, items):
+        """The future of a chunk; None if it cannot be sent."""
+        try:
+            future = members.client._submit(shipped, (items,), {}, 0)
+        except _NOTHING_RAN as error:
+            self.judge.stays = f"{type(error).__name__}: {error}"
+            return None
+        self.went = True
+        return future
+
+    def _handed_on(self, future, items):
+        """What the iterations of a chunk noted."""
+        if future is None:
+            yield from self._rerun(items)
+            return
+        try:
+            seconds, used, noted = future.result()
+        except ChunkFailed as failed:
+            self.run.overlapped = True
+            if failed.values is not None:
+                tell(failed.values.told)
+                yield failed.values.log_of(items)
+            yield from raising(failed.__cause__)
+        except _NOTHING_RAN as error:
+            self.judge.stays = f"{type(error).__name__}: {error}"
+            yield from self._rerun(items)
+        else:
+            self.run.overlapped = True
+            self.judge.each = seconds / len(items)
+            self._learn_memory(len(items), used)
+            tell(noted.told)
+            yield noted.log_of(items)
+
+    def _learn_memory(self, items, used):
+        if used is not None:
+            self.budget.learn(items, used)
+            why = self.budget.too_small()
+            if why is not None:
+                self._note(why)
+
+    def _rerun(self, items):
+        """Runs the items of a chunk here of which nothing has run there."""
+        self._note(self.judge.stays)
+        log = []
+        error = self._run(items, log)
+        yield log
+        if error is not None:
+            yield from raising(error)
