@@ -55,6 +55,7 @@ nb::dict workerFrom(schema::WorkerStatus::Reader worker) {
   row["id"] = worker.getId();
   row["name"] = text(info.getName());
   row["host"] = text(info.getHostName());
+  row["shares_memory"] = info.getHost() != 0 && info.getHost() == thisHost().value;
   row["pid"] = info.getPid();
   row["state"] = worker.getState() == schema::WorkerStatus::State::READY ? "ready" : "draining";
   row["python"] = text(toString(PythonVersion{info.getPythonVersion()}));

@@ -21,7 +21,7 @@ std::atomic<uint64_t> sharedFull{0};
 struct Pickling {
   nb::object dumps = nb::module_::import_("pickle").attr("dumps");
   nb::object loads = nb::module_::import_("pickle").attr("loads");
-  nb::object cloudDumps = nb::module_::import_("cloudpickle").attr("dumps");
+  nb::object cloudDumps = nb::module_::import_("epochly._pickling").attr("dumps");
   // Modules that the user told cloudpickle to send by value; plain pickle would not know.
   nb::object byValueModules =
       nb::getattr(nb::module_::import_("cloudpickle.cloudpickle"), "_PICKLE_BY_VALUE_MODULES", nb::none());

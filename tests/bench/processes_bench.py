@@ -56,8 +56,8 @@ def littles(table):
 
 
 def repeats_for(seconds):
-    took, _ = timed(loop, range(50), 100)
-    return max(1, int(100 * seconds / (took * ITEMS / 50)))
+    took, _ = timed(loop, range(50), 1000)
+    return max(1, int(1000 * seconds / (took * ITEMS / 50)))
 
 
 def with_joblib(function, arguments):

@@ -7,9 +7,7 @@ import itertools
 import pickle
 import time
 
-import cloudpickle
-
-from epochly import _native
+from epochly import _native, _pickling
 from epochly.errors import EpochlyError
 from epochly.serialize import Wrapper
 
@@ -50,7 +48,7 @@ class ChunkFailed(Exception):
 def _dumped(values):
     """Their pickle; None if that is too large, or one of them does not pickle."""
     try:
-        data = cloudpickle.dumps(values, 5)
+        data = _pickling.dumps(values)
     except Exception:  # what the values' pickling may raise
         return None
     return data if len(data) <= VALUES_BYTES_MAX else None

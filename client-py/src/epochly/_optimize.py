@@ -136,8 +136,11 @@ def _by_name(function):
 def reduce(function):
     """How a decorated function is pickled: by name if its module has it under its name, else what it decorates and how."""
     name = _by_name(function)
-    if name is not None:
-        return name
+    return rebuilt(function) if name is None else name
+
+
+def rebuilt(function):
+    """The same, never by name."""
     return rebuild, _native.options(function)
 
 

@@ -117,9 +117,9 @@ class Client:
     # ---- the cluster ----
 
     def workers(self):
-        """The workers, as dicts: id, name, host, pid, state, python, capabilities, slots (by capability), cores, memory_bytes, load
-        (inflight, window, queued, running, resident_bytes, executor_restarts), completed, seconds_since_heartbeat, facts.
-        None is unknown."""
+        """The workers, as dicts: id, name, host, shares_memory (with this process), pid, state, python, capabilities, slots (by
+        capability), cores, memory_bytes, load (inflight, window, queued, running, resident_bytes, executor_restarts), completed,
+        seconds_since_heartbeat, facts. None is unknown."""
         return self._native.workers(QUESTION_PATIENCE)
 
     def metrics(self):

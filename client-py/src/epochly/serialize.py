@@ -25,7 +25,7 @@ import uuid
 
 import cloudpickle
 
-from epochly import _native
+from epochly import _native, _pickling
 from epochly.errors import ArgumentsNotPicklable, FunctionNotPicklable
 
 log = logging.getLogger("epochly")
@@ -160,7 +160,7 @@ def _named(function):
 
 def _pickled(function, by_reference):
     try:
-        code = pickle.dumps(function, 5) if by_reference else cloudpickle.dumps(function, 5)
+        code = pickle.dumps(function, 5) if by_reference else _pickling.dumps(function, 5)
     except Exception as error:
         raise FunctionNotPicklable(
             f"{name_of(function)} cannot be sent to a worker: {error}. It refers to something that does not pickle"
@@ -179,7 +179,7 @@ def _culprits(function):
     bad = []
     for name, value in _referred(function):
         try:
-            cloudpickle.dumps(value, 5)
+            _pickling.dumps(value)
         except Exception:
             bad.append(repr(name))
     return f" ({', '.join(bad)})" if bad else ""
@@ -359,7 +359,7 @@ def arguments_error(args, kwargs, why):
     culprit = "an argument"
     for name, value in named:
         try:
-            cloudpickle.dumps(value, 5)
+            _pickling.dumps(value)
         except Exception:
             culprit = f"{name} (a {type(value).__module__}.{type(value).__qualname__})"
             break

@@ -52,3 +52,12 @@ def test_an_exception_of_compiled_code_is_the_users(client):
         client.submit(doubled_sum, "many", level=2).result()
     with pytest.raises(ZeroDivisionError):
         client.submit(doubled_sum, 10, 0, level=2).result()
+
+
+def test_a_decorated_function_that_a_task_names_is_compiled_there(client):
+    decorated = epochly.optimize(lambda n: doubled_sum(n), level=2)
+
+    def task():
+        return decorated(100), epochly.report(decorated).level
+
+    assert client.submit(task).result() == (doubled_sum(100), 2)

@@ -1,64 +1,30 @@
-"""Several hosts on one machine: network namespaces, each with a cable to this one."""
-import os
-import shutil
-import subprocess
-import uuid
-
+"""Several hosts on one machine, see tests/support/hosts.py."""
 import pytest
 
-
-class Host:
-    """A network namespace whose only way out is a cable to the scheduler's host."""
-
-    def __init__(self, number):
-        tag = uuid.uuid4().hex[:6]
-        self.namespace = f"epochly-{tag}"
-        self.cable = f"ep{tag}a"
-        self.scheduler_ip = f"10.77.{number}.1"
-        self.ip = f"10.77.{number}.2"
-        far_end = f"ep{tag}b"
-        ip("netns", "add", self.namespace)
-        ip("link", "add", self.cable, "type", "veth", "peer", "name", far_end, "netns", self.namespace)
-        ip("addr", "add", f"{self.scheduler_ip}/24", "dev", self.cable)
-        ip("link", "set", self.cable, "up")
-        self.run_ip("addr", "add", f"{self.ip}/24", "dev", far_end)
-        self.run_ip("link", "set", far_end, "up")
-        self.run_ip("link", "set", "lo", "up")
-
-    def run_ip(self, *arguments):
-        ip("-n", self.namespace, *arguments)
-
-    def command(self, *arguments):
-        """The command line that runs ``arguments`` there, with shared memory of its own as on any other machine."""
-        own_memory = 'mount -t tmpfs epochly /dev/shm && exec "$@"'  # in the mount namespace that ip netns exec makes
-        return ["ip", "netns", "exec", self.namespace, "sh", "-c", own_memory, "sh", *arguments]
-
-    def unplug(self):
-        ip("link", "set", self.cable, "down")
-
-    def plug(self):
-        ip("link", "set", self.cable, "up")
-
-    def remove(self):
-        ip("netns", "del", self.namespace)
-
-
-def ip(*arguments):
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+from tests.support.hosts import Hosts, token_file_in, why_none
 
 
 @pytest.fixture
-def hosts():
+def cluster():
+    """Hosts and programs that are gone after the test; hosts are added by those that need them."""
+    with Hosts() as made:
+        yield made
+
+
+@pytest.fixture
+def hosts(cluster):
     """hosts(n): n other hosts."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("network namespaces need root and iproute2")
-    made = []
+    if why_none() is not None:
+        pytest.skip(why_none())
+    return cluster.add
 
-    def make(count):
-        for _ in range(count):
-            made.append(Host(len(made) + 1))
-        return made[-count:]
 
-    yield make
-    for host in made:
-        host.remove()
+@pytest.fixture
+def token_file(tmp_path):
+    return token_file_in(tmp_path)
+
+
+@pytest.fixture
+def scheduler(cluster, token_file):
+    """A scheduler that every host can reach; its port."""
+    return cluster.scheduler(token_file)

@@ -1,5 +1,4 @@
 """A cluster over a network: tokens, workers on other hosts, cables that are pulled."""
-import json
 import os
 import subprocess
 import sys
@@ -9,60 +8,9 @@ import pytest
 
 import epochly
 from epochly._daemon import program
+from tests.support.hosts import TOKEN, until
 
-TOKEN = "the-token-of-this-test-0123456789"
 SHARED_FROM = 64 << 10  # bytes from which a buffer travels through shared memory on one host
-
-
-class Program:
-    """One of the two programs, on one host."""
-
-    def __init__(self, command, event):
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        self.said = json.loads(line) if line else None
-        if self.said is not None:
-            assert self.said["event"] == event
-
-    def stop(self):
-        self.process.kill()
-        self.process.communicate()
-
-
-@pytest.fixture
-def token_file(tmp_path):
-    path = tmp_path / "token"
-    path.write_text(TOKEN)
-    path.chmod(0o600)
-    return str(path)
-
-
-@pytest.fixture
-def run():
-    """run(command, event): a program that is gone after the test."""
-    programs = []
-
-    def start(command, event):
-        programs.append(Program(command, event))
-        return programs[-1]
-
-    yield start
-    for one in programs:
-        one.stop()
-
-
-@pytest.fixture
-def scheduler(run, token_file):
-    """A scheduler that every host can reach; its port."""
-    started = run([program("epochly-scheduler"), "--listen", "tcp://0.0.0.0:0", "--http", "off", "--token-file", token_file],
-                  "ready")
-    return int(started.said["address"].rsplit(":", 1)[1])
-
-
-def join(run, host, port, token_file, *options):
-    return run(
-        host.command(program("epochly-worker"), "--scheduler", f"tcp://{host.scheduler_ip}:{port}", "--token-file", token_file,
-                     "--python", sys.executable, "--name", host.ip, "--cpu-slots", "1", *options), "joined")
 
 
 def can_run_this_python(user):
@@ -73,28 +21,21 @@ def can_run_this_python(user):
         return False
 
 
-def until(condition, seconds=30):
-    """Polls: the other side is another process."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
-
-
-def test_workers_on_two_other_hosts_share_the_work(hosts, scheduler, run, token_file):
-    for host in hosts(2):
-        join(run, host, scheduler, token_file)
+def test_workers_on_two_other_hosts_share_the_work(hosts, scheduler, cluster, token_file):
+    two = hosts(2)
+    for host in two:
+        cluster.join(host, scheduler, token_file)
     with epochly.connect(f"tcp://127.0.0.1:{scheduler}", token=TOKEN) as client:
         until(lambda: len(client.workers()) == 2)
         futures = [client.submit(time.sleep, 0.2, level=0) for _ in range(6)]
         client.gather(futures)
-        assert {future.placement.worker for future in futures} == {"10.77.1.2", "10.77.2.2"}
+        assert {future.placement.worker for future in futures} == {host.ip for host in two}
 
 
 @pytest.mark.parametrize("level", [0, 1])
-def test_large_values_travel_both_ways_between_hosts(hosts, scheduler, run, token_file, level):
+def test_large_values_travel_both_ways_between_hosts(hosts, scheduler, cluster, token_file, level):
     [host] = hosts(1)
-    join(run, host, scheduler, token_file)
+    cluster.join(host, scheduler, token_file)
     with epochly.connect(f"tcp://127.0.0.1:{scheduler}", token=TOKEN) as client:
         until(lambda: len(client.workers()) == 1)
         for size in (SHARED_FROM - 1, SHARED_FROM, 20 << 20):
@@ -105,21 +46,21 @@ def test_large_values_travel_both_ways_between_hosts(hosts, scheduler, run, toke
         assert len(set(buffers)) == 1 and len(buffers) == 3
 
 
-def test_what_is_too_large_for_a_message_between_hosts_is_a_clear_error(hosts, scheduler, run, token_file):
+def test_what_is_too_large_for_a_message_between_hosts_is_a_clear_error(hosts, scheduler, cluster, token_file):
     [host] = hosts(1)
-    join(run, host, scheduler, token_file)
+    cluster.join(host, scheduler, token_file)
     with epochly.connect(f"tcp://127.0.0.1:{scheduler}", token=TOKEN) as client:
         with pytest.raises(epochly.errors.PayloadTooLarge, match="over the limit"):
             client.submit(bytes, 33 << 20, level=0).result(60)
         assert client.submit(pow, 2, 5).result(60) == 32
 
 
-def test_large_values_reach_executors_of_another_user_and_come_back(scheduler, run, token_file):
+def test_large_values_reach_executors_of_another_user_and_come_back(scheduler, cluster, token_file):
     if os.geteuid() != 0:
         pytest.skip("only root can run executors as another user")
     if not can_run_this_python("nobody"):
         pytest.skip("the user nobody cannot run this Python: it is in a private directory")
-    run([program("epochly-worker"), "--scheduler", f"tcp://127.0.0.1:{scheduler}", "--token-file", token_file, "--python",
+    cluster.run([program("epochly-worker"), "--scheduler", f"tcp://127.0.0.1:{scheduler}", "--token-file", token_file, "--python",
          sys.executable, "--cpu-slots", "1", "--executor-user", "nobody"], "joined")
     with epochly.connect(f"tcp://127.0.0.1:{scheduler}", token=TOKEN) as client:
         assert client.submit(os.geteuid).result(60) != os.geteuid()
@@ -127,12 +68,12 @@ def test_large_values_reach_executors_of_another_user_and_come_back(scheduler, r
         assert client.submit(len, bytes(1 << 20)).result(60) == 1 << 20
 
 
-def test_without_the_token_a_worker_is_refused_and_says_so(hosts, scheduler, run, token_file, tmp_path):
+def test_without_the_token_a_worker_is_refused_and_says_so(hosts, scheduler, cluster, token_file, tmp_path):
     wrong = tmp_path / "wrong"
     wrong.write_text("not-the-token-of-this-test-0123456")
     wrong.chmod(0o600)
     [host] = hosts(1)
-    refused = join(run, host, scheduler, str(wrong))
+    refused = cluster.join(host, scheduler, str(wrong))
     assert refused.said is None
     _, errors = refused.process.communicate(timeout=30)
     assert refused.process.returncode == 2
@@ -144,15 +85,15 @@ def test_without_the_token_a_client_is_refused(scheduler):
         epochly.connect(f"tcp://127.0.0.1:{scheduler}", token="not-the-token-of-this-test-0123456")
 
 
-def test_a_pulled_cable_moves_the_work_and_plugged_in_again_the_worker_comes_back(hosts, scheduler, run, token_file):
+def test_a_pulled_cable_moves_the_work_and_plugged_in_again_the_worker_comes_back(hosts, scheduler, cluster, token_file):
     cut, well = hosts(2)
-    join(run, cut, scheduler, token_file)
+    cluster.join(cut, scheduler, token_file)
     with epochly.connect(f"tcp://127.0.0.1:{scheduler}", token=TOKEN) as client:
         until(lambda: len(client.workers()) == 1)
         held = client.submit(time.sleep, 1, level=0)
         until(lambda: client.workers()[0]["load"]["inflight"] == 1)
         cut.unplug()
-        join(run, well, scheduler, token_file)
+        cluster.join(well, scheduler, token_file)
         assert held.result(60) is None
         assert held.placement.worker == well.ip
         assert held.placement.attempt == 2

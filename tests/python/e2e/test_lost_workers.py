@@ -6,6 +6,7 @@ import threading
 import time
 
 import epochly.testing
+from tests.support.hosts import until
 
 TASKS = 10_000
 
@@ -60,11 +61,3 @@ def test_a_frozen_workers_tasks_run_elsewhere_and_it_may_come_back():
             os.kill(frozen, signal.SIGCONT)
         until(lambda: len(client.workers()) == 2)
         assert client.gather([client.submit(work, n) for n in range(100)]) == [n * n for n in range(100)]
-
-
-def until(condition, seconds=30):
-    """Polls: the other side is another process."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)

@@ -1,13 +1,7 @@
 """Level 3 of plain Python: the processes are there, and everything but the first iteration is worth sending."""
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[3]
-sys.path.insert(0, str(ROOT))
-
-from tests.support import level3  # noqa: E402
+from tests.support import level3
 
 
 @pytest.fixture(scope="session")

@@ -196,7 +196,7 @@ def test_a_copy_that_costs_more_than_it_gains_is_not_made(eager, monkeypatch):
 
     assert work(range(10)) == [f"<{i}>" for i in range(10)]
     report = epochly.report(work)
-    assert report.level == 0 and any("too much to copy" in reason for _, reason in report.declined)
+    assert report.level == 0 and any("to copy, too much for a gain" in reason for _, reason in report.declined)
 
 
 @pytest.mark.timeout(120)

@@ -311,6 +311,34 @@ def inner(item):
     return [each for each, _ in made], {pid for _, pid in made}
 
 
+@epochly.optimize(level=2)
+def squares_below(limit):
+    total = 0
+    for number in range(limit):
+        total += number * number
+    return total
+
+
+def test_decorated_functions_stay_what_they_are_in_other_processes():
+    pytest.importorskip("epochly._jit")
+    own = epochly.optimize(lambda limit: sum_to(limit), level=2)
+
+    def both(limit):
+        found = squares_below(limit), own(limit)
+        return str(found), epochly.report(squares_below).level, epochly.report(own).level, os.getpid()
+
+    found = at3(lambda limits: [both(limit) for limit in limits])(range(3, 23))
+    assert [each[0] for each in found] == [str((sum(k * k for k in range(n)), sum(range(n)))) for n in range(3, 23)]
+    assert {each[1:3] for each in found if each[3] != HERE} == {(2, 2)}
+
+
+def sum_to(limit):
+    total = 0
+    for number in range(limit):
+        total += number
+    return total
+
+
 class Row:
     def __init__(self, value):
         self.value, self.seen = value, 0

@@ -1,14 +1,10 @@
 """Random loops at level 3, with fresh seeds (the first ones in CI); one that fails is printed with its program."""
 import os
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
-from tests.fuzz import processes as fuzz  # noqa: E402
+from tests.fuzz import processes as fuzz
 
 SECONDS = float(os.environ.get("EPOCHLY_FUZZ_SECONDS", "8"))
 

@@ -6,8 +6,7 @@ Those do not travel back: the caller has them, and gets the very objects, as it 
 import io
 import pickle
 
-import cloudpickle
-
+from epochly import _pickling
 from epochly.errors import ResultNotPicklable
 
 __all__ = ["Bundle", "paths_of"]
@@ -57,7 +56,7 @@ def _bundle(stream, buffers):
     return made
 
 
-class _Pickler(cloudpickle.Pickler):
+class _Pickler(_pickling.Pickler):
     def __init__(self, file, paths, buffer_callback):
         super().__init__(file, 5, buffer_callback=buffer_callback)
         self.paths = paths

@@ -10,9 +10,7 @@ import pickle
 import sys
 import types
 
-import cloudpickle
-
-from epochly import serialize
+from epochly import _native, _optimize, _pickling, serialize
 from epochly.errors import FunctionNotPicklable
 from epochly.loops import purity
 from epochly.loops.arrived import Arrived
@@ -22,33 +20,39 @@ __all__ = ["require_worth", "ship"]
 
 # Of what a loop gains by other processes, what the copying to them may take.
 COPYING_SHARE_MAX = 0.5
+# Seconds a byte to a worker on another host: 1 Gbit/s.
+SENDING_SECONDS = 8e-9
 # As schemas/wire/task_spec.h SHARED_BUFFER_BYTES_MIN: below, a copy in a message costs less than a mapping.
 SHARED_BYTES_MIN = 64 << 10
 
 
-class _Pickler(cloudpickle.CloudPickler):
-    """The program's own functions by value, wherever they are from."""
+class _Pickler(_pickling.Pickler):
+    """The program's own functions by value, wherever they are from, decorated ones with how they are."""
 
     def reducer_override(self, obj):
+        if _native.is_wrapped(obj) and purity.is_users(_native.options(obj)[0]):
+            return _optimize.rebuilt(obj)
         if type(obj) is types.FunctionType and purity.is_users(obj):
             return self._dynamic_function_reduce(obj)
         return super().reducer_override(obj)
 
 
-def ship(call, name, shared, gain):
+def ship(call, name, members, gain):
     """(what is to be submitted for `call`, the Loan of its shared memory or None: to be ended when nobody needs it any more).
 
-    shared: whether all workers are on this host. gain: seconds that are to be gained by it.
+    members: the team. gain: seconds that are to be gained by it.
     Raises FunctionNotPicklable, also where the copying would take too much of the gain.
     """
     large = []
     file = io.BytesIO()
+    shared = members.shared
     try:
         _Pickler(file, 5, buffer_callback=_keeper(large) if shared else None).dump(call)
     except Exception as error:  # whatever the pickling of the user's values raises
         raise FunctionNotPicklable(f"it refers to something that does not pickle: {type(error).__name__}: {error}") from error
     stream, loan = file.getbuffer(), Loan(large)
-    require_worth(len(stream), loan, gain)
+    seconds_per_byte = COPYING_SECONDS if shared else SENDING_SECONDS * members.count
+    require_worth(len(stream) * seconds_per_byte, loan, gain)
     if shared and (large or len(stream) >= SHARED_BYTES_MIN):
         ranges = loan.take(stream)
         if ranges is None:
@@ -61,13 +65,13 @@ def ship(call, name, shared, gain):
     return serialize.Described(_described(code, name)), loan
 
 
-def require_worth(stream_bytes, loan, gain):
-    """Raises FunctionNotPicklable if copying a stream and the buffers of a loan takes too much of a gain, in seconds."""
-    seconds = stream_bytes * COPYING_SECONDS + loan.seconds()
+def require_worth(stream_seconds, loan, gain):
+    """Raises FunctionNotPicklable if a stream and the buffers of a loan take too much of a gain, in seconds, to get there."""
+    seconds = stream_seconds + loan.seconds()
     if seconds > COPYING_SHARE_MAX * gain:
         loan.miss(gain)
-        copied = stream_bytes + sum(map(bytes_of, loan.buffers))
-        raise FunctionNotPicklable(f"what it refers to takes {copied} bytes, too much to copy for a gain of {gain * 1e3:.2g} ms")
+        raise FunctionNotPicklable(f"what it refers to takes about {seconds * 1e3:.2g} ms to copy, too much for a gain of "
+                                   f"{gain * 1e3:.2g} ms")
 
 
 def _keeper(large):

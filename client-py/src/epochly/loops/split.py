@@ -148,7 +148,7 @@ class Split:
         chunk = Chunk(self.loop, self.body, surroundings, self.budget.limit is not None)
         gain = self.judge.seconds_left() * (1 - 1 / members.slots())
         try:
-            shipped, self.loan = ship(chunk, self.body.__qualname__, members.shared, gain)
+            shipped, self.loan = ship(chunk, self.body.__qualname__, members, gain)
         except FunctionNotPicklable as error:
             self.judge.stays = str(error)
             return

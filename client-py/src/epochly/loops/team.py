@@ -4,7 +4,6 @@ They are started in the background by the first loop that would gain by them, wh
 """
 
 import os
-import platform
 import threading
 import time
 
@@ -20,13 +19,14 @@ RETRY_SECONDS = 10.0
 
 
 class Team:
-    """client: of the cluster. shared: all workers are on this host. environment: os.environ when they were started."""
+    """client: of the cluster. count: of its workers. shared: they all have this process's shared memory. environment: os.environ
+    when they were started."""
 
     def __init__(self, client, environment):
         self.client, self.environment = client, environment
         self.pid = os.getpid()
         self._slots, self._asked = 0, 0.0
-        self.shared = False
+        self.count, self.shared = 0, False
         self.slots()
 
     def slots(self):
@@ -35,7 +35,8 @@ class Team:
         if now - self._asked > SLOTS_SECONDS:
             workers = self.client.workers()
             self._slots, self._asked = sum(worker["slots"].get("cpu", 0) for worker in workers), now
-            self.shared = all(worker["host"] == platform.node() for worker in workers)
+            self.count = len(workers)
+            self.shared = all(worker["shares_memory"] for worker in workers)
         return self._slots
 
     @property
