@@ -107,16 +107,17 @@ def kernel_table(rows):
               r["cpython"] / r["jit"], r["first"], r.get("numba_first"), notes_of(r)] for r in rows]
     both = [r for r in rows if "numba" in r]
     ratios = {r["kernel"]: r["numba"] / r["jit"] for r in both}
-    worst = min(ratios, key=ratios.get, default="no kernel")
+    relaxed_ratios = {f"{r['kernel']} (fastmath)": r["numba_fast"] / r["fast"] for r in both}
+    every = ratios | relaxed_ratios
+    worst = min(every, key=every.get, default="no kernel")
     mean = geometric(ratios.values())
-    relaxed = geometric(r["numba_fast"] / r["fast"] for r in both)
+    relaxed = geometric(relaxed_ratios.values())
     first = geometric(r["numba_first"] / r["first"] for r in both)
     inexact = sum(not r["exact"] or bool(r["declined"]) for r in rows)
     targets = [at_most("kernels that do not run compiled, or not as in CPython", inexact, 0),
                at_least(f"no slower than Numba, geometric mean over {len(both)}", mean, RUN_RATIO, "x"),
                at_least("no slower than Numba with fastmath=True", relaxed, RUN_RATIO, "x"),
-               at_least(f"no kernel below half of Numba's speed; the worst is {worst}", ratios.get(worst, math.nan), WORST_RATIO,
-                        "x"),
+               at_least(f"no kernel below half of Numba's speed; the worst is {worst}", every.get(worst, math.nan), WORST_RATIO, "x"),
                at_least("first call 10x faster than Numba's, geometric mean", first, FIRST_RATIO, "x")]
     head = ["", "CPython ms", "level 2 ms", "Numba ms", "x Numba", "x, fastmath", "x CPython", "first ms", "Numba's first", ""]
     return Table("jit", "Kernels", head, cells, targets)
@@ -253,7 +254,8 @@ def main(arguments):
     result["numba"] = numba and numba.__version__
     from epochly._jit import Jit
 
-    Jit(geometric).explain([1.0])  # LLVM is loaded
+    if "declined" in Jit(of_float).explain(1.0):  # LLVM is loaded, as Numba has loaded its own
+        raise AssertionError("level 2 makes no code here")
     wanted = set(filter(None, options.kernels.split(",")))
     result["raw"] = [measure(kernel, options.repeat, numba) for kernel in load() if not wanted or kernel.name in wanted]
     made = [kernel_table(result["raw"])]

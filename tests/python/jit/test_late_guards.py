@@ -1,6 +1,7 @@
 """Checks that fast code leaves out because others imply them, and the arithmetic that takes their place."""
 
 import random
+import re
 
 import pytest
 
@@ -186,3 +187,18 @@ def test_a_variable_that_is_one_float_or_another():
     y[100] = np.nan
     assert check(nearest, (x, 1e300), (x, -1.0), (x[:0], 2.5), (x, np.float64(0.5))) == 4
     check(nearest, (y, 1e300), (x, float("nan")), (x, float("inf")), (x, -0.0), (x, 3))
+
+
+def alternating_sum(n):
+    s = 0.0
+    for k in range(n):
+        s += (-1.0 if k % 2 else 1.0) / (2 * k + 1)
+    return s
+
+
+def test_a_loop_without_memory_takes_no_more_iterations_at_once_than_a_vector_has_doubles():
+    from epochly._jit import Jit
+
+    check(alternating_sum, (1,), (17,), (1000,), (20_000,))
+    widths = re.findall(r"<(\d+) x (?:double|i64|i1)>", Jit(alternating_sum).explain(1000)["llvm"])
+    assert widths and max(map(int, widths)) <= 8, "the note's one bit has chosen how many"

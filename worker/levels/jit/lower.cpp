@@ -3,6 +3,7 @@
 
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
+#include <llvm/Transforms/Utils/Cloning.h>
 
 #include "levels/jit/lowering.h"
 #include "levels/program/decline.h"
@@ -166,7 +167,12 @@ void lowerEntry(llvm::Module& module, llvm::Function& target, const Options& opt
                                           : static_cast<llvm::Value*>(ir.CreateLoad(wanted, where)));
   }
   args.push_back(entry->getArg(2));
-  ir.CreateRet(ir.CreateCall(&target, args));
+  auto* call = ir.CreateCall(&target, args);
+  ir.CreateRet(call);
+  if (!target.hasOneUse()) return;
+  // It calls itself nowhere: one function instead of two, before a pass has looked at either.
+  llvm::InlineFunctionInfo inlining;
+  if (llvm::InlineFunction(*call, inlining).isSuccess()) target.eraseFromParent();
 }
 
 }  // namespace

@@ -31,6 +31,7 @@
 #include "levels/jit/power_calls.h"
 #include "levels/jit/real_bits.h"
 #include "levels/jit/speculate.h"
+#include "levels/jit/wide_notes.h"
 
 namespace epochly::jit {
 
@@ -57,16 +58,47 @@ class RemaindersPass : public PassInfoMixin<RemaindersPass> {
   }
 };
 
+// Whether a loop that is not vectorised computes with floats: for nothing else do vectors made of neighbours pay.
+bool hasRealsToPack(Loop& loop) {
+  if (findOptionMDForLoop(&loop, "llvm.loop.isvectorized")) return false;
+  return any_of(loop.blocks(), [](auto* block) {
+    return any_of(*block, [](auto& one) { return isa<BinaryOperator>(one) && one.getType()->isDoubleTy(); });
+  });
+}
+
+class PackRealsPass : public PassInfoMixin<PackRealsPass> {
+ public:
+  PreservedAnalyses run(Function& function, FunctionAnalysisManager& analyses) {
+    auto loops = analyses.getResult<LoopAnalysis>(function).getLoopsInPreorder();
+    if (none_of(loops, [](auto* loop) { return loop->isInnermost() && hasRealsToPack(*loop); }))
+      return PreservedAnalyses::all();
+    return SLPVectorizerPass().run(function, analyses);
+  }
+};
+
+bool hasSeveralFunctions(const Module& module) {
+  return count_if(module, [](auto& function) { return !function.isDeclaration(); }) > 1;
+}
+
+// Cleans every function up, callees before they are inlined.
+void addInlining(ModulePassManager& passes, const Module& module) {
+  FunctionPassManager cleanUp;
+  addCleanUp(cleanUp);
+  if (!hasSeveralFunctions(module)) return passes.addPass(createModuleToFunctionPassAdaptor(std::move(cleanUp)));
+  ModuleInlinerWrapperPass inliner(getInlineParams(2, 0));
+  inliner.getPM().addPass(createCGSCCToFunctionPassAdaptor(std::move(cleanUp)));
+  passes.addPass(std::move(inliner));
+  passes.addPass(GlobalDCEPass());
+}
+
 FunctionPassManager beforeSpeculation() {
   FunctionPassManager passes;
-  addCleanUp(passes);
   LoopPassManager loops;
   loops.addPass(LoopRotatePass());
   loops.addPass(LICMPass(LICMOptions()));
   loops.addPass(SimpleLoopUnswitchPass());
   passes.addPass(createFunctionToLoopPassAdaptor(std::move(loops), true));
   passes.addPass(SimplifyCFGPass());
-  passes.addPass(InstCombinePass());
   LoopPassManager unroll;
   unroll.addPass(LoopFullUnrollPass(2));
   passes.addPass(createFunctionToLoopPassAdaptor(std::move(unroll)));
@@ -102,15 +134,15 @@ FunctionPassManager afterSpeculation(bool fastmath) {
   passes.addPass(ImpliedChecksPass());
   passes.addPass(OfferVectorPowersPass());
   if (fastmath) passes.addPass(OfferVectorMathPass());
+  passes.addPass(WideNotesPass());
   passes.addPass(LoopVectorizePass());
   passes.addPass(RemaindersPass());
   passes.addPass(PairSinesPass());
   passes.addPass(ExpandPowersPass());
   passes.addPass(NotANumberNotePass());
-  passes.addPass(InstCombinePass());
   passes.addPass(
       SimplifyCFGPass(SimplifyCFGOptions().convertSwitchRangeToICmp(true).hoistCommonInsts(true).sinkCommonInsts(true)));
-  passes.addPass(SLPVectorizerPass());
+  passes.addPass(PackRealsPass());
   passes.addPass(LoopUnrollPass(LoopUnrollOptions(2)));
   passes.addPass(InstCombinePass());
   LoopPassManager last;
@@ -120,24 +152,26 @@ FunctionPassManager afterSpeculation(bool fastmath) {
   return passes;
 }
 
-// A loop whose sum must be added in order may still be vectorised in all else.
-void makeSumsInOrder() {
-  static const bool once = [] {
-    auto& options = cl::getRegisteredOptions();
-    auto found = options.find("force-ordered-reductions");
-    if (found != options.end()) found->second->addOccurrence(0, "force-ordered-reductions", "true");
-    return true;
-  }();
-  (void)once;
-}
+// LLVM's own options, which have no other door.
+constexpr struct {
+  const char *name, *value;
+} OPTIONS[] = {
+    // A loop whose sum must be added in order may still be vectorised in all else.
+    {"force-ordered-reductions", "true"},
+    // Guards make a short conditional block a little longer: a selection is still better than a branch that is often mispredicted.
+    {"two-entry-phi-node-folding-threshold", "20"},
+    // What runs out of order gains nothing from being sorted once more; eight copies of a loop gain nothing over four. Both take
+    // long to make.
+    {"disable-post-ra", "true"},
+    {"unroll-max-count", "4"},
+};
 
-// Guards make a short conditional block a little longer: a selection is still better than a branch that is often mispredicted.
-void makeSelections() {
-  static constexpr unsigned COST_MAX = 20;
+void setOptions() {
   static const bool once = [] {
-    auto& options = cl::getRegisteredOptions();
-    auto found = options.find("two-entry-phi-node-folding-threshold");
-    if (found != options.end()) static_cast<cl::opt<unsigned>*>(found->second)->setValue(COST_MAX);
+    auto& known = cl::getRegisteredOptions();
+    for (auto [name, value] : OPTIONS) {
+      if (auto found = known.find(name); found != known.end()) found->second->addOccurrence(0, name, value);
+    }
     return true;
   }();
   (void)once;
@@ -146,8 +180,7 @@ void makeSelections() {
 }  // namespace
 
 void optimise(Module& module, TargetMachine& machine, const Options& options) {
-  makeSelections();
-  makeSumsInOrder();
+  setOptions();
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager graph;
@@ -160,15 +193,7 @@ void optimise(Module& module, TargetMachine& machine, const Options& options) {
   builder.crossRegisterProxies(loops, functions, graph, modules);
 
   ModulePassManager passes;
-  FunctionPassManager first;
-  addCleanUp(first);
-  passes.addPass(createModuleToFunctionPassAdaptor(std::move(first)));
-  ModuleInlinerWrapperPass inliner(getInlineParams(2, 0));
-  FunctionPassManager inlined;
-  addCleanUp(inlined);
-  inliner.getPM().addPass(createCGSCCToFunctionPassAdaptor(std::move(inlined)));
-  passes.addPass(std::move(inliner));
-  passes.addPass(GlobalDCEPass());
+  addInlining(passes, module);
   passes.addPass(FrameConstantsPass());
   auto rest = beforeSpeculation();
   if (!options.careful) {
