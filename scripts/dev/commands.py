@@ -21,7 +21,7 @@ HELP = """./dev <command>
   bench [table ...]      side by side with ProcessPoolExecutor, Ray and Dask; ./dev bench --help names the tables
   bench scheduler        the scheduler alone: CPU time and memory per task
   bench loops            level 1 side by side with a hand-written thread pool, level 3 of plain Python with joblib, of compiled
-                         loops with Numba
+                         loops with Numba, two workers in network namespaces with one
   bench jit              level 2 side by side with Numba; ./dev bench jit --help has more
   clean                  remove what was built and the virtual environments
   help                   this
@@ -168,6 +168,7 @@ def bench(arguments):
     if arguments[:1] == ["loops"]:
         codes = [run_in_foreground([environment.python, "-m", "tests.bench.loops_bench", *arguments[1:]]),
                  run_in_foreground([peers.ensure_joblib(environment), "-m", "tests.bench.processes_bench"]),
+                 run_in_foreground([environment.python, "-m", "tests.bench.hosts_bench"]),
                  run_in_foreground([peers.ensure_numba(environment), "-m", "tests.bench.multicore_bench"])]
         return max(codes)
     peers_python = peers.ensure_peers(environment.base)

@@ -8,6 +8,7 @@ from epochly.levels import checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from typing import Any, Literal, TypeVar, overload
 
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 
     @overload
     def optimize(function: F, /, *, level: int | None = None, placement: Placement = "auto",
-                 fastmath: bool | None = None, memory_limit: int | str | None = None) -> F: ...
+                 fastmath: bool | None = None, memory_limit: int | str | None = None,
+                 spill: bool | str | os.PathLike[str] = False) -> F: ...
     @overload
     def optimize(*, level: int | None = None, placement: Placement = "auto",
-                 fastmath: bool | None = None, memory_limit: int | str | None = None) -> Callable[[F], F]: ...
+                 fastmath: bool | None = None, memory_limit: int | str | None = None,
+                 spill: bool | str | os.PathLike[str] = False) -> Callable[[F], F]: ...
 
 
-def optimize(function=None, /, *, level=None, placement="auto", fastmath=None, memory_limit=None):
+def optimize(function=None, /, *, level=None, placement="auto", fastmath=None, memory_limit=None, spill=False):
     """Makes ``function`` measured, and run at a level. Use as ``@optimize``, ``@optimize(level=2)`` or ``optimize(f, level=2)``.
 
     function: a function, method, generator or coroutine function, lambda, partial, builtin or callable object. What comes back is
@@ -41,6 +44,8 @@ def optimize(function=None, /, *, level=None, placement="auto", fastmath=None, m
     optimize_context() says, else False: the very bits of CPython.
     memory_limit: "2GB", or a number of bytes: what iterations of its loops on level 3's processes may take together, beside
     what they return. None: as the surrounding optimize_context() says, else as much as there is.
+    spill: True, or a folder on a disk: half of ``memory_limit`` is for what iterations return then, and what is too large for that
+    waits in files there. SpillFailed is raised if the disk has no room.
     Raises TypeError or ValueError for a wrong argument.
     """
     number = _NOT_GIVEN if level is None else checked(level)
@@ -50,20 +55,21 @@ def optimize(function=None, /, *, level=None, placement="auto", fastmath=None, m
         raise TypeError(f"fastmath must be True, False or None, not {fastmath!r}")
     place = _PLACEMENTS.index(placement)
     fast = _NOT_GIVEN if fastmath is None else int(fastmath)
-    if memory_limit is not None:
-        from epochly.loops.budget import bytes_of
+    limit = None
+    if memory_limit is not None or spill:
+        from epochly.loops import budget
 
-        memory_limit = bytes_of(memory_limit)
+        limit = budget.limit(memory_limit, spill)
     if function is None:
-        return lambda function: _limited(_apply(function, number, place, fast), memory_limit)
-    return _limited(_apply(function, number, place, fast), memory_limit)
+        return lambda function: _limited(_apply(function, number, place, fast), limit)
+    return _limited(_apply(function, number, place, fast), limit)
 
 
-def _limited(made, memory_limit):
-    if memory_limit is not None and not _config.disabled:
+def _limited(made, limit):
+    if limit is not None and not _config.disabled:
         from epochly.loops.budget import note
 
-        note(_native.options(getattr(made, "__func__", made))[0], memory_limit)
+        note(_native.options(getattr(made, "__func__", made))[0], limit)
     return made
 
 

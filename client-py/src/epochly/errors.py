@@ -1,4 +1,5 @@
-"""Every error of the cluster, one class per row of the table in schemas/wire/errors.cpp (a test holds the two together).
+"""Every error of the cluster, one class per row of the table in schemas/wire/errors.cpp (a test holds the two together), and
+those of the SDK alone.
 
 User code's own exceptions are not here: they come back as what they were, see :mod:`epochly._exceptions`.
 """
@@ -9,7 +10,8 @@ __all__ = [
     "ArgumentsNotPicklable", "AuthenticationError", "ClientClosed", "ConnectionFailed", "ConnectionLost", "EpochlyError",
     "ExecutorDied", "ForbiddenHost", "FunctionNotPicklable", "FunctionUnavailable", "InternalError", "InvalidTask",
     "MalformedRequest", "MethodNotAllowed", "NoFittingWorker", "NotFound", "Overloaded", "PayloadTooLarge", "ProtocolMismatch",
-    "RemoteError", "RemoteTraceback", "ResultNotPicklable", "ShuttingDown", "TaskCancelled", "TaskTimeout", "WorkerLost",
+    "RemoteError", "RemoteTraceback", "ResultNotPicklable", "ShuttingDown", "SpillFailed", "TaskCancelled", "TaskTimeout",
+    "WorkerLost",
 ]
 
 
@@ -122,6 +124,10 @@ class ClientClosed(EpochlyError, RuntimeError):
 
 class ShuttingDown(EpochlyError, ConnectionError):
     """The scheduler is shutting down and takes no new work."""
+
+
+class SpillFailed(EpochlyError, OSError):
+    """The disk has no room for results that do not fit into ``memory_limit``, or they cannot be written there."""
 
 
 class MalformedRequest(EpochlyError, ValueError):

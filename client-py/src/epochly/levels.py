@@ -8,6 +8,7 @@ from epochly import _config, _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
     from types import FrameType, TracebackType
     from typing import Any, Literal
@@ -57,7 +58,7 @@ class optimize_context:
     From level 1 on also the undecorated Python functions that the code around the block names: its own variables and globals, and
     functions of modules among them. What such a function calls is compiled with it.
 
-    fastmath, memory_limit: as those of optimize(), for functions that were given none of their own.
+    fastmath, memory_limit, spill: as those of optimize(), for functions that were given none of their own.
 
     The block's own loops run at the level too: it runs as a function of its variables, which are written back. A block that
     returns, yields or awaits, or whose variables are used by functions inside of the one around, runs as it is, and so does every
@@ -72,14 +73,15 @@ class optimize_context:
 
     __slots__ = ("level", "fastmath", "ran", "declined", "_tokens", "_offered", "_bodies", "_limit", "_limits")
 
-    def __init__(self, level: int, *, fastmath: bool = False, memory_limit: int | str | None = None) -> None:
+    def __init__(self, level: int, *, fastmath: bool = False, memory_limit: int | str | None = None,
+                 spill: bool | str | os.PathLike[str] = False) -> None:
         self.level = checked(level)
         self.fastmath = bool(fastmath)
         self._limit, self._limits = None, []
-        if memory_limit is not None:
+        if memory_limit is not None or spill:
             from epochly.loops import budget
 
-            self._limit = budget.bytes_of(memory_limit)
+            self._limit = budget.limit(memory_limit, spill)
         self._tokens: list[Any] = []
         self._offered: list[list[Any]] = []
         self._bodies: list[Any] = []

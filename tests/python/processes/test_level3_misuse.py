@@ -74,6 +74,48 @@ def test_an_iteration_may_start_and_end_processes_of_its_own():
 
 
 @pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("child_ends", [True, False], ids=["whose child ends", "whose child runs on"])
+def test_an_iteration_that_forks_counts_once_and_leaves_no_process_behind(child_ends, tmp_path):
+    def fork(item):
+        if item != 7 or os.getpid() == HERE:
+            return str(item)
+        parent, child = os.getpid(), os.fork()
+        if child == 0 and child_ends:
+            os._exit(0)
+        if os.getpid() == parent:
+            (tmp_path / "child").write_text(str(child))
+            os.waitpid(child, 0)
+        return str(item)
+
+    @at3
+    def work(items):
+        return [fork(item) for item in items]
+
+    assert work(range(20)) == [str(item) for item in range(20)]
+    await_gone([int((tmp_path / "child").read_text())])
+    assert [each for each, _ in texts(range(20))] == [f"<{item}>" for item in range(20)]
+
+
+@at3
+def texts(items):
+    return [text(item) for item in items]
+
+
+@pytest.mark.usefixtures("eager")
+def test_an_iteration_that_asks_for_more_memory_than_there_is_raises_what_it_would_here():
+    def ask(item):
+        return str(len(bytearray(1 << 60 if item == 5 else 10)))
+
+    @at3
+    def work(items):
+        return [ask(item) for item in items]
+
+    with pytest.raises(MemoryError):
+        work(range(20))
+    assert len(texts(range(20))) == 20
+
+
+@pytest.mark.usefixtures("eager")
 def test_loops_of_several_threads_share_the_processes():
     @at3
     def work(items, key):
@@ -89,7 +131,7 @@ def test_loops_of_several_threads_share_the_processes():
 
 
 @pytest.mark.usefixtures("eager")
-def test_level_3_inside_of_level_1_and_level_1_inside_of_level_3_end():
+def test_level_3_inside_of_level_1_and_level_1_inside_of_level_3_end(started):
     @at3
     def inner(items):
         return [text(item)[0] for item in items]
@@ -99,6 +141,7 @@ def test_level_3_inside_of_level_1_and_level_1_inside_of_level_3_end():
         return [inner(range(item, item + 3)) for item in items]
 
     assert outer(range(30)) == [[f"<{k}>" for k in range(i, i + 3)] for i in range(30)]
+    assert len({pid for _, pid in texts(range(60))} - {HERE}) <= started.slots()
 
     @epochly.optimize(level=1)
     def waits(items):
@@ -202,6 +245,17 @@ def test_a_loop_at_the_interpreters_end_runs_once_and_ends(script):
 
 
 @pytest.mark.timeout(120)
+def test_a_loop_of_a_thread_that_outlives_the_main_one_runs_once_and_ends(script):
+    printed = script("""
+    def late():
+        threading.main_thread().join()
+        print([text for text, _ in script_work.work(range(5))], flush=True)
+    threading.Thread(target=late).start()
+    """)
+    assert printed.split("\n")[0] == str([str(i) for i in range(5)])
+
+
+@pytest.mark.timeout(120)
 def test_a_loop_in_a_daemon_thread_and_in_a_daemon_process(script):
     printed = script("""
     import multiprocessing
@@ -241,6 +295,24 @@ def test_ctrl_c_ends_iterations_that_hang(script):
 
 
 @pytest.mark.timeout(120)
+def test_an_alarm_ends_iterations_that_hang_and_their_processes_are_free_again(script):
+    printed = script("""
+    import signal
+    def too_long(*_):
+        raise TimeoutError("it hangs")
+    signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    try:
+        script_work.hangs(range(10))
+    except TimeoutError as error:
+        print(error)
+    found = script_work.work(range(60))
+    print([text for text, _ in found] == [str(item) for item in range(60)], {pid for _, pid in found} > {os.getpid()})
+    """)
+    assert printed.splitlines() == ["it hangs", "True True"]
+
+
+@pytest.mark.timeout(120)
 def test_without_processes_it_runs_here_and_says_so(script, monkeypatch, run_python, tmp_path):
     printed = run_python(f"""
         import sys, os
@@ -274,6 +346,29 @@ def test_a_cluster_that_the_environment_names_runs_it_on_its_workers(script, tmp
     finally:
         cluster.stop()
     assert printed.splitlines() == ["True", "2"]
+
+
+@pytest.mark.timeout(120)
+def test_an_iteration_that_allocates_past_its_workers_limit_raises_memory_error(script, tmp_path, run_python):
+    from epochly.embedded import Cluster
+
+    cluster = Cluster(workers=1, cpu_slots=2, worker_options=["--executor-memory", "1GiB"])
+    (tmp_path / "greedy.py").write_text(
+        "import epochly, os\n\nHERE = os.getpid()\n\n\n"
+        "def take(item):\n    return str(len(bytearray(1 << (30 if item == 9 and os.getpid() != HERE else 10))))\n\n\n"
+        "@epochly.optimize(level=3)\ndef takes(items):\n    return [take(item) for item in items]\n")
+    try:
+        printed = run_python(SCRIPT.format(folder=str(tmp_path), root=str(ROOT)) + """
+    import greedy
+    try:
+        greedy.takes(range(20))
+    except MemoryError:
+        print("no memory")
+    print([text for text, _ in script_work.work(range(9))] == [str(item) for item in range(9)])
+    """, EPOCHLY_ADDRESS=cluster.address, PYTHONPATH=str(tmp_path))
+    finally:
+        cluster.stop()
+    assert printed.splitlines() == ["no memory", "True"]
 
 
 def test_a_function_whose_loops_are_always_small_is_left_alone_and_looked_at_again(started):

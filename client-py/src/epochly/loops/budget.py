@@ -1,13 +1,16 @@
 """memory_limit: what the iterations of a loop at level 3 may take together while they run."""
 
 import contextvars
+import os
 import re
+import tempfile
 import types
 import weakref
+from typing import NamedTuple
 
 from epochly import _memory
 
-__all__ = ["Budget", "Used", "bytes_of", "context", "limit_of", "note"]
+__all__ = ["Budget", "Limit", "Used", "bytes_of", "context", "limit", "limit_of", "note"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -33,15 +36,36 @@ def bytes_of(limit):
     return limit
 
 
+class Limit(NamedTuple):
+    """bytes: that may be taken. spill: the folder where results go that do not fit; None: they stay in memory."""
+
+    bytes: int
+    spill: str | None = None
+
+
+def limit(memory_limit, spill):
+    """The Limit that arguments of optimize() say; None: there is none. Raises TypeError or ValueError."""
+    if memory_limit is None:
+        if spill:
+            raise ValueError("spill needs a memory_limit: results go to disk that do not fit into it")
+        return None
+    if spill is not None and not isinstance(spill, (bool, str, os.PathLike)):
+        raise TypeError(f"spill must be True, False or a folder, not {spill!r}")
+    folder = tempfile.gettempdir() if spill is True else os.path.abspath(spill) if spill else None
+    if folder is not None and not os.path.isdir(folder):
+        raise ValueError(f"spill: there is no folder {folder!r}")
+    return Limit(bytes_of(memory_limit), folder)
+
+
 def note(function, limit):
-    """`limit` bytes are for loops of `function`."""
+    """A Limit is for loops of `function`."""
     if not isinstance(function, types.FunctionType):
         raise TypeError(f"memory_limit is for Python functions, whose loops are split, not {type(function).__name__}")
     _of_functions[function] = limit
 
 
 def limit_of(function):
-    """In bytes; None: there is none."""
+    """A Limit; None: there is none."""
     known = _of_functions.get(function)
     return context.get() if known is None else known
 
@@ -66,10 +90,10 @@ class Used:
 
 
 class Budget:
-    """How many chunks may be on their way, and of how many items, for `limit` bytes. limit None: as many as anybody likes."""
+    """How many chunks may be on their way, and of how many items, for so many bytes. bytes None: as many as anybody likes."""
 
-    def __init__(self, limit):
-        self.limit = limit
+    def __init__(self, bytes):
+        self.limit = bytes
         self._peak = 0  # bytes of the largest chunk since `_items` was last made smaller
         self._items = 1
         self._sure = False  # a process that does nothing else has told

@@ -7,7 +7,7 @@ import sys
 import time
 
 from epochly._map import ChunkFailed
-from epochly.errors import ResultNotPicklable
+from epochly.errors import ResultNotPicklable, SpillFailed
 from epochly.loops.budget import Used
 from epochly.loops.rewrite import VARIABLES
 from epochly.loops.same import Bundle, paths_of
@@ -21,10 +21,11 @@ class Chunk:
     up to there.
 
     kept: of the variables that an iteration notes at its end, those that the caller looks at; None: its log has no such notes.
+    spiller: gives what is sent for the Noted; None: it is sent as it is.
     """
 
-    def __init__(self, loop, body, surroundings, measures_memory=False):
-        self.body, self.surroundings, self.measures_memory = body, surroundings, measures_memory
+    def __init__(self, loop, body, surroundings, measures_memory=False, spiller=None):
+        self.body, self.surroundings, self.measures_memory, self.spiller = body, surroundings, measures_memory, spiller
         self.kept = frozenset(loop.written) if isinstance(loop.node, ast.For) else None
 
     def __call__(self, items):
@@ -36,7 +37,18 @@ class Chunk:
                 self.body(items, log)
         except BaseException as error:
             raise ChunkFailed(0, self.noted_before(log, told, paths)) from error
-        return time.perf_counter() - began, used and used.bytes, Noted(self.trimmed(log), told.all, paths)
+        seconds = time.perf_counter() - began
+        return seconds, used and used.bytes, self.sent(Noted(self.trimmed(log), told.all, paths))
+
+    def sent(self, noted):
+        if self.spiller is None:
+            return noted
+        try:
+            return self.spiller(noted)
+        except SpillFailed as error:
+            raise ChunkFailed(0, None) from error
+        except Exception:  # it does not pickle, which is said where it is sent
+            return noted
 
     def noted_before(self, log, told, paths):
         """What was noted before a failure; None if that cannot travel: what failed is told in any case."""

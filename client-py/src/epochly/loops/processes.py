@@ -44,11 +44,11 @@ def all_left_alone(plan):
 class ProcessRun(Run):
     """One call of a function at level 3. In another process it loads as one that runs every loop where it is."""
 
-    __slots__ = ("inside", "watches", "memory_limit")
+    __slots__ = ("inside", "watches", "limit")
 
-    def __init__(self, plan, memory_limit):
+    def __init__(self, plan, limit):
         super().__init__(plan, self.split)
-        self.memory_limit = memory_limit
+        self.limit = limit
         self.inside = False  # of an iteration
         self.watches = {}  # by loop, of those that were taken
 

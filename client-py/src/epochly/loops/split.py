@@ -18,6 +18,7 @@ from epochly.loops.flight import Flight
 from epochly.loops.items import Items
 from epochly.loops.judge import Judge
 from epochly.loops.shipping import ship
+from epochly.loops.spill import Place, Spilled, Spiller
 from epochly.loops.threads import raising
 from epochly.loops.told import tell
 
@@ -43,6 +44,13 @@ _NOTHING_RAN = (ArgumentsNotPicklable, FunctionUnavailable, NoFittingWorker, Ove
 _now = time.perf_counter
 
 
+def _bytes_to_run(limit):
+    """Of a Limit, what is for iterations while they run."""
+    if limit is None:
+        return None
+    return limit.bytes if limit.spill is None else max(1, limit.bytes // 2)
+
+
 class Split:
     """Lives on the caller's thread."""
 
@@ -50,7 +58,8 @@ class Split:
         self.run, self.loop, self.body = run, loop, body
         self.items = Items(iterable)
         self.judge = Judge(loop, body, self.items, run.watches[loop])
-        self.budget = Budget(run.memory_limit)
+        self.budget = Budget(_bytes_to_run(run.limit))
+        self.place = None  # of results on disk
         self.flight = Flight()
         self.slots = 0  # iterations that can run at once
         self.loan = None  # of the shared memory that the chunks read
@@ -71,8 +80,9 @@ class Split:
             self.flight.cancel(self.slots)
             raise
         finally:
-            if self.loan is not None:
-                self.loan.end()
+            for each in (self.loan, self.place):
+                if each is not None:
+                    each.end()
 
     def why_not(self):
         """Why no chunk was sent; None if one was."""
@@ -145,7 +155,7 @@ class Split:
     def _there(self, members):
         """Has the team run iterations until there are no more, or until something cannot be sent."""
         surroundings = Surroundings(members.changed_environment(), members.own)
-        chunk = Chunk(self.loop, self.body, surroundings, self.budget.limit is not None)
+        chunk = Chunk(self.loop, self.body, surroundings, self.budget.limit is not None, self._spiller(members))
         gain = self.judge.seconds_left() * (1 - 1 / members.slots())
         try:
             shipped, self.loan = ship(chunk, self.body.__qualname__, members, gain)
@@ -156,8 +166,26 @@ class Split:
             self._fill(members, shipped)
             if len(self.flight) == 0:
                 return
-            if self.flight.wait():
+            if self._wait():
                 yield from self._handed_on(*self.flight.pop())
+
+    def _wait(self):
+        try:
+            return self.flight.wait()
+        except BaseException:  # raised by the handler of a signal, an alarm's say: what runs may never end
+            self.flight.cancel(0)
+            raise
+
+    def _spiller(self, members):
+        """Of what is on its way or waits for its turn, no chunk keeps more in memory than its part of half of the limit."""
+        limit = self.run.limit
+        if limit is None or limit.spill is None:
+            return None
+        if not members.shared:
+            self._note("results do not spill: not all workers are on this host")
+            return None
+        self.place = Place(limit.spill)
+        return Spiller(self.place.folder, (limit.bytes - self.budget.limit) // (AHEAD_PER_SLOT * members.slots()))
 
     def _fill(self, members, shipped):
         """Sends chunks for as long as there is room for them."""
@@ -209,6 +237,8 @@ class Split:
             self.run.overlapped = True
             self.judge.each = seconds / len(items)
             self._learn_memory(len(items), used)
+            if isinstance(noted, Spilled):
+                noted = noted.opened()
             tell(noted.told)
             yield noted.log_of(items)
 
