@@ -29,6 +29,7 @@ void forEach(const Block& block, const std::function<void(const Instruction&)>& 
 Flow::Flow(program::Unit& unit, uint32_t index, WritesMemory writes)
     : unit(unit), instance(unit.instances[index]), writes(std::move(writes)) {
   values.resize(instance.values.size());
+  makers.resize(instance.values.size());
   for (auto& array : instance.arrays) {
     for (uint32_t dim = 0; dim < array.dims; dim++) strideSlots.insert(array.slot + 1 + array.dims + dim);
   }
@@ -95,6 +96,32 @@ const std::vector<const Instruction*>& Flow::slotUsers(uint32_t slot) const {
   return found == slotUsersOf.end() ? none : found->second;
 }
 
+bool Flow::isSame(ValueId a, ValueId b, const Loop& loop) const {
+  if (a == b) return true;
+  auto *one = makers[a], *other = makers[b];
+  if (!one || !other || one->op != other->op || one->prim != other->prim || one->imm != other->imm ||
+      one->fimm != other->fimm || one->text != other->text || one->args.size() != other->args.size())
+    return false;
+  switch (one->op) {
+    case Op::LOAD: return *stateAt(one) == *stateAt(other);
+    case Op::POINTER_ADD: break;
+    case Op::ARRAY_LOAD:
+    case Op::LIST_LOAD:
+    case Op::LIST_LENGTH: {
+      bool isWritten = std::any_of(touched.begin(), touched.end(),
+                                   [&](auto& access) { return access.isWrite && isInside(access.at, loop); });
+      if (isWritten) return false;
+      break;
+    }
+    default:
+      if (program::familyOf(one->op) >= program::OpFamily::CONTROL || one->op == Op::ARG) return false;
+  }
+  for (size_t i = 0; i < one->args.size(); i++) {
+    if (!isSame(one->args[i], other->args[i], loop)) return false;
+  }
+  return true;
+}
+
 std::string Flow::nameOf(uint32_t slot) const {
   return slot < instance.slotNames.size() ? instance.slotNames[slot] : std::string();
 }
@@ -145,6 +172,7 @@ void Flow::walk(const Instruction& one) {
   }
   touch(one);
   if (one.results == 0) return;
+  makers[one.result] = &one;
   for (uint32_t i = 0; i < one.results; i++) {
     auto id = one.result + i;
     values[id] = i == 0 ? evaluate(one) : nullptr;

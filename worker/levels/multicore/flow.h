@@ -76,6 +76,9 @@ class Flow {
   // What an instruction reads of `slot` and writes to it: by LOAD and STORE, as the walk met them.
   const PolyPtr& stateAt(const program::Instruction* storeOrLoad) const { return slotValues.at(storeOrLoad); }
   const std::vector<const program::Instruction*>& users(program::ValueId id) const;
+  // Whether both are computed in the same way from the same variables and, as long as nothing in `loop` writes memory, from the same
+  // memory.
+  bool isSame(program::ValueId a, program::ValueId b, const Loop& loop) const;
   const std::vector<const program::Instruction*>& slotUsers(uint32_t slot) const;
   std::string nameOf(uint32_t slot) const;
   // The one symbol that points somewhere; none: it is not known whereto.
@@ -100,6 +103,7 @@ class Flow {
   std::map<const program::Instruction*, PolyPtr> slotValues;
   std::map<program::ValueId, std::vector<const program::Instruction*>> usersOf;
   std::map<uint32_t, std::vector<const program::Instruction*>> slotUsersOf;
+  std::vector<const program::Instruction*> makers;  // by ValueId
   std::map<Poly, Symbol> strides;
   std::set<uint32_t> strideSlots;
   uint64_t leaving = 0;  // loops that the jump whose body is walked goes out of

@@ -153,6 +153,14 @@ class Judge {
     if (flow.varies(step, of)) return {};
     return step;
   }
+  // The extreme that `slot` is assigned with.
+  std::optional<uint32_t> leaderOf(uint32_t slot) const {
+    for (auto& [other, read] : loop.headReads) {
+      auto reduction = loop.heads.count(other) ? reductionOf(flow, loop, other) : std::nullopt;
+      if (reduction && reduction->isExtreme() && follows(flow, loop, slot, *reduction)) return other;
+    }
+    return {};
+  }
   void giveRoles() {
     for (auto [slot, head] : loop.heads) {
       auto& back = loop.back[slot];
@@ -176,6 +184,10 @@ class Judge {
       if (read != loop.headReads.end())
         decline(read->second->line, "it reads " + quoted(slot) + " as the iteration before left it", "carried");
       bool keeps = back.stale & loop.bit;
+      if (auto leader = isLive && keeps ? leaderOf(slot) : std::nullopt) {
+        verdict.roles.push_back({.slot = slot, .how = SlotRole::FOLLOWS, .isLive = true, .leader = *leader});
+        continue;
+      }
       if (isLive && keeps) decline(0, quoted(slot) + " is assigned in some iterations and read after the loop", "carried");
       if (isLive && flow.of().slots[slot] == Prim::P)
         decline(0, quoted(slot) + " holds an array or a list of the last iteration and is read after the loop", "carried");

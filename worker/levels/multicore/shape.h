@@ -31,12 +31,14 @@ struct SlotRole {
     PRIVATE,  // assigned before it is read, in each iteration
     KEEPS,    // assigned on the way out only
     REDUCED,  // what the iterations are folded into
+    FOLLOWS,  // assigned where the extreme in `leader` is
   };
   uint32_t slot;
   How how;
   Poly step;
   bool isLive = false;  // read after the loop
   std::optional<Reduction> reduction;
+  uint32_t leader = 0;
 };
 
 // The loop ends when a value that begins as `from` and moves by one reaches `to`; or before it begins, where it moves away.

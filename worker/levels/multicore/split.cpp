@@ -86,8 +86,23 @@ class Cut {
   std::vector<const SlotRole*> partial;
   std::vector<const SlotRole*> ordered;
   std::map<uint32_t, ValueId> addends;  // those lists, by slot
+  // Those of `partial` that are extremes.
+  struct Extreme {
+    const SlotRole* role;
+    uint32_t isFound;  // a slot: whether the chunk has found another
+    std::vector<uint32_t> followers;
+  };
+  std::vector<Extreme> extremes;
 
   Instance& instance() { return unit.instances[instanceIndex]; }
+  uint32_t newSlot(Prim prim) {
+    instance().slots.push_back(prim);
+    return instance().slots.size() - 1;
+  }
+  Extreme* extremeOf(uint32_t slot) {
+    auto found = std::find_if(extremes.begin(), extremes.end(), [&](auto& one) { return one.role->slot == slot; });
+    return found == extremes.end() ? nullptr : &*found;
+  }
 
   void capture() {
     std::vector<char> made(instance().values.size()), taken(instance().values.size());
@@ -103,11 +118,15 @@ class Cut {
       if (one.op == Op::LOAD && !loop.heads.count(one.imm)) slots[one.imm] = true;
     });
     for (auto& role : verdict.roles) {
-      bool isFolded = role.how == SlotRole::REDUCED && !isExtreme(*role.reduction);
+      bool isFolded = role.how == SlotRole::REDUCED && !role.reduction->isExtreme();
       if (role.how != SlotRole::PRIVATE && !isFolded) slots[role.slot] = true;
       if (role.how == SlotRole::STEPS) captured.values.push_back(steps[role.slot] = compute(role.step));
       if (role.how == SlotRole::PRIVATE && role.isLive) lastValues.push_back(role.slot);
       if (role.how == SlotRole::REDUCED) (isOrdered(role) ? ordered : partial).push_back(&role);
+      if (role.how == SlotRole::REDUCED && role.reduction->isExtreme()) extremes.push_back({&role, newSlot(Prim::B), {}});
+    }
+    for (auto& role : verdict.roles) {
+      if (role.how == SlotRole::FOLLOWS) extremeOf(role.leader)->followers.push_back(role.slot);
     }
     for (auto& [slot, wanted] : slots) captured.slots.push_back(slot);
   }
@@ -202,9 +221,18 @@ class Cut {
   }
 
   // ---- on several cores ----------------------------------------------------------------------------------------------------------
-  static bool isExtreme(const Reduction& reduction) { return reduction.op == Op::ICMP || reduction.op == Op::FCMP; }
   bool isOrdered(const SlotRole& role) const { return role.reduction->isOfFloats() && !verdict.shape.isFixed; }
-  size_t leaves() const { return lastValues.size() + partial.size() + ordered.size(); }
+  // What a chunk leaves behind besides what is folded in order.
+  std::vector<uint32_t> slotsLeft() const {
+    auto slots = lastValues;
+    for (auto* role : partial) slots.push_back(role->slot);
+    for (auto& extreme : extremes) {
+      slots.push_back(extreme.isFound);
+      slots.insert(slots.end(), extreme.followers.begin(), extreme.followers.end());
+    }
+    return slots;
+  }
+  size_t leaves() const { return slotsLeft().size() + ordered.size(); }
 
   void runChunks(uint32_t chunk, ValueId count) {
     std::vector<ValueId> args{count};
@@ -234,8 +262,7 @@ class Cut {
   }
   // A loop over what the chunks have folded, in their order.
   void foldParts(ValueId first, ValueId chunks, ValueId stride) {
-    auto counter = static_cast<uint32_t>(instance().slots.size());
-    instance().slots.push_back(Prim::I);
+    auto counter = newSlot(Prim::I);
     build.store(counter, build.constI(0));
     auto around = nextLabel(), head = around + 1;
     auto& after = build.current();
@@ -252,23 +279,35 @@ class Cut {
     build.add(Op::JUMP, {}, around).bodies = {&build.newBlock()};
     build.goOnIn(*test.bodies[0]);
     auto part = build.value(Op::POINTER_ADD, Prim::P, {first, build.integer(Op::MUL, at, stride)});
-    for (size_t i = 0; i < partial.size(); i++) foldPart(*partial[i], partAt(part, lastValues.size() + i, partial[i]->slot));
+    std::map<uint32_t, ValueId> left;
+    auto slots = slotsLeft();
+    for (size_t i = lastValues.size(); i < slots.size(); i++) left[slots[i]] = partAt(part, i, slots[i]);
+    for (auto* role : partial) foldPart(*role, left);
     build.store(counter, build.integer(Op::ADD, at, build.constI(1)));
     build.add(Op::JUMP, {}, head).bodies = {&build.newBlock()};
     build.goOnIn(after);
     for (auto* role : partial) guardWarning(*role);
   }
-  void foldPart(const SlotRole& role, ValueId part) {
+  void foldPart(const SlotRole& role, const std::map<uint32_t, ValueId>& left) {
     auto& reduction = *role.reduction;
-    auto total = build.load(role.slot);
-    if (isExtreme(reduction)) {
-      auto better = reduction.candidateFirst ? std::vector{part, total} : std::vector{total, part};
-      auto wins = build.value(reduction.op, Prim::B, better, static_cast<int64_t>(reduction.compare));
-      return build.store(role.slot, build.value(Op::SELECT, reduction.prim, {wins, part, total}));
-    }
-    auto sum = build.value(reduction.op, reduction.prim, {total, part});
+    if (auto* extreme = extremeOf(role.slot)) return foldExtreme(*extreme, left);
+    auto sum = build.value(reduction.op, reduction.prim, {build.load(role.slot), left.at(role.slot)});
     build.last().guard = reduction.guard;
     build.store(role.slot, sum);
+  }
+  void foldExtreme(const Extreme& extreme, const std::map<uint32_t, ValueId>& left) {
+    auto& reduction = *extreme.role->reduction;
+    auto slot = extreme.role->slot;
+    auto total = build.load(slot), part = left.at(slot);
+    auto compared = reduction.candidateFirst ? std::vector{part, total} : std::vector{total, part};
+    auto isBetter = build.value(reduction.op, Prim::B, compared, static_cast<int64_t>(reduction.compare));
+    auto wins = build.both(left.at(extreme.isFound), isBetter);
+    auto replace = [&](uint32_t which) {
+      auto prim = instance().slots[which];
+      build.store(which, build.value(Op::SELECT, prim, {wins, left.at(which), build.load(which)}));
+    };
+    replace(slot);
+    for (auto follower : extreme.followers) replace(follower);
   }
   // A total that is not finite: one of the additions may have made it so.
   void guardWarning(const SlotRole& role) {
@@ -345,8 +384,7 @@ class Cut {
     inside.store(counter, first);
     runIterations(inside, chunk, counter, last);
     std::vector<ValueId> results;
-    for (auto slot : lastValues) results.push_back(inside.load(slot));
-    for (auto* role : partial) results.push_back(inside.load(role->slot));
+    for (auto slot : slotsLeft()) results.push_back(inside.load(slot));
     for (auto* role : ordered) {
       results.push_back(addends[role->slot]);
       chunk.folds.push_back(role->reduction->op == Op::FMUL);
@@ -370,8 +408,9 @@ class Cut {
   // room: for addends, of which one per iteration is usual.
   void startReductions(Builder& inside, ValueId room) {
     for (auto* role : partial) {
-      if (!isExtreme(*role->reduction)) inside.store(role->slot, neutral(inside, *role->reduction));
+      if (!role->reduction->isExtreme()) inside.store(role->slot, neutral(inside, *role->reduction));
     }
+    for (auto& extreme : extremes) inside.store(extreme.isFound, inside.constB(false));
     for (auto* role : ordered) {
       inside.store(role->slot, inside.value(Op::CONST_F, Prim::F, {}));  // read by operations that are not there any more
       addends[role->slot] = inside.value(Op::LIST_NEW, Prim::P, {room}, 1);
@@ -413,6 +452,16 @@ class Cut {
     }
     return true;
   }
+  // Takes note of whether `one` replaces an extreme.
+  void noteFound(Builder& ahead, const Instruction& one) {
+    for (auto& extreme : extremes) {
+      auto& reduction = *extreme.role->reduction;
+      if (&one != reduction.store) continue;
+      auto chosen = reduction.chosen ? *reduction.chosen : ahead.constB(true);
+      if (reduction.isChosenFalse) chosen = ahead.value(Op::BNOT, Prim::B, {chosen});
+      ahead.store(extreme.isFound, ahead.either(ahead.load(extreme.isFound), chosen));
+    }
+  }
   void runIterations(Builder& inside, Instance& chunk, uint32_t counter, ValueId last) {
     auto& exit = inside.add(Op::BLOCK, {}, verdict.test->bodies[1]->code[0]->imm);
     exit.bodies = {&inside.newBlock()};
@@ -422,6 +471,7 @@ class Cut {
     again.bodies = {&clone(*original->bodies[0], [&](Block& made, const Instruction& one, Instruction& copy) {
       Builder ahead(unit, chunk, made);
       if (isReplaced(ahead, one)) return false;
+      noteFound(ahead, one);
       // What is done on the way out, the function does when all chunks have ended.
       if (&one == verdict.test->bodies[1]->code[0]) copy.bodies = {&inside.newBlock()};
       if (&one != verdict.test) return true;
