@@ -36,7 +36,7 @@ class Writer {
     number(instance.usedEarly);
     number(instance.resultLeaves);
     number(instance.folds.size());
-    for (bool isProduct : instance.folds) number(isProduct);
+    for (auto kind : instance.folds) number(static_cast<uint64_t>(kind));
     number(instance.arguments.size());
     for (auto type : instance.arguments) prims(unit.types.leaves(type));
     prims(instance.values);

@@ -7,7 +7,15 @@ using program::Instruction;
 using program::Op;
 
 llvm::Value* FunctionLowering::lowerCores(const Instruction& one) {
-  return one.op == Op::PARALLEL ? parallel(one) : worthSplitting(one);
+  switch (one.op) {
+    case Op::PARALLEL: return parallel(one);
+    case Op::COUNTERS_NEW: {
+      auto* counters = call("epochly_counters_new", ptr, {contextArg(), values[one.args[0]]});
+      guard(ir.CreateIsNotNull(counters), one.guard);
+      return counters;
+    }
+    default: return worthSplitting(one);
+  }
 }
 
 // Careful code runs every loop as it stands, so that the guard that fails first is the one that CPython would meet.
@@ -24,22 +32,24 @@ llvm::Value* FunctionLowering::parallel(const Instruction& one) {
   }
   auto chunk = static_cast<size_t>(one.imm & 0xffffffff);
   auto& folds = unit.instances[chunk].folds;
-  auto captured = one.args.size() - folds.size();
+  auto captured = one.args.size() - program::FOLD_LEAVES * folds.size();
   auto* frame = slot(llvm::ArrayType::get(i64, std::max<size_t>(captured - 1, 1)));
   for (size_t i = 1; i < captured; i++) storeLeaf(values[one.args[i]], at(frame, intConst(8 * (i - 1))), Memory::CALL);
-  auto* totals = slot(llvm::ArrayType::get(i64, std::max<size_t>(2 * folds.size(), 1)));
+  auto* targets = slot(llvm::ArrayType::get(i64, std::max<size_t>(sizeof(Fold) / 8 * folds.size(), 1)));
   for (size_t i = 0; i < folds.size(); i++) {
-    storeLeaf(values[one.args[captured + i]], at(totals, intConst(16 * i)), Memory::CALL);
-    storeLeaf(intConst(folds[i]), at(totals, intConst(16 * i + 8)), Memory::CALL);
+    auto* fold = at(targets, intConst(sizeof(Fold) * i));
+    for (size_t leaf = 0; leaf < program::FOLD_LEAVES; leaf++)
+      storeLeaf(values[one.args[captured + program::FOLD_LEAVES * i + leaf]], at(fold, intConst(8 * leaf)), Memory::CALL);
+    storeLeaf(intConst(static_cast<int64_t>(folds[i])), at(fold, intConst(offsetof(Fold, kind))), Memory::CALL);
   }
   storeTicks();
   auto* parts = call("epochly_parallel", ptr,
                      {contextArg(), chunkEntry(*functions[chunk]), frame, values[one.args[0]], intConst(one.imm >> 32),
-                      intConst(unit.instances[chunk].resultLeaves), totals, intConst(folds.size())});
+                      intConst(unit.instances[chunk].resultLeaves), targets, intConst(folds.size())});
   loadTicks();
   guard(ir.CreateIsNotNull(parts), one.guard);
-  for (size_t i = 0; i < folds.size(); i++)
-    values[one.result + 1 + i] = loadLeaf(at(totals, intConst(16 * i)), program::Prim::F, Memory::CALL);
+  for (size_t i = 0; i + 1 < one.results; i++)
+    values[one.result + 1 + i] = loadLeaf(at(targets, intConst(sizeof(Fold) * i)), program::Prim::F, Memory::CALL);
   return parts;
 }
 

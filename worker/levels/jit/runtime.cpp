@@ -236,6 +236,13 @@ const uint64_t* epochly_parallel(Context* context, Chunk chunk, const uint64_t* 
   return context->team->run(*context, chunk, frame, count, loop, leaves, {folds, static_cast<size_t>(foldCount)});
 }
 
+// Null: the machine has no more.
+int64_t* epochly_counters_new(Context* context, int64_t count) {
+  auto bytes = static_cast<size_t>(count) * sizeof(int64_t);
+  auto* made = context->allocate(bytes);
+  return made ? static_cast<int64_t*>(std::memset(made, 0, bytes)) : nullptr;
+}
+
 // CPython's float_pow. 1: it raises, or the result is complex, or libm's errno would have to be looked at.
 int32_t epochly_pow(double x, double y, double* out) {
   if (y == 0 || x == 1) return *out = 1.0, 0;
@@ -346,6 +353,7 @@ const std::vector<RuntimeSymbol>& runtimeSymbols() {
       {"epochly_poll", address(&epochly_poll)},
       {"epochly_worth_splitting", address(&epochly_worth_splitting)},
       {"epochly_parallel", address(&epochly_parallel)},
+      {"epochly_counters_new", address(&epochly_counters_new)},
       {"epochly_pow", address(&epochly_pow)},
       {"epochly_pow_int", address(&epochly_pow_int)},
       {"epochly_complex_pow", address(&epochly_complex_pow)},

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "levels/program/folds.h"
 #include "levels/program/ufuncs.h"
 
 namespace epochly::jit {
@@ -63,12 +64,14 @@ struct Context;
 // `results`. 0: they ended; else a guard failed, as of Code::entry.
 using Chunk = int32_t (*)(Context* context, const uint64_t* frame, int64_t first, int64_t last, uint64_t* results);
 
-// Floats that chunks compute and that are added up, or multiplied, in the order of the iterations. Compiled code reads and writes it.
+// See program::FoldKind. Compiled code writes it, and reads `target` where that is a total.
 struct Fold {
-  double total;
-  int64_t isProduct;
+  uint64_t target;
+  int64_t size;
+  int64_t stride;
+  int64_t kind;
 };
-static_assert(sizeof(Fold) == 16 && offsetof(Fold, isProduct) == 8);
+static_assert(sizeof(Fold) == 8 * (program::FOLD_LEAVES + 1) && offsetof(Fold, kind) == 8 * program::FOLD_LEAVES);
 
 // Who runs parallel loops. Thread-safe.
 class Team {
@@ -76,8 +79,8 @@ class Team {
   // Whether `count` iterations of that loop are worth several cores, here and now.
   virtual bool isWorth(Context& context, size_t loop, int64_t count) = 0;
   // Runs all iterations, in chunks. The number of chunks, then `leaves` results of each, in order; valid until the next loop of this
-  // context. Null: a chunk gave the call back, or the host asked to stop; none runs any more. The last results of a chunk are Lists of
-  // what is to be folded into `folds`.
+  // context. Null: a chunk gave the call back, the host asked to stop, or what is to be folded does not fit; none runs any more. The last
+  // results of a chunk point to what is to be folded into `folds`, whose lists grow in the memory of `context`.
   virtual const uint64_t* run(Context& context, Chunk chunk, const uint64_t* frame, int64_t count, size_t loop,
                               size_t leaves, std::span<Fold> folds) = 0;
 
@@ -87,7 +90,7 @@ class Team {
 
 // How long a parallel loop's iterations take. Written by any thread: an estimate that is a little old does no harm.
 struct LoopTimes {
-  bool isOrdered = false;                 // it has folds
+  bool isOrdered = false;                 // it has sums or products of floats
   bool isFixed = false;                   // its chunks are to depend on the number of iterations alone, not on time or cores
   std::atomic<int64_t> nsPerThousand{0};  // of one core; 0: not known
   std::atomic<uint64_t> split{0};         // executions on several cores

@@ -68,6 +68,8 @@ class Flow {
   // What a condition compares, all of which must hold; empty: something else.
   std::vector<Comparison> comparisons(program::ValueId condition) const;
   const PolyPtr& value(program::ValueId id) const { return values[id]; }
+  // Values that the walk met have smaller numbers; loops that are split add others.
+  size_t valueCount() const { return values.size(); }
   uint32_t position(const program::Instruction* one) const { return positions.at(one); }
   bool isInside(const program::Instruction* one, const Loop& loop) const;
   // Whether it may change while `loop` runs.
@@ -76,6 +78,7 @@ class Flow {
   // What an instruction reads of `slot` and writes to it: by LOAD and STORE, as the walk met them.
   const PolyPtr& stateAt(const program::Instruction* storeOrLoad) const { return slotValues.at(storeOrLoad); }
   const std::vector<const program::Instruction*>& users(program::ValueId id) const;
+  const program::Instruction* maker(program::ValueId id) const { return makers[id]; }  // null: it is in code that never runs
   // Whether both are computed in the same way from the same variables and, as long as nothing in `loop` writes memory, from the same
   // memory.
   bool isSame(program::ValueId a, program::ValueId b, const Loop& loop) const;

@@ -17,10 +17,11 @@ struct Reduction {
   // Of an extreme: a candidate replaces the variable if compare(candidate, variable), or the other way round.
   program::Compare compare = program::Compare::LT;
   bool candidateFirst = true;
-  const program::Instruction* store = nullptr;  // of an extreme: the one that replaces it, or keeps it where `chosen` does not hold
-  const program::Block* block = nullptr;        // that it stands in, where it always replaces
-  std::optional<program::ValueId> chosen;       // none: what is stored is the candidate
-  bool isChosenFalse = false;                   // the candidate replaces it where `chosen` does not hold
+  const program::Instruction* store =
+      nullptr;  // of an extreme: the one that replaces it, or keeps it where `chosen` does not hold
+  const program::Block* block = nullptr;                  // that it stands in, where it always replaces
+  std::optional<program::ValueId> chosen;                 // none: what is stored is the candidate
+  bool isChosenFalse = false;                             // the candidate replaces it where `chosen` does not hold
   std::set<program::ValueId> totals;                      // what is folded so far, wherever it is computed
   std::map<const program::Instruction*, bool> additions;  // the operations; true: the second operand is what is folded in
   bool isExtreme() const { return op == program::Op::ICMP || op == program::Op::FCMP; }

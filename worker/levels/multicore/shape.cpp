@@ -43,6 +43,7 @@ class Judge {
       for (auto& role : verdict.roles) {
         if (role.how == SlotRole::REDUCED) verdict.shape.kind = "reduction";
       }
+      for (auto& one : verdict.gathered) verdict.shape.kind = one.kind == program::FoldKind::COUNTERS ? "histogram" : "list";
       verdict.shape.splits = true;
     } catch (NotIndependent& why) {
       verdict.shape.kind = why.kind;
@@ -263,8 +264,17 @@ class Judge {
   void checkLists() {
     for (auto& access : flow.accesses()) {
       if (!access.isList || !access.isWrite || !flow.isInside(access.at, loop) || isOwn(*access.address)) continue;
-      decline(access.at->line, "it changes a list", "other");
+      auto list = flow.root(*access.address);
+      if (list && isGathered(*list)) continue;
+      auto leaves = list ? appendsOnly(flow, loop, *list) : std::nullopt;
+      if (!leaves) decline(access.at->line, "it changes a list", "other");
+      verdict.gathered.push_back({.kind = program::FoldKind::APPEND, .array = {}, .list = *list, .leaves = *leaves});
     }
+  }
+  bool isGathered(Symbol list) const {
+    auto& all = verdict.gathered;
+    return std::any_of(all.begin(), all.end(),
+                       [&](auto& one) { return one.kind == program::FoldKind::APPEND && one.list == list; });
   }
 
   // ---- arrays ------------------------------------------------------------------------------------------------------------------
@@ -340,7 +350,12 @@ class Judge {
   void checkWritten(Symbol root, const Touched& touched, const std::map<Symbol, Touched>& byRoot) {
     auto variables = variablesOf(root);
     auto array = std::find_if(variables.begin(), variables.end(), [&](auto& one) { return isIndependent(one, touched); });
-    if (array == variables.end()) explain(variables, touched);
+    if (array == variables.end()) {
+      array = std::find_if(variables.begin(), variables.end(), [&](auto& one) { return isCounted(one, touched); });
+      if (array == variables.end()) explain(variables, touched);
+      verdict.gathered.push_back({.kind = program::FoldKind::COUNTERS, .array = *array});
+      verdict.requirements.few.push_back(*array);
+    }
     verdict.requirements.distinct.push_back(*array);
     for (auto& [other, theirs] : byRoot) {
       bool counted = other == root || (!theirs.writes.empty() && other < root);  // each pair once
@@ -363,6 +378,26 @@ class Judge {
       if (std::all_of(all.begin(), all.end(), [&](auto& one) { return one[dim] == all[0][dim]; })) return true;
     }
     return false;
+  }
+  // The loop itself looks up where the array is: elsewhere, for all that it knows.
+  bool isReachedInside(const Access& access, const ArrayVariable& array) const {
+    auto isLoad = [&](program::ValueId id, uint32_t slot) {
+      auto* load = flow.maker(id);
+      return load && load->op == Op::LOAD && load->imm == slot && flow.isInside(load, loop);
+    };
+    auto* address = access.at->args.empty() ? nullptr : flow.maker(access.at->args[0]);
+    if (!address || address->op != Op::POINTER_ADD || !isLoad(address->args[0], array.slot)) return false;
+    auto* offset = flow.maker(address->args[1]);
+    return offset && offset->op == Op::MUL && isLoad(offset->args[1], array.slot + 2);
+  }
+  bool isCounted(const ArrayVariable& array, const Touched& touched) {
+    if (array.dims != 1 || array.dtype != program::DType::I64) return false;
+    for (auto* group : {&touched.writes, &touched.reads}) {
+      for (auto* access : *group) {
+        if (!isReachedInside(*access, array) || indicesOf(*access, array).empty()) return false;
+      }
+    }
+    return countsOnly(flow, touched.reads, touched.writes);
   }
   [[noreturn]] void explain(const std::vector<ArrayVariable>& variables, const Touched& touched) {
     auto* write = touched.writes[0];

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "levels/multicore/flow.h"
+#include "levels/multicore/gathers.h"
 #include "levels/multicore/reductions.h"
 
 namespace epochly::multicore {
@@ -47,11 +48,23 @@ struct Trip {
   bool movesAway = false;
 };
 
+// An array of this many counters or fewer: each chunk has its own, which it clears and which are added up.
+constexpr int64_t COUNTERS_MAX = 8192;
+
+// What each chunk has one of its own of, and is put together in the order of the iterations.
+struct Gathered {
+  program::FoldKind kind;        // COUNTERS or APPEND
+  program::ArrayVariable array;  // the counters
+  Symbol list = 0;               // the list
+  int64_t leaves = 0;            // of its elements
+};
+
 // What must hold before the loop for its iterations to be independent.
 struct Requirements {
   std::vector<std::pair<Poly, Poly>> notNegative;  // at the first iteration; its growth per iteration
   std::vector<program::ArrayVariable> distinct;    // no two elements of it lie in one place
   std::vector<std::pair<program::ArrayVariable, program::ArrayVariable>> apart;  // they share no memory
+  std::vector<program::ArrayVariable> few;                                       // they have COUNTERS_MAX elements at most
 };
 
 struct Verdict {
@@ -60,6 +73,7 @@ struct Verdict {
   std::vector<SlotRole> roles;
   std::vector<Trip> trips;  // the shortest counts
   Requirements requirements;
+  std::vector<Gathered> gathered;
   const program::Instruction* test = nullptr;  // the IF at the loop's head, whose second body leaves it
 };
 

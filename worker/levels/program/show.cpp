@@ -19,8 +19,8 @@ const char* const NAMES[] = {
     "guard_warning", "fail",        "if",          "block",        "loop",        "jump",         "poll",
     "call",          "return",      "list_new",    "list_length",  "list_load",   "list_store",   "list_push",
     "list_pop",      "list_sort",   "pointer_add", "array_load",   "array_store", "matmul",       "array_new",
-    "array_free",    "ufunc",       "worth",       "parallel"};
-static_assert(std::size(NAMES) == static_cast<size_t>(Op::PARALLEL) + 1);
+    "array_free",    "ufunc",       "worth",       "parallel",     "counters_new"};
+static_assert(std::size(NAMES) == static_cast<size_t>(Op::COUNTERS_NEW) + 1);
 
 void showBlock(std::ostringstream& text, Unit& unit, const Block& block, int depth) {
   for (auto* one : block.code) {
