@@ -182,13 +182,30 @@ TEST(Shape, ATotalThatAnIterationStoresIsCarried) {
   EXPECT_EQ(lookAtTotal("0.0", "(aug + t 1.0) (set (item y i) t)").kind(), "carried");
 }
 
-TEST(Shape, AnExtremeIsAReductionUnlessItsPlaceIsKept) {
+TEST(Shape, AnExtremeIsAReductionWhereWhatIsStoredIsWhatWasCompared) {
   auto looked = lookAtTotal("0", "(if (> (% i 7) t) (do (set t (% i 7))))");
-  EXPECT_EQ(looked.kind(), "carried");  // computed twice: not known to be the same
+  EXPECT_EQ(looked.kind(), "reduction") << looked.reason();  // computed twice, in the same way
+  looked = lookAtTotal("0", "(if (> (% i 7) t) (do (set t (% i 8))))");
+  EXPECT_EQ(looked.kind(), "carried");
   looked = lookAtTotal("0", "(set v (% i 7)) (if (> v t) (do (set t v)))");
   EXPECT_EQ(looked.kind(), "reduction") << looked.reason();
   looked = lookAtTotal("0", "(set v (% i 7)) (if (> v t) (do (set t v) (set at i)))");
   EXPECT_EQ(looked.kind(), "reduction") << looked.reason();  // nobody reads `at`
+}
+
+TEST(Shape, ConstantsAddedToElementsOfAnArrayAreAHistogram) {
+  auto counts = [](const std::string& loop) {
+    return look("(def f (h k n) " + loop + " (return n))", [](Types& types) {
+      return std::vector<Type>{types.array(DType::I64, 1, types.site(0)), types.array(DType::I64, 1, types.site(1)),
+                               Types::INT};
+    });
+  };
+  auto looked = counts("(for i (range n) (aug + (item h (item k i)) 1))");
+  EXPECT_EQ(looked.kind(), "histogram") << looked.reason();
+  EXPECT_EQ(looked.split.parallel, 1u);
+  EXPECT_EQ(counts("(for i (range n) (aug + (item h (item k i)) -1))").kind(), "scatter");
+  EXPECT_EQ(counts("(for i (range n) (aug + (item h (item k i)) i))").kind(), "scatter");
+  EXPECT_EQ(counts("(for i (range n) (set (item h (item k i)) 1))").kind(), "scatter");
 }
 
 }  // namespace
