@@ -26,14 +26,14 @@ __all__ = ["Split"]
 
 # How long the caller runs iterations itself before it looks at the clock and hands on what they noted.
 BATCH_SECONDS = 0.001
-# What a chunk aims at, depending on how much is left: a hundredth of it is lost to the sending at the one end, and at the other the
-# last chunk keeps the others waiting.
-CHUNK_SECONDS_MIN, CHUNK_SECONDS_MAX = 0.002, 0.1
+# What a chunk aims at, depending on how much is left: at the one end a tenth of it is lost to the sending, which takes all processes
+# together some 0.4 ms, and at the other the last chunk keeps the others waiting.
+CHUNK_SECONDS_MIN, CHUNK_SECONDS_MAX = 0.003, 0.1
 # While nobody knows how many items there are.
 CHUNK_SECONDS_UNKNOWN = 0.01
 CHUNK_ITEMS_MAX = 1 << 16
 # Of the time left, a chunk takes this part of a process's share.
-CHUNKS_PER_SLOT = 4
+CHUNKS_PER_SLOT = 3
 # Chunks on their way per process: one runs, one waits beside it.
 FLYING_PER_SLOT = 2
 # Chunks begun and not handed on, per process: one that is slow holds back those behind it no further than this.
