@@ -1,5 +1,7 @@
 """What the fuzzer found, shrunk."""
 
+import random
+
 import pytest
 
 from .exact import same
@@ -90,3 +92,18 @@ def test_what_an_array_of_two_types_gives_has_its_elements():
     a, b = np.arange(5, dtype=np.int16), np.arange(5, dtype=np.float32)
     jit = Jit(compares)
     assert same(jit(a, b), compares(a, b)) and jit.declined == ""
+
+
+def sum_of_sizes(data):
+    total = 0.0
+    for z in data:
+        total += abs(z)
+    return total
+
+
+def test_the_size_of_a_complex_number_is_libms_which_math_hypot_is_not():
+    r = random.Random(8)
+    data = [complex(r.uniform(-2, 2), r.uniform(-2, 2)) for _ in range(20_000)] + [1e-320 + 1e-320j, 0j, 5e-324j]
+    jit = Jit(sum_of_sizes)
+    assert same(jit(data), sum_of_sizes(data)) and not jit.declined
+    assert all(same(jit([z]), sum_of_sizes([z])) for z in data[::10]) and not jit.declined

@@ -10,7 +10,7 @@ from .exact import same
 _jit = pytest.importorskip("epochly._jit", reason="built without LLVM")
 np = pytest.importorskip("numpy")
 
-# worker/levels/jit/speculate.h: iterations between two polls of an innermost loop.
+# worker/levels/jit/points.h: iterations between two polls of an innermost loop.
 STRIP = 1 << 14
 
 
@@ -260,3 +260,38 @@ def test_an_overflow_that_only_a_comparison_with_another_type_sees_is_warned_of(
     check(lambda a, b: (a + a) < np.hypot(a, b), (single[:4], whole[:4]), (single, whole))
     check(lambda a, b: np.where(a * a > b, 1, 0), (single[:4], double[:4]), (single, double))
     check(lambda a: (a * a).astype(np.float32), (double,), (np.full(200, 1e200),))
+
+
+def share(i, j):
+    return 1.0 / ((i + j) * (i + j + 1) // 2 + i + 1)
+
+
+def sum_of_shares(u, i):
+    total = 0.0
+    for j in range(len(u)):
+        total += share(i, j) * u[j]
+    return total
+
+
+def test_a_helper_that_computes_with_two_counters_is_vectorised_with_the_loop_that_calls_it():
+    u = np.random.default_rng(5).random(500).tolist()
+    assert check(sum_of_shares, (u, 3), (u, 0), (u[:1], 7), ([], 1), (u, 10**6)) == 5
+    # Zero divisors, and each product and sum beyond 64 bits.
+    check(sum_of_shares, (u, -1), (u, -2), (u, 2**31), (u, 3 * 2**30), (u, 2**62), (u, -(2**62)), (u, 2**63 - 3), (u, -(2**63)))
+    assert "vector.body" in _jit.Jit(sum_of_shares).explain(u, 3)["llvm"]
+
+
+def product_down(n, factor):
+    return factor if n < 2 else n * product_down(n - 1, factor)
+
+
+def total_product(data, factor):
+    total = 0
+    for n in data:
+        total ^= product_down(n, factor) & 0xFFFF
+    return total
+
+
+def test_what_a_function_only_notes_its_callers_look_at():
+    assert check(total_product, ([1, 2, 20], 1), ([3], -1)) == 2
+    check(total_product, ([1, 21, 2], 1), ([5, 5], 2**62), ([2], 2**62), ([2], -(2**62)), ([60], 3))

@@ -5,7 +5,7 @@
 #include <llvm/IR/IntrinsicInst.h>
 #include <llvm/Transforms/Utils/LoopUtils.h>
 
-#include "levels/jit/speculate.h"
+#include "levels/jit/points.h"
 
 namespace epochly::jit {
 

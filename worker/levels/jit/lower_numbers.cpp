@@ -7,7 +7,7 @@
 
 #include "levels/jit/power_calls.h"
 #include "levels/jit/powers.h"
-#include "levels/jit/speculate.h"
+#include "levels/jit/points.h"
 
 namespace epochly::jit {
 

@@ -28,6 +28,7 @@
 #include "levels/jit/frame_constants.h"
 #include "levels/jit/late_guards.h"
 #include "levels/jit/math_calls.h"
+#include "levels/jit/points.h"
 #include "levels/jit/power_calls.h"
 #include "levels/jit/real_bits.h"
 #include "levels/jit/speculate.h"
@@ -85,6 +86,7 @@ void addInlining(ModulePassManager& passes, const Module& module) {
   FunctionPassManager cleanUp;
   addCleanUp(cleanUp);
   if (!hasSeveralFunctions(module)) return passes.addPass(createModuleToFunctionPassAdaptor(std::move(cleanUp)));
+  cleanUp.addPass(SimplifyCFGPass());  // the branches on what a callee that is inlined returns
   ModuleInlinerWrapperPass inliner(getInlineParams(2, 0));
   inliner.getPM().addPass(createCGSCCToFunctionPassAdaptor(std::move(cleanUp)));
   passes.addPass(std::move(inliner));

@@ -384,6 +384,7 @@ const std::vector<RuntimeSymbol>& runtimeSymbols() {
       {"epochly_math_frexp_fraction", address<Unary>(&exact::frexpFraction)},
       {"epochly_math_frexp_exponent", address<Unary>(&exact::frexpExponent)},
       {"epochly_math_atan2", address<Binary>(&::atan2)},
+      {"epochly_math_abs_complex", address<Binary>(&::hypot)},  // CPython's abs(); its math.hypot() is exacter
       {"epochly_math_hypot", address<Binary>(&exact::hypot)},
       {"epochly_math_nextafter", address<Binary>(&::nextafter)},
       {"epochly_math_remainder", address<Binary>(&::remainder)},

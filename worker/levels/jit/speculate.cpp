@@ -3,20 +3,15 @@
 #include <llvm/Analysis/DomTreeUpdater.h>
 #include <llvm/Analysis/LoopInfo.h>
 #include <llvm/Analysis/ScalarEvolution.h>
-#include <llvm/Analysis/ScalarEvolutionExpressions.h>
 #include <llvm/IR/Dominators.h>
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/IntrinsicInst.h>
-#include <llvm/IR/MDBuilder.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/PatternMatch.h>
-#include <llvm/Transforms/Utils/BasicBlockUtils.h>
 #include <llvm/Transforms/Utils/Local.h>
-#include <llvm/Transforms/Utils/ScalarEvolutionExpander.h>
 
-#include <optional>
-
-#include "levels/jit/runtime.h"
+#include "levels/jit/before_loop.h"
+#include "levels/jit/points.h"
 
 namespace epochly::jit {
 
@@ -24,29 +19,8 @@ using namespace llvm;
 
 namespace {
 
-// Steps of an index that a check before the loop takes: with these the last index fits 128 bits whatever the trip count.
-constexpr int64_t STEP_MAX = int64_t(1) << 31;
-
 // A counter that starts below this and takes no longer steps than these would overflow after 2**58 iterations: years.
 constexpr int64_t COUNTER_START_MAX = int64_t(1) << 62, COUNTER_STEP_MAX = 16;
-
-CallInst* pointCall(Instruction& instruction, StringRef name) {
-  auto* call = dyn_cast<CallInst>(&instruction);
-  return call && call->getCalledFunction() && call->getCalledFunction()->getName() == name ? call : nullptr;
-}
-
-// Every point of that name in blocks that `wanted` takes.
-template <typename Wanted>
-SmallVector<CallInst*> pointsIn(ArrayRef<BasicBlock*> blocks, StringRef name, Wanted wanted) {
-  SmallVector<CallInst*> found;
-  for (auto* block : blocks) {
-    if (!wanted(block)) continue;
-    for (auto& instruction : *block) {
-      if (auto* call = pointCall(instruction, name)) found.push_back(call);
-    }
-  }
-  return found;
-}
 
 // The block that gives the call back to the host: `ret 1`. Made when first asked for.
 class GiveBack {
@@ -66,6 +40,12 @@ class GiveBack {
   BasicBlock* made = nullptr;
 };
 
+// Of no consequence where a call ends: what the context counts ticks in is read by nobody after a call that is given back.
+bool isOfNoConsequence(Instruction& instruction) {
+  auto* store = dyn_cast<StoreInst>(&instruction);
+  return instruction.isLifetimeStartOrEnd() || (store && store->getPointerOperand() == instruction.getFunction()->getArg(0));
+}
+
 // Whether control that comes from `from` into `block` gives the call back: it returns a status that is not 0 and does nothing else.
 bool givesBack(BasicBlock* from, BasicBlock* block) {
   SmallDenseMap<Value*, Value*> phis;
@@ -75,7 +55,7 @@ bool givesBack(BasicBlock* from, BasicBlock* block) {
       phis[&phi] = phis.count(value) ? phis[value] : value;
     }
     auto* end = block->getFirstNonPHIOrDbg();
-    while (end->isLifetimeStartOrEnd()) end = end->getNextNode();
+    while (isOfNoConsequence(*end)) end = end->getNextNode();
     if (auto* ret = dyn_cast<ReturnInst>(end)) {
       auto* value = ret->getReturnValue();
       if (phis.count(value)) value = phis[value];
@@ -94,18 +74,7 @@ bool givesBack(BasicBlock* from, BasicBlock* block) {
 class LoopSpeculation {
  public:
   LoopSpeculation(Loop& loop, ScalarEvolution& scev, DominatorTree& tree, LoopInfo& loops, GiveBack& giveBack)
-      : loop(loop),
-        scev(scev),
-        tree(tree),
-        loops(loops),
-        giveBack(giveBack),
-        expander(scev, loop.getHeader()->getModule()->getDataLayout(), "before"),
-        before(loop.getLoopPreheader()->getTerminator()) {
-    auto* latch = loop.getLoopLatch();
-    if (!loop.isLoopExiting(latch)) return;
-    auto* count = scev.getExitCount(&loop, latch);
-    if (!isa<SCEVCouldNotCompute>(count) && count->getType()->isIntegerTy(64)) backEdges = count;
-  }
+      : loop(loop), scev(scev), tree(tree), loops(loops), giveBack(giveBack), ahead(loop, scev) {}
 
   bool run() {
     bool changed = indices();
@@ -114,7 +83,7 @@ class LoopSpeculation {
     for (auto* block : loop.blocks()) {
       if (loops.getLoopFor(block) == &loop && tree.dominates(block, loop.getLoopLatch())) changed |= guardsOf(block);
     }
-    place();
+    ahead.place(tree, loops, [&] { return giveBack.block(); });
     if (changed) scev.forgetTopmostLoop(&loop);
     return changed;
   }
@@ -125,52 +94,16 @@ class LoopSpeculation {
   DominatorTree& tree;
   LoopInfo& loops;
   GiveBack& giveBack;
-  SCEVExpander expander;
-  Instruction* const before;
-  const SCEV* backEdges = nullptr;  // taken at most; null: not known before the loop
-  SmallVector<Value*> checks;       // must hold before the loop is entered
-
-  bool invariant(const SCEV* value) { return scev.isLoopInvariant(value, &loop); }
-  bool canExpand(const SCEV* value) { return expander.isSafeToExpandAt(value, before); }
-  Value* expand(const SCEV* value) { return expander.expandCodeFor(value, value->getType(), before); }
-
-  // A value that runs evenly over the iterations: exact in 128 bits at its first and its last.
-  struct Ends {
-    Value *first, *last;
-  };
-  const SCEVAddRecExpr* even(const SCEV* value) {
-    auto* run = dyn_cast<SCEVAddRecExpr>(value);
-    if (!run || run->getLoop() != &loop || !run->isAffine() || !backEdges || !run->getType()->isIntegerTy(64))
-      return nullptr;
-    auto* step = dyn_cast<SCEVConstant>(run->getStepRecurrence(scev));
-    if (!step || step->getAPInt().abs().ugt(STEP_MAX)) return nullptr;
-    return invariant(run->getStart()) && canExpand(run->getStart()) && canExpand(backEdges) ? run : nullptr;
-  }
-  Ends endsOf(const SCEVAddRecExpr* run) {
-    auto step = cast<SCEVConstant>(run->getStepRecurrence(scev))->getAPInt().getSExtValue();
-    auto* first = widen(expand(run->getStart()));
-    return {first, stepsFrom(first, step, expand(backEdges))};
-  }
-  Value* widen(Value* value) { return IRBuilder<>(before).CreateSExt(value, Type::getInt128Ty(value->getContext())); }
-  Value* stepsFrom(Value* first, int64_t step, Value* count) {
-    IRBuilder<> ir(before);
-    auto* way = ir.CreateMul(ir.CreateZExt(count, first->getType()), ConstantInt::getSigned(first->getType(), step), "",
-                             false, true);
-    return ir.CreateAdd(first, way, "", false, true);
-  }
-  void checkFits(Value* wide) {
-    IRBuilder<> ir(before);
-    checks.push_back(ir.CreateICmpEQ(ir.CreateSExt(ir.CreateTrunc(wide, ir.getInt64Ty()), wide->getType()), wide));
-  }
+  BeforeLoop ahead;
 
   // True if `predicate(left, right)` holds in every iteration, or will because a check before the loop says so.
   bool settle(CmpInst::Predicate predicate, Value* left, Value* right, Instruction* at) {
     if (settleOne(predicate, left, right, at)) return true;
     auto sources = sourcesOf(left);
-    auto known = checks.size();
+    auto known = ahead.checked();
     for (auto* source : sources) {
       if (settleOne(predicate, source, right, at)) continue;
-      checks.truncate(known);
+      ahead.uncheck(known);
       return false;
     }
     return !sources.empty();
@@ -187,7 +120,7 @@ class LoopSpeculation {
       if (seen.size() > 16) return {};
       auto* instruction = dyn_cast<Instruction>(value);
       bool inside = instruction && loops.getLoopFor(instruction->getParent()) == &loop;
-      if (auto* phi = inside ? dyn_cast<PHINode>(instruction) : nullptr; phi && !even(scev.getSCEV(phi))) {
+      if (auto* phi = inside ? dyn_cast<PHINode>(instruction) : nullptr; phi && !ahead.even(scev.getSCEV(phi))) {
         open.append(phi->op_begin(), phi->op_end());
       } else if (auto* select = inside ? dyn_cast<SelectInst>(instruction) : nullptr) {
         open.append({select->getTrueValue(), select->getFalseValue()});
@@ -201,28 +134,28 @@ class LoopSpeculation {
     if (!left->getType()->isIntegerTy(64)) return false;
     auto *a = scev.getSCEV(left), *b = scev.getSCEV(right);
     if (scev.isKnownPredicateAt(predicate, a, b, at)) return true;
-    if (invariant(a) && invariant(b)) {
-      if (!canExpand(a) || !canExpand(b)) return false;
-      auto *x = expand(a), *y = expand(b);
-      checks.push_back(IRBuilder<>(before).CreateICmp(predicate, x, y));
+    if (ahead.isInvariant(a) && ahead.isInvariant(b)) {
+      if (!ahead.canExpand(a) || !ahead.canExpand(b)) return false;
+      auto *x = ahead.expand(a), *y = ahead.expand(b);
+      ahead.check(IRBuilder<>(ahead.end()).CreateICmp(predicate, x, y));
       return true;
     }
-    if (invariant(a)) {
+    if (ahead.isInvariant(a)) {
       std::swap(a, b);
       predicate = CmpInst::getSwappedPredicate(predicate);
     }
-    auto* run = even(a);
-    if (!run || !invariant(b) || !canExpand(b) || !CmpInst::isRelational(predicate)) return false;
+    auto* run = ahead.even(a);
+    if (!run || !ahead.isInvariant(b) || !ahead.canExpand(b) || !CmpInst::isRelational(predicate)) return false;
     bool isSigned = CmpInst::isSigned(predicate);
-    auto ends = endsOf(run);
-    auto* limit = expand(b);
-    IRBuilder<> ir(before);
+    auto ends = ahead.endsOf(run);
+    auto* limit = ahead.expand(b);
+    IRBuilder<> ir(ahead.end());
     limit = isSigned ? ir.CreateSExt(limit, ir.getInt128Ty()) : ir.CreateZExt(limit, ir.getInt128Ty());
     auto* zero = ConstantInt::get(ir.getInt128Ty(), 0);
     auto wide = ICmpInst::getSignedPredicate(predicate);
     for (auto* end : {ends.first, ends.last}) {
-      if (!isSigned) checks.push_back(ir.CreateICmpSGE(end, zero));
-      checks.push_back(ir.CreateICmp(wide, end, limit));
+      if (!isSigned) ahead.check(ir.CreateICmpSGE(end, zero));
+      ahead.check(ir.CreateICmp(wide, end, limit));
     }
     return true;
   }
@@ -260,17 +193,34 @@ class LoopSpeculation {
     auto kind = operation->getBinaryOp();
     if (scev.willNotOverflow(kind, true, left, right, operation)) return true;
     if (!tree.dominates(operation->getParent(), loop.getLoopLatch())) return isCounter(operation);
-    bool swapped = invariant(left);
-    auto* run = even(swapped ? right : left);
+    return runsWithin(kind, left, right) || isCounter(operation) || fitsByRange(operation);
+  }
+  // Of one that runs evenly and one that does not change.
+  bool runsWithin(Instruction::BinaryOps kind, const SCEV* left, const SCEV* right) {
+    bool swapped = ahead.isInvariant(left);
+    auto* run = ahead.even(swapped ? right : left);
     auto* other = swapped ? left : right;
-    if (!run || !invariant(other) || !canExpand(other)) return isCounter(operation);
-    auto ends = endsOf(run);
-    auto* wide = widen(expand(other));
+    if (!run || !ahead.isInvariant(other) || !ahead.canExpand(other)) return false;
+    auto ends = ahead.endsOf(run);
+    auto* wide = ahead.widen(ahead.expand(other));
     for (auto* end : {ends.first, ends.last}) {
-      IRBuilder<> ir(before);
-      checkFits(end);
-      checkFits(swapped ? ir.CreateBinOp(kind, wide, end) : ir.CreateBinOp(kind, end, wide));
+      IRBuilder<> ir(ahead.end());
+      ahead.checkFits(end);
+      ahead.checkFits(swapped ? ir.CreateBinOp(kind, wide, end) : ir.CreateBinOp(kind, end, wide));
     }
+    return true;
+  }
+  // `i * (i + j) // 2 + j`: worth the work before the loop where the loop is one that may be vectorised.
+  bool fitsByRange(WithOverflowInst* operation) {
+    if (!loop.isInnermost()) return false;
+    auto known = ahead.checked();
+    auto range = ahead.rangeOf(operation->getBinaryOp(), operation->getLHS(), operation->getRHS());
+    if (!range) {
+      ahead.uncheck(known);
+      return false;
+    }
+    ahead.checkFits(range->low);
+    ahead.checkFits(range->high);
     return true;
   }
   // `count += 1` in some iterations: never beyond its start and the trip count together. Of a loop without a trip count, never in
@@ -280,22 +230,23 @@ class LoopSpeculation {
     auto* step = dyn_cast<ConstantInt>(operation->getRHS());
     if (!variable || variable->getParent() != loop.getHeader() || !step || operation->getBinaryOp() != Instruction::Add)
       return false;
-    bool counted = backEdges && canExpand(backEdges);
+    bool counted = ahead.backEdges();
     if (step->getValue().abs().ugt(counted ? STEP_MAX : COUNTER_STEP_MAX)) return false;
-    auto* start = variable->getIncomingValueForBlock(before->getParent());
+    auto* start = variable->getIncomingValueForBlock(ahead.end()->getParent());
     for (auto* source : sourcesOf(variable)) {
       auto* part = dyn_cast<ExtractValueInst>(source);
       if (source != start && !(part && part->getAggregateOperand() == operation)) return false;
     }
     if (!counted) {
-      IRBuilder<> ir(before);
-      checks.push_back(ir.CreateICmpULT(ir.CreateAdd(start, ConstantInt::getSigned(start->getType(), COUNTER_START_MAX)),
-                                        ir.getInt64(uint64_t(2) * COUNTER_START_MAX)));
+      IRBuilder<> ir(ahead.end());
+      ahead.check(ir.CreateICmpULT(ir.CreateAdd(start, ConstantInt::getSigned(start->getType(), COUNTER_START_MAX)),
+                                   ir.getInt64(uint64_t(2) * COUNTER_START_MAX)));
       return true;
     }
-    auto* first = widen(start);
-    auto* last = stepsFrom(first, step->getSExtValue(), expand(backEdges));
-    checkFits(IRBuilder<>(before).CreateAdd(last, ConstantInt::getSigned(first->getType(), step->getSExtValue())));
+    auto* first = ahead.widen(start);
+    auto* last = ahead.stepsFrom(first, step->getSExtValue(), ahead.expand(ahead.backEdges()));
+    ahead.checkFits(
+        IRBuilder<>(ahead.end()).CreateAdd(last, ConstantInt::getSigned(first->getType(), step->getSExtValue())));
     return true;
   }
 
@@ -344,7 +295,7 @@ class LoopSpeculation {
     for (auto* point : pointsIn(blocks, INDEX_POINT, mine)) {
       auto* index = point->getArgOperand(0);
       if (!settlesAboveZero(index, point)) {
-        if (loop.isLoopInvariant(index) && loop.isLoopInvariant(point->getArgOperand(1))) point->moveBefore(before);
+        if (loop.isLoopInvariant(index) && loop.isLoopInvariant(point->getArgOperand(1))) point->moveBefore(ahead.end());
         continue;
       }
       point->replaceAllUsesWith(index);
@@ -358,181 +309,10 @@ class LoopSpeculation {
     auto* value = scev.getSCEV(index);
     if (scev.isKnownPredicateAt(CmpInst::ICMP_SGE, value, scev.getSCEV(zero), point)) return true;
     // An invariant one is looked at in the loop outside, and selected there if need be.
-    if (invariant(value) || !tree.dominates(point->getParent(), loop.getLoopLatch())) return false;
+    if (ahead.isInvariant(value) || !tree.dominates(point->getParent(), loop.getLoopLatch())) return false;
     return settle(CmpInst::ICMP_SGE, index, zero, point);
   }
-
-  // One branch before the loop for all checks.
-  void place() {
-    if (checks.empty()) return;
-    IRBuilder<> ir(before);
-    auto* head = before->getParent();
-    // A check that a path not taken would have computed from nothing may fail or hold, but does not make the others hold.
-    for (auto*& check : checks) check = ir.CreateFreeze(check);
-    auto* holds = ir.CreateAnd(checks);
-    auto* rest = SplitBlock(head, before, &tree, &loops);
-    head->getTerminator()->eraseFromParent();
-    auto* otherwise = giveBack.block();
-    IRBuilder<>(head).CreateCondBr(holds, rest, otherwise, MDBuilder(head->getContext()).createBranchWeights(1 << 20, 1));
-    tree.insertEdge(head, otherwise);
-  }
 };
-
-// ---- polls ---------------------------------------------------------------------------------------------------------------
-
-// Arguments of a POLL_POINT.
-struct Point {
-  explicit Point(CallInst& call) : ticks(call.getArgOperand(0)), bad(call.getArgOperand(1)), which(call.getArgOperand(2)) {}
-  Value *ticks, *bad, *which;
-};
-
-// At the end of `block`, which has no terminator yet: counts `iterations`, looks at the clock when there were enough, and goes on at
-// the block that it returns.
-BasicBlock* look(BasicBlock* block, Value* iterations, Point point) {
-  auto& function = *block->getParent();
-  auto& context = block->getContext();
-  auto make = [&](const char* name) { return BasicBlock::Create(context, name, &function); };
-  auto *looks = make("look"), *asks = make("ask"), *fails = make("fails"), *on = make("on");
-  MDBuilder md(context);
-  IRBuilder<> ir(block);
-  auto* count = ir.CreateAdd(ir.CreateLoad(ir.getInt32Ty(), point.ticks), iterations);
-  ir.CreateStore(count, point.ticks);
-  ir.CreateCondBr(ir.CreateICmpULT(count, ir.getInt32(POLL_TICKS)), on, looks, md.createBranchWeights(1 << 12, 1));
-  ir.SetInsertPoint(looks);
-  ir.CreateStore(ir.getInt32(0), point.ticks);
-  ir.CreateCondBr(point.bad, fails, asks, md.createBranchWeights(1, 1 << 12));
-  ir.SetInsertPoint(asks);
-  auto poll = function.getParent()->getOrInsertFunction("epochly_poll", ir.getInt32Ty(), ir.getPtrTy());
-  auto* stop = ir.CreateICmpNE(ir.CreateCall(poll, {function.getArg(0)}), ir.getInt32(0));
-  ir.CreateCondBr(stop, fails, on, md.createBranchWeights(1, 1 << 12));
-  ir.SetInsertPoint(fails);
-  ir.CreateRet(point.which);
-  return on;
-}
-
-// In place of a point that every iteration meets.
-void expandPoll(CallInst* call) {
-  Point point(*call);
-  auto* block = call->getParent();
-  auto* rest = block->splitBasicBlock(call);
-  block->getTerminator()->eraseFromParent();
-  auto* on = look(block, ConstantInt::get(Type::getInt32Ty(call->getContext()), 1), point);
-  BranchInst::Create(rest, on);
-  call->eraseFromParent();
-}
-
-// An innermost loop with a trip count that is known before it: runs in strips of STRIP_ITERATIONS, with the poll between them.
-class Strips {
- public:
-  // Null: not such a loop.
-  static std::optional<Strips> of(Loop& loop, ScalarEvolution& scev, DominatorTree& tree) {
-    auto* latch = loop.getLoopLatch();
-    if (!loop.isInnermost() || !latch || loop.getExitingBlock() != latch) return {};
-    auto* count = scev.getExitCount(&loop, latch);
-    if (isa<SCEVCouldNotCompute>(count) || !count->getType()->isIntegerTy(64)) return {};
-    auto points = pointsIn(loop.getBlocks(), POLL_POINT, [](auto*) { return true; });
-    if (points.empty()) return {};
-    // Where a `continue` has made several, they may differ in what they have seen.
-    for (auto* point : points) {
-      if (point->getArgOperand(1) != points[0]->getArgOperand(1)) return {};
-    }
-    auto* bad = dyn_cast<Instruction>(points[0]->getArgOperand(1));
-    if (bad && !tree.dominates(bad->getParent(), latch)) return {};
-    auto most = scev.getSmallConstantMaxTripCount(&loop);
-    if (most && most <= SHORT_ITERATIONS) return Strips(loop, points, nullptr);
-    auto* before = loop.getLoopPreheader()->getTerminator();
-    SCEVExpander expander(scev, before->getModule()->getDataLayout(), "trips");
-    if (!expander.isSafeToExpandAt(count, before)) return {};
-    return Strips(loop, points, expander.expandCodeFor(count, count->getType(), before));
-  }
-
-  void make() {
-    Point point(*points[0]);
-    if (backEdges) split(point);
-    for (auto* call : points) call->eraseFromParent();
-  }
-
- private:
-  // A loop that never runs longer needs no poll: the loop around it has one.
-  static constexpr unsigned SHORT_ITERATIONS = 64;
-
-  BasicBlock *entry, *header, *latch;
-  bool exitFirst;  // the exit is successor 0 of the latch
-  SmallVector<CallInst*> points;
-  Value* backEdges;  // null: few enough
-
-  Strips(Loop& loop, SmallVector<CallInst*> points, Value* backEdges)
-      : entry(loop.getLoopPreheader()),
-        header(loop.getHeader()),
-        latch(loop.getLoopLatch()),
-        exitFirst(!loop.contains(latch->getTerminator()->getSuccessor(0))),
-        points(std::move(points)),
-        backEdges(backEdges) {}
-
-  void split(Point point) {
-    // The loop's own exit is where the trip count says.
-    auto& context = header->getContext();
-    auto* strip = BasicBlock::Create(context, "strip", header->getParent(), header);
-    auto* end = BasicBlock::Create(context, "strip.end", header->getParent());
-    auto* branch = cast<BranchInst>(latch->getTerminator());
-    auto* exit = branch->getSuccessor(exitFirst ? 0 : 1);
-    // Every variable of the loop is one of the loop around it, too.
-    SmallVector<std::pair<PHINode*, Value*>> carried;
-    for (auto& phi : header->phis()) {
-      auto* outer = PHINode::Create(phi.getType(), 2, phi.getName() + ".strip", strip);
-      outer->addIncoming(phi.getIncomingValueForBlock(entry), entry);
-      carried.emplace_back(outer, phi.getIncomingValueForBlock(latch));
-      phi.setIncomingValue(phi.getBasicBlockIndex(entry), outer);
-      phi.setIncomingBlock(phi.getBasicBlockIndex(entry), strip);
-    }
-    IRBuilder<> ir(entry->getTerminator());
-    auto* i64 = ir.getInt64Ty();
-    auto* trips = ir.CreateAdd(backEdges, ir.getInt64(1));
-    entry->getTerminator()->replaceSuccessorWith(header, strip);
-    ir.SetInsertPoint(strip);
-    auto* left = ir.CreatePHI(i64, 2, "strip.left");
-    auto* length = ir.CreateBinaryIntrinsic(Intrinsic::umin, left, ir.getInt64(STRIP_ITERATIONS));
-    ir.CreateBr(header);
-    auto* count = PHINode::Create(i64, 2, "strip.count", header->begin());
-    ir.SetInsertPoint(branch);
-    auto* next = ir.CreateAdd(count, ir.getInt64(1), "", true, true);
-    count->addIncoming(ir.getInt64(0), strip);
-    count->addIncoming(next, latch);
-    ir.CreateCondBr(ir.CreateICmpULT(next, length), header, end);
-    branch->eraseFromParent();
-    ir.SetInsertPoint(end);
-    auto* rest = ir.CreateSub(left, length, "", true);
-    auto* on = look(end, ir.CreateTrunc(length, ir.getInt32Ty()), point);
-    ir.SetInsertPoint(on);
-    ir.CreateCondBr(ir.CreateICmpNE(rest, ir.getInt64(0)), strip, exit);
-    left->addIncoming(trips, entry);
-    left->addIncoming(rest, on);
-    for (auto& [outer, value] : carried) outer->addIncoming(value, on);
-    for (auto& phi : exit->phis()) phi.setIncomingBlock(phi.getBasicBlockIndex(latch), on);
-  }
-};
-
-// Of several points in one loop, the last that every iteration meets is enough.
-void thinOut(Loop& loop, LoopInfo& loops, DominatorTree& tree) {
-  auto* latch = loop.getLoopLatch();
-  if (!latch) return;
-  auto points = pointsIn(loop.getBlocks(), POLL_POINT, [&](BasicBlock* block) { return loops.getLoopFor(block) == &loop; });
-  CallInst* kept = nullptr;
-  for (auto* point : points) {
-    if (tree.dominates(point->getParent(), latch) && (!kept || tree.dominates(kept, point))) kept = point;
-  }
-  for (auto* point : points) {
-    if (kept && point != kept) point->eraseFromParent();
-  }
-}
-
-void expandIndex(CallInst* point) {
-  IRBuilder<> ir(point);
-  auto *index = point->getArgOperand(0), *length = point->getArgOperand(1);
-  auto* below = ir.CreateICmpSLT(index, ConstantInt::get(index->getType(), 0));
-  point->replaceAllUsesWith(ir.CreateSelect(below, ir.CreateAdd(index, length), index));
-  point->eraseFromParent();
-}
 
 }  // namespace
 
@@ -545,24 +325,6 @@ PreservedAnalyses SpeculatePass::run(Function& function, FunctionAnalysisManager
   for (auto* loop : reverse(inOrder)) {
     if (loop->getLoopPreheader() && loop->getLoopLatch()) LoopSpeculation(*loop, scev, tree, loops, giveBack).run();
   }
-  return PreservedAnalyses::none();
-}
-
-PreservedAnalyses ExpandPointsPass::run(Function& function, FunctionAnalysisManager& analyses) {
-  auto& loops = analyses.getResult<LoopAnalysis>(function);
-  auto& tree = analyses.getResult<DominatorTreeAnalysis>(function);
-  auto& scev = analyses.getResult<ScalarEvolutionAnalysis>(function);
-  SmallVector<Strips> strips;
-  for (auto* loop : loops.getLoopsInPreorder()) {
-    thinOut(*loop, loops, tree);
-    if (auto one = loop->getLoopPreheader() ? Strips::of(*loop, scev, tree) : std::nullopt) strips.push_back(*one);
-  }
-  for (auto& one : strips) one.make();
-  SmallVector<BasicBlock*> blocks;
-  for (auto& block : function) blocks.push_back(&block);
-  auto all = [](auto*) { return true; };
-  for (auto* point : pointsIn(blocks, INDEX_POINT, all)) expandIndex(point);
-  for (auto* point : pointsIn(blocks, POLL_POINT, all)) expandPoll(point);
   return PreservedAnalyses::none();
 }
 

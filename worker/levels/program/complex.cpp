@@ -176,7 +176,7 @@ Value FunctionElaborator::complexAbsolute(const Value& value) {
   auto isFinite = [&](ValueId x) { return fcmp(Compare::LT, fop1(Op::FABS, x), constF(__builtin_inf())); };
   if (types.isScalar(value.type, DType::C64)) decline("abs() of numpy.complex64 scalars is not compiled");
   auto [real, imag] = partsOf(value);
-  auto result = emit(Op::MATH2, {real, imag}, {.prim = Prim::F, .text = "hypot"});
+  auto result = emit(Op::MATH2, {real, imag}, {.prim = Prim::F, .text = "abs_complex"});
   if (value.type != Types::COMPLEX) {
     guardFinite(result);
     return scalarOf(DType::F64, result);
