@@ -344,13 +344,7 @@ kj::OneOf<config::Options, config::Answer, config::Mistake> parse(kj::ArrayPtr<c
 
 }  // namespace
 
-int runProgram(kj::ArrayPtr<const kj::StringPtr> args) {
-  return rt::runParsed(parse(args), [](config::Options options) {
-    int status = 0;
-    KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { status = serve(kj::mv(options)); })) status = report(*error);
-    return status;
-  });
-}
+int runProgram(kj::ArrayPtr<const kj::StringPtr> args) { return rt::runParsed(parse(args), serve, report); }
 
 kj::Own<Daemon> start(kj::AsyncIoContext& io, kj::ArrayPtr<const kj::StringPtr> args) {
   auto parsed = parse(args);

@@ -100,23 +100,6 @@ void readAttemptResult(schema::AttemptResult::Reader result, events::AttemptRepo
   }
 }
 
-constexpr size_t wordsFor(size_t bytes) { return (bytes + sizeof(capnp::word) - 1) / sizeof(capnp::word); }
-constexpr size_t textWords(size_t bytes) { return wordsFor(bytes + 1); }
-
-size_t wordsOf(const Payload& payload) {
-  size_t words = capnp::sizeInWords<schema::Payload>() + wordsFor(payload.pickle.size());
-  if (payload.buffers.size() > 0) words++;  // the list's tag
-  for (auto& buffer : payload.buffers) {
-    words += capnp::sizeInWords<schema::Buffer>();
-    if (buffer.is<SharedBuffer>()) {
-      words += capnp::sizeInWords<schema::SharedBuffer>() + textWords(buffer.get<SharedBuffer>().name.size());
-    } else {
-      words += wordsFor(buffer.get<kj::Array<byte>>().size());
-    }
-  }
-  return words;
-}
-
 }  // namespace
 
 core::WorkerSpec readWorkerInfo(schema::WorkerInfo::Reader info) {
@@ -184,7 +167,7 @@ size_t wordsOf(const core::Function& function) {
 }
 
 size_t wordsOf(const core::Task& task) {
-  return capnp::sizeInWords<schema::Assignment>() + capnp::sizeInWords<schema::TaskId>() + wordsOf(task.arguments);
+  return capnp::sizeInWords<schema::Assignment>() + capnp::sizeInWords<schema::TaskId>() + task.arguments.messageWords();
 }
 
 }  // namespace epochly::dispatch

@@ -12,23 +12,6 @@ namespace {
 
 [[noreturn]] void invalid(kj::String why) { kj::throwFatalException(makeError(ErrorCode::INVALID_ARGUMENT, why)); }
 
-constexpr size_t wordsFor(size_t bytes) { return (bytes + sizeof(capnp::word) - 1) / sizeof(capnp::word); }
-constexpr size_t textWords(size_t bytes) { return bytes == 0 ? 0 : wordsFor(bytes + 1); }
-
-size_t wordsOf(const Payload& payload) {
-  size_t words = capnp::sizeInWords<schema::Payload>() + wordsFor(payload.pickle.size());
-  if (payload.buffers.size() > 0) words++;  // the list's tag
-  for (auto& buffer : payload.buffers) {
-    words += capnp::sizeInWords<schema::Buffer>();
-    if (buffer.is<SharedBuffer>()) {
-      words += capnp::sizeInWords<schema::SharedBuffer>() + textWords(buffer.get<SharedBuffer>().name.size());
-    } else {
-      words += wordsFor(buffer.get<kj::Array<byte>>().size());
-    }
-  }
-  return words;
-}
-
 size_t wordsOf(const Failure& failure) {
   return capnp::sizeInWords<schema::Failure>() + textWords(failure.message.size()) + textWords(failure.type.size()) +
          textWords(failure.traceback.size()) + wordsFor(failure.pickled.size());
@@ -168,7 +151,7 @@ void writePlacement(const core::Placement& placement, schema::Placement::Builder
 
 size_t wordsOf(const core::Result& result) {
   size_t words = capnp::sizeInWords<schema::TaskResult>() + capnp::sizeInWords<schema::Timings>();
-  if (result.outcome == core::Outcome::SUCCEEDED) words += wordsOf(result.value);
+  if (result.outcome == core::Outcome::SUCCEEDED) words += result.value.messageWords();
   if (result.outcome == core::Outcome::FAILED) words += wordsOf(result.failure);
   return words;
 }

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include <kj/exception.h>
 #include <kj/one-of.h>
 #include <kj/string.h>
 
@@ -26,9 +27,9 @@ inline kj::Maybe<kj::StringPtr> environmentVariable(kj::StringPtr name) {
   return kj::StringPtr(value);
 }
 
-// The exit status: that of `serve(options)`, if the command line asks to run.
-template <typename Options, typename Serve>
-int runParsed(kj::OneOf<Options, Answer, Mistake> parsed, Serve&& serve) {
+// The exit status: that of `serve(options)`, if the command line asks to run, or what `report` makes of its exception.
+template <typename Options, typename Serve, typename Report>
+int runParsed(kj::OneOf<Options, Answer, Mistake> parsed, Serve&& serve, Report&& report) {
   KJ_SWITCH_ONEOF(parsed) {
     KJ_CASE_ONEOF(answer, Answer) {
       fputs(answer.text.cStr(), stdout);
@@ -38,7 +39,11 @@ int runParsed(kj::OneOf<Options, Answer, Mistake> parsed, Serve&& serve) {
       fprintf(stderr, "%s\n", mistake.text.cStr());
       return EXIT_MISTAKE;
     }
-    KJ_CASE_ONEOF(options, Options) return serve(kj::mv(options));
+    KJ_CASE_ONEOF(options, Options) {
+      int status = 0;
+      KJ_IF_MAYBE(error, kj::runCatchingExceptions([&]() { status = serve(kj::mv(options)); })) return report(*error);
+      return status;
+    }
   }
   KJ_UNREACHABLE;
 }

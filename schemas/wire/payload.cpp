@@ -71,6 +71,20 @@ size_t Payload::inlineBytes() const {
   return bytes;
 }
 
+size_t Payload::messageWords() const {
+  size_t words = capnp::sizeInWords<schema::Payload>() + wordsFor(pickle.size());
+  if (buffers.size() > 0) words++;  // the list's tag
+  for (auto& buffer : buffers) {
+    words += capnp::sizeInWords<schema::Buffer>();
+    if (buffer.is<SharedBuffer>()) {
+      words += capnp::sizeInWords<schema::SharedBuffer>() + textWords(buffer.get<SharedBuffer>().name.size());
+    } else {
+      words += wordsFor(buffer.get<kj::Array<byte>>().size());
+    }
+  }
+  return words;
+}
+
 kj::Maybe<HostId> Payload::sharedHost() const {
   for (auto& buffer : buffers) {
     if (buffer.is<SharedBuffer>()) return buffer.get<SharedBuffer>().host;

@@ -28,9 +28,15 @@ struct Payload {
 
   // Bytes held here: what an inline payload costs in memory and on the wire. Shared buffers count by reference only.
   size_t inlineBytes() const;
+  // What it takes in a message, in words, as write() makes it.
+  size_t messageWords() const;
   // The host whose shared memory this refers to; none if everything is inline.
   kj::Maybe<HostId> sharedHost() const;
 };
+
+// Words that so many bytes take in a message as Data, and as Text that is left out when it is empty.
+constexpr size_t wordsFor(size_t bytes) { return (bytes + sizeof(capnp::word) - 1) / sizeof(capnp::word); }
+constexpr size_t textWords(size_t bytes) { return bytes == 0 ? 0 : wordsFor(bytes + 1); }
 
 // The same sum without copying, for checks before anything is kept.
 size_t inlineBytes(schema::Payload::Reader reader);

@@ -2,17 +2,14 @@
 
 python -m tests.bench.call_overhead [--json FILE]; `./dev bench calls` prints the same table.
 """
-import argparse
 import functools
-import json
 import statistics
 import subprocess
 import sys
 import time
 import timeit
-from pathlib import Path
 
-from tests.bench.report import Table, at_most
+from tests.bench.report import Table, at_most, publish, table_options
 
 # The least of so many repetitions: an interruption makes one longer, nothing makes one shorter.
 REPETITIONS = 25
@@ -114,13 +111,8 @@ def table():
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the table there")
-    options = parser.parse_args(arguments)
-    made = table()
-    print(made.text())
-    if options.json:
-        options.json.write_text(json.dumps(made.as_json(), indent=1))
+    options = table_options(__doc__).parse_args(arguments)
+    publish(table(), options.json)
 
 
 if __name__ == "__main__":

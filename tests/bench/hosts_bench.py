@@ -2,8 +2,6 @@
 
 python -m tests.bench.hosts_bench [--json FILE] [--seconds N]; `./dev bench loops` prints the same table. Needs root and iproute2.
 """
-import argparse
-import json
 import os
 import sys
 import tempfile
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import epochly
 from tests.bench.processes_bench import loop, repeats_for
-from tests.bench.report import Table, at_least
+from tests.bench.report import Table, at_least, publish, table_options
 from tests.bench.turns import timed
 from tests.support.hosts import Hosts, token_file_in, until, why_none
 
@@ -83,17 +81,13 @@ def table(seconds=SECONDS):
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the table there")
+    parser = table_options(__doc__)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of plain Python (10)")
     options = parser.parse_args(arguments)
     if why_none() is not None or len(os.sched_getaffinity(0)) < PINNED:
         print(f"Level 3 over several workers was not measured: {why_none() or 'it needs two cores'}")
         return
-    made = table(options.seconds)
-    print(made.text())
-    if options.json:
-        options.json.write_text(json.dumps(made.as_json(), indent=1))
+    publish(table(options.seconds), options.json)
 
 
 if __name__ == "__main__":

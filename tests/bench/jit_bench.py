@@ -117,7 +117,8 @@ def kernel_table(rows):
     targets = [at_most("kernels that do not run compiled, or not as in CPython", inexact, 0),
                at_least(f"no slower than Numba, geometric mean over {len(both)}", mean, RUN_RATIO, "x"),
                at_least("no slower than Numba with fastmath=True", relaxed, RUN_RATIO, "x"),
-               at_least(f"no kernel below half of Numba's speed; the worst is {worst}", every.get(worst, math.nan), WORST_RATIO, "x"),
+               at_least(f"no kernel below half of Numba's speed; the worst is {worst}", every.get(worst, math.nan), WORST_RATIO,
+                        "x"),
                at_least("first call 10x faster than Numba's, geometric mean", first, FIRST_RATIO, "x")]
     head = ["", "CPython ms", "level 2 ms", "Numba ms", "x Numba", "x, fastmath", "x CPython", "first ms", "Numba's first", ""]
     return Table("jit", "Kernels", head, cells, targets)

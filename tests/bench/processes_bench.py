@@ -2,13 +2,10 @@
 
 python -m tests.bench.processes_bench [--json FILE]; `./dev bench loops` prints the same table. Without joblib its column is empty.
 """
-import argparse
-import json
 import os
 import sys
-from pathlib import Path
 
-from tests.bench.report import Table, at_least, at_most
+from tests.bench.report import Table, at_least, at_most, publish, table_options
 from tests.bench.turns import in_turns, timed
 from tests.support import level3
 
@@ -146,14 +143,9 @@ def table():
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the table there")
-    options = parser.parse_args(arguments)
+    options = table_options(__doc__).parse_args(arguments)
     os.environ["EPOCHLY_MAX_WORKERS"] = str(WORKERS)
-    made = table()
-    print(made.text())
-    if options.json:
-        options.json.write_text(json.dumps(made.as_json(), indent=1))
+    publish(table(), options.json)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """Tables, and targets met or not."""
+import argparse
+import json
 import math
 import statistics
 from dataclasses import dataclass
+from pathlib import Path
 
 PEER_TITLES = {"epochly": "Epochly", "pool": "ProcessPoolExecutor", "ray": "Ray", "dask": "Dask"}
 
@@ -56,6 +59,20 @@ class Table:
 
     def as_json(self):
         return {"title": self.title, "head": self.head, "rows": self.rows, "targets": [t.as_json() for t in self.targets]}
+
+
+def table_options(doc):
+    """A parser of a table's own command line; `doc` is its module's."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="also write the table there")
+    return parser
+
+
+def publish(table, path):
+    """Prints the table, and writes it to `path` unless that is None."""
+    print(table.text())
+    if path is not None:
+        path.write_text(json.dumps(table.as_json(), indent=1))
 
 
 def plain(value):

@@ -13,6 +13,9 @@
 
 namespace epochly::run {
 
+// Executors of beginReady() with two CPU slots: the dispatcher numbers them as it starts them.
+constexpr uint32_t CPU_A = 1, CPU_B = 2, IO = 3;
+
 struct DispatchEnv final : public ExecutorControl, public ResultPort, public Observer {
   struct Fake {
     Role role;
@@ -90,6 +93,13 @@ struct DispatchEnv final : public ExecutorControl, public ResultPort, public Obs
     assignment.setLevel(static_cast<uint8_t>(level));
     assignment.setTimeoutMs(timeoutMs);
     dispatcher->onAssigned(assignment.asReader());
+  }
+  // Ready executors that know what function 1 takes, and as many attempts of it.
+  void beginKnowing(kj::Duration runTime, uint64_t attempts) {
+    beginReady();
+    learn(1, runTime);
+    for (uint64_t seq = 1; seq <= attempts; seq++) assign(seq);
+    settle();
   }
   void assignNow(uint64_t seq, Level level = Level::MONITOR, uint32_t timeoutMs = 0, uint32_t functionId = 1) {
     assign(seq, level, timeoutMs, functionId);
@@ -187,5 +197,10 @@ struct DispatchEnv final : public ExecutorControl, public ResultPort, public Obs
  private:
   uint64_t nowNs() const { return (now - kj::origin<kj::TimePoint>()) / kj::NANOSECONDS; }
 };
+
+inline auto answered(uint64_t seq, ErrorCode code) {
+  return testing::AllOf(testing::Field(&DispatchEnv::Answered::seq, seq),
+                        testing::Field(&DispatchEnv::Answered::code, code));
+}
 
 }  // namespace epochly::run

@@ -8,6 +8,7 @@ import textwrap
 import pytest
 from watching import PATIENCE, shared_objects, until
 
+import epochly
 from epochly.testing import LocalCluster
 
 
@@ -29,6 +30,13 @@ def client(cluster):
     client = cluster.connect()
     yield client
     client.close()
+
+
+@pytest.fixture(scope="module")
+def embedded_client():
+    """A client of the cluster that a process without one starts for itself."""
+    with epochly.connect() as connected:
+        yield connected
 
 
 @pytest.fixture

@@ -7,25 +7,19 @@ from tests.python.cluster.tasks import doubled_sum
 pytestmark = pytest.mark.skipif(not epochly.check_feature("multicore"), reason="this build has no oneTBB")
 
 
-@pytest.fixture(scope="module")
-def client():
-    with epochly.connect() as connected:
-        yield connected
-
-
-def test_a_worker_offers_one_at_a_time(client):
-    worker, = client.workers()
+def test_a_worker_offers_one_at_a_time(embedded_client):
+    worker, = embedded_client.workers()
     assert worker["slots"]["multicore"] == 1
     assert worker["facts"]["python.multicore"] == "oneTBB"
 
 
-def test_a_loop_that_splits_runs_at_level_3(client):
-    future = client.submit(doubled_sum, 200_000, level=3)
+def test_a_loop_that_splits_runs_at_level_3(embedded_client):
+    future = embedded_client.submit(doubled_sum, 200_000, level=3)
     assert future.result() == doubled_sum(200_000)
     assert future.report().level == 3
 
 
-def test_what_does_not_split_runs_at_level_2_and_says_why(client):
-    future = client.submit(abs, -3, level=3)
+def test_what_does_not_split_runs_at_level_2_and_says_why(embedded_client):
+    future = embedded_client.submit(abs, -3, level=3)
     assert future.result() == 3
     assert [level for level, _ in future.report().declined][0] == 3

@@ -3,22 +3,9 @@ import sys
 import traceback
 
 import pytest
-from together import Meeting
+from together import convene, meet
 
 import epochly
-
-meeting = None
-
-
-def meet(value):
-    return meeting.wait(value)
-
-
-@pytest.fixture(autouse=True)
-def four_meet():
-    global meeting
-    meeting = Meeting(4)
-
 
 # ---- level 1 --------------------------------------------------------------------------------------------------------------
 
@@ -138,8 +125,7 @@ def test_a_method_may_hold_the_context_and_use_private_names():
 
 def ran_plainly(work, *arguments):
     """What a function returns, of which the context's body has to run as it is: one iteration after the other."""
-    global meeting
-    meeting = Meeting(1)
+    convene(1)
     return work(*arguments)
 
 

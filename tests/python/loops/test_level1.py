@@ -4,21 +4,9 @@ import threading
 import traceback
 
 import pytest
-from together import Meeting
+from together import convene, meet
 
 import epochly
-
-meeting = None
-
-
-def meet(value):
-    return meeting.wait(value)
-
-
-@pytest.fixture(autouse=True)
-def four_meet():
-    global meeting
-    meeting = Meeting(4)
 
 
 def ran(function):
@@ -201,8 +189,9 @@ def looks_before_it_adds(items):
     (looks_before_it_adds, "line {4}: `seen.add()` changes what the iterations share"),
 ])
 def test_what_iterations_would_share_declines_with_its_line(work, says):
-    global meeting, shared_total
-    meeting, shared_total = Meeting(1), 0
+    global shared_total
+    convene(1)
+    shared_total = 0
     first = work.__code__.co_firstlineno
     plain = work([1, 2, 3])
     optimized = epochly.optimize(work, level=1)
@@ -255,8 +244,7 @@ def through(item):
     (lambda items, some=a_generator: [next(some, item) for item in items], "`next()` changes `some`"),
 ], ids=["global", "two calls deep", "container", "argument", "object", "iterator"])
 def test_what_the_called_functions_share_declines_with_their_line(work, says):
-    global meeting
-    meeting = Meeting(1)
+    convene(1)
     optimized = epochly.optimize(work, level=1)
     optimized([1, 2, 3])
     level, declined = ran(optimized)
@@ -327,8 +315,7 @@ def test_a_loop_that_runs_at_two_levels_is_learned_for_each():
     def work(items):
         return [meet(item) for item in items]
 
-    global meeting
     for level in (3, 1, 3, 1):
-        meeting = Meeting(4 if level == 1 else 1)
+        convene(4 if level == 1 else 1)
         with epochly.optimize_context(level=level):
             assert epochly.optimize(work)(range(4)) == [0, 1, 2, 3]

@@ -6,22 +6,10 @@ import textwrap
 import threading
 
 import pytest
-from together import SECONDS_MAX, Meeting
+from together import SECONDS_MAX, convene, meet
 
 import epochly
 from epochly.loops import pool
-
-meeting = None
-
-
-def meet(value):
-    return meeting.wait(value)
-
-
-@pytest.fixture(autouse=True)
-def four_meet():
-    global meeting
-    meeting = Meeting(4)
 
 
 def test_contextvars_of_the_caller_reach_every_iteration():
@@ -52,14 +40,13 @@ def test_thread_locals_of_the_caller_reach_every_iteration_and_leave_with_it():
     def work(items):
         return [of_the_thread(item) for item in items]
 
-    global meeting
     own.session = threading.get_ident()
     for user in ("one", "two"):
-        meeting = Meeting(4)
+        convene(4)
         own.user = user
         assert work(range(4)) == [(item, user, True) for item in range(4)]
     del own.user
-    meeting = Meeting(4)
+    convene(4)
     with pytest.raises(AttributeError, match="user"):
         work(range(4))
 
@@ -78,8 +65,7 @@ def test_an_iteration_that_loops_itself_takes_threads_too_and_never_waits_for_on
 
 def test_without_a_free_thread_the_caller_runs_the_iterations(monkeypatch):
     monkeypatch.setattr(pool.pool, "start", lambda task: False)
-    global meeting
-    meeting = Meeting(1)
+    convene(1)
 
     @epochly.optimize(level=1)
     def work(items):

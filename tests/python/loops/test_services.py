@@ -1,5 +1,4 @@
 """Level 1 with what programs wait for: HTTP, files, subprocesses, databases; each a real one."""
-import http.server
 import sqlite3
 import subprocess
 import sys
@@ -10,31 +9,16 @@ import pytest
 from together import SECONDS_MAX, Meeting
 
 import epochly
+from tests.bench.echo_server import EchoServer
 
 
 @pytest.fixture
 def server():
     """Answers each request when four wait at once."""
     meeting = Meeting(4)
-
-    class Meets(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            meeting.wait()
-            body = self.path.encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
-
-    class Server(http.server.ThreadingHTTPServer):
-        request_queue_size = 64
-
-    running = Server(("127.0.0.1", 0), Meets)
+    running = EchoServer(meeting.wait)
     threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{running.server_port}"
+    yield running.url
     running.shutdown()
     running.server_close()
 

@@ -19,3 +19,16 @@ class Meeting:
         except threading.BrokenBarrierError:
             pytest.fail("iterations that should run side by side did not")
         return value
+
+
+# Of the iterations of the present test. A variable of the module, for they are written as users write theirs: without it.
+_meeting = None
+
+
+def convene(count):
+    global _meeting
+    _meeting = Meeting(count)
+
+
+def meet(value):
+    return _meeting.wait(value)

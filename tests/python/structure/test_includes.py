@@ -26,7 +26,7 @@ ALLOWED = {
     "scheduler/daemon": {"scheduler/config", "scheduler/dispatch", "scheduler/metrics", "scheduler/rest", "scheduler/rpc",
                          "scheduler/store"},
     "worker/daemon": {"worker/config", "worker/link", "worker/metrics", "worker/objects", "worker/probe"},
-    "worker/run": {"schemas/wire", "schemas/rt"},
+    "worker/run": {"worker/objects", "schemas/wire", "schemas/rt"},
     "worker/objects": {"schemas/wire"},
     "worker/probe": {"schemas/wire"},
     "worker/link": {"worker/run", "schemas/transport", "schemas/wire", "schemas/rt"},
