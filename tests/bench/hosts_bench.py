@@ -11,6 +11,7 @@ import epochly
 from tests.bench.processes_bench import loop, repeats_for
 from tests.bench.report import Table, at_least, publish, table_options
 from tests.bench.turns import timed
+from tests.support import level3
 from tests.support.hosts import Hosts, token_file_in, until, why_none
 
 SECONDS = 10.0
@@ -57,7 +58,7 @@ def pinned(cluster, token_file):
 def compare(client, function, *arguments):
     """Seconds of a call on one worker and split over all, and whether both gave the same."""
     split = epochly.optimize(function, level=3)
-    split(*arguments)  # the team is known
+    level3.started()
     one, wanted = timed(lambda: client.submit(function, *arguments, level=0).result())
     two, found = timed(split, *arguments)
     assert found == wanted and epochly.report(split).level == 3
@@ -72,8 +73,8 @@ def table(seconds=SECONDS):
         with epochly.connect() as client:
             until(lambda: len(client.workers()) == PINNED)
             for name, one, two in (
-                    (f"{seconds:.0f} s of plain Python", *compare(client, loop, range(ITEMS), repeats_for(seconds))),
-                    (f"{seconds:.0f} s of compiled functions", *compare(client, longests, starts_for(seconds)))):
+                    (f"{seconds:.3g} s of plain Python", *compare(client, loop, range(ITEMS), repeats_for(seconds))),
+                    (f"{seconds:.3g} s of compiled functions", *compare(client, longests, starts_for(seconds)))):
                 rows.append([name, one, two, one / two])
                 targets.append(at_least(f"{name}: two workers at least 1.8x one", one / two, 1.8, "x"))
     return Table("hosts", f"Level 3 over {PINNED} workers in network namespaces, a core each; seconds",

@@ -26,8 +26,8 @@ __all__ = ["Split"]
 
 # How long the caller runs iterations itself before it looks at the clock and hands on what they noted.
 BATCH_SECONDS = 0.001
-# What a chunk aims at, depending on how much is left: at the one end a tenth of it is lost to the sending, which takes all processes
-# together some 0.4 ms, and at the other the last chunk keeps the others waiting.
+# What a chunk aims at, depending on how much is left: at the one end a tenth of it is lost to the sending, which takes all
+# processes together some 0.4 ms, and at the other the last chunk keeps the others waiting.
 CHUNK_SECONDS_MIN, CHUNK_SECONDS_MAX = 0.003, 0.1
 # While nobody knows how many items there are.
 CHUNK_SECONDS_UNKNOWN = 0.01
