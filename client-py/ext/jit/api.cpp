@@ -62,6 +62,8 @@ std::shared_ptr<JitFunction> functionOf(Asked asked) {
 thread_local std::string lastReason;
 
 const char* declines(Asked asked, PyObject* const* args, size_t nargs, PyObject* names) {
+  // Most calls end here: nobody can take the function away meanwhile.
+  if (auto* known = functionKnown(asked); known && known->hasCode()) return nullptr;
   try {
     auto function = functionOf(asked);
     if (!function) return "the function is made anew again and again; define it once";

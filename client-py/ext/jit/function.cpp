@@ -509,11 +509,14 @@ bool JitFunction::givenUp() {
   return false;
 }
 
+bool JitFunction::hasCode() const {
+  if (!encoded || encodedCode.get() != reinterpret_cast<PyFunctionObject*>(function)->func_code) return false;
+  return std::any_of(versions.begin(), versions.end(), [](auto& one) { return one->failuresInARow < FAILURES_MAX; });
+}
+
 bool JitFunction::ready(PyObject* const* args, size_t nargs, PyObject* names) {
   if (!encodeOnce()) return false;
-  for (auto& version : versions) {
-    if (version->failuresInARow < FAILURES_MAX) return true;
-  }
+  if (hasCode()) return true;
   dropStale();
   if (givenUp()) return false;
   std::vector<PyObject*> store;

@@ -79,6 +79,8 @@ class JitFunction {
   // Whether a call may run compiled: there is code for these arguments, or now there is. Looks only at their kinds where a
   // version exists; call() looks closer. False: reason().
   bool ready(PyObject* const* args, size_t nargs, PyObject* names);
+  // Whether there is code, for whatever arguments. Runs nothing of Python.
+  bool hasCode() const;
   const std::string& reason() const { return why; }
   uint32_t reasonLine() const { return whyLine; }
   // Compiles for these arguments without calling; the version, or null with reason().

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <span>
 #include <vector>
 
@@ -128,7 +128,7 @@ struct Context {
   Team* team = nullptr;
   LoopTimes* loops = nullptr;   // by loop
   std::vector<uint64_t> parts;  // what Team::run() gave
-  std::deque<ArrayPool> pools;
+  std::list<ArrayPool> pools;   // takes no memory while it is empty, as in most calls
   std::vector<ArrayBlock> spare;
   char* allocateArray(size_t bytes);
 };
