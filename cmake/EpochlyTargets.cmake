@@ -11,9 +11,10 @@ if(EPOCHLY_SANITIZE)
   target_link_options(epochly_options INTERFACE -fsanitize=${EPOCHLY_SANITIZE})
 endif()
 if(EPOCHLY_SANITIZE STREQUAL thread)
-  add_library(epochly_tsan_kj SHARED ${CMAKE_SOURCE_DIR}/tests/support/tsan_kj.cpp)
+  add_library(epochly_tsan_kj SHARED ${CMAKE_SOURCE_DIR}/tests/support/tsan_kj.cpp
+                                     ${CMAKE_SOURCE_DIR}/tests/support/tsan_tbb.cpp)
   target_link_libraries(epochly_tsan_kj PRIVATE epochly_options ${CMAKE_DL_LIBS})
-  # First on every link line, or libkj's own definitions would be found before these.
+  # First on every link line, or the own definitions of libkj and libtbb would be found before these.
   link_libraries(-Wl,--push-state,--no-as-needed $<TARGET_FILE:epochly_tsan_kj> -Wl,--pop-state)
   add_link_options(-Wl,-rpath,${CMAKE_BINARY_DIR})
 endif()

@@ -11,10 +11,10 @@ class LoopGenerator:
         self.random = random.Random(seed)
 
     def program(self):
-        lines = ["import math", "def f(x, y, m, n):", "    a, b, k, t = 0.5, 1.0, 0, 0.0"]
+        lines = ["import math", "def f(x, y, m, n):", "    a, b, k, t, w, z = 0.5, 1.0, 0, 0.0, -1, []"]
         for _ in range(self.random.randint(1, 3)):
             lines += self.loop(1, ["i", "j"])
-        lines.append("    return a, b, k, t")
+        lines.append("    return a, b, k, t, w, z")
         return "\n".join(lines) + "\n", ["x", "y", "m", "n"]
 
     def pick(self, *choices):
@@ -41,14 +41,17 @@ class LoopGenerator:
         plain = [f"y[{self.index(name)}] = {value}", f"y[{name}] += {value}", f"x[{self.index(name)}] = {value}",
                  f"m[{self.pair(name)}] = {value}", f"m[{self.pair(name)}] += {value}", f"a = {value}", f"a += {value}",
                  f"t += {value}", f"t -= {value}", f"b *= {self.pick('0.5', '1.25', value)}", f"k += {name} * {self.pick(1, 3, 7)}",
-                 f"k = max(k, {name})", f"c = {value}; y[{name}] = c * c", f"t += math.sin({value})"]
+                 f"k = max(k, {name})",
+                 f"b = max(b, {value})", f"a = min(a, {value})", f"z.append({value})", "z.append(0.5)",
+                 f"c = {value}; y[{name}] = c * c", f"t += math.sin({value})"]
         text = self.pick(*plain)
         if self.random.random() < 0.25:
             test = self.pick(f"x[{self.index(name)}] > 0.2", f"{name} % 3 == 1", f"y[{name}] > a", f"{value} > b")
             body = self.pick(text, "continue", f"c = {value}", "break") if self.random.random() < 0.3 else text
             return [f"{space}if {test}:", f"{space}{INDENT}{body}"]
         if self.random.random() < 0.12:
-            return [f"{space}c = {value}", f"{space}if c > b:", f"{space}{INDENT}b = c"]
+            where = self.pick([], [f"{space}{INDENT}w = {name}"])
+            return [f"{space}c = {value}", f"{space}if c {self.pick('>', '>=')} b:", f"{space}{INDENT}b = c", *where]
         return [f"{space}{text}"]
 
     def index(self, name):

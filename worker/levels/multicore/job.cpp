@@ -14,14 +14,16 @@ bool isStopped(Context& context) {
 
 }  // namespace
 
-std::unique_ptr<ChunkContext> newContext(Context& caller, Job* job, bool isCallers) {
+std::unique_ptr<ChunkContext> newContext(const Work& work, Job* job, bool isCallers) {
   auto own = std::make_unique<ChunkContext>();
   own->job = job;
-  own->caller = isCallers ? &caller : nullptr;
   own->context.interrupted = isStopped;
-  own->context.depth = caller.depth;
-  own->context.bytes = caller.bytes;
-  own->context.lastPollNs = caller.lastPollNs;
+  own->context.depth = work.depth;
+  own->context.bytes = work.bytes;
+  if (isCallers) {
+    own->caller = &work.caller;
+    own->context.lastPollNs = work.caller.lastPollNs;
+  }
   return own;
 }
 

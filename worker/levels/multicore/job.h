@@ -15,6 +15,7 @@
 namespace epochly::multicore {
 
 struct Job;
+struct Work;
 
 // The context of the chunks that one thread runs, or of one chunk whose results point into its memory.
 struct ChunkContext {
@@ -25,7 +26,7 @@ struct ChunkContext {
 static_assert(offsetof(ChunkContext, context) == 0);
 
 // isCallers: signals of the host reach it.
-std::unique_ptr<ChunkContext> newContext(jit::Context& caller, Job* job, bool isCallers);
+std::unique_ptr<ChunkContext> newContext(const Work& work, Job* job, bool isCallers);
 
 // What is run, and where its results go.
 struct Work {
@@ -33,13 +34,15 @@ struct Work {
   const uint64_t* frame;
   int64_t count;  // iterations
   size_t leaves;
-  jit::Context& caller;
+  jit::Context& caller;  // of it, helpers read what is copied here
   Folding folding;
+  const size_t bytes = caller.bytes;
+  const int32_t depth = caller.depth;
 
   uint64_t* resultsAt(int64_t part) { return caller.parts.data() + 1 + part * leaves; }
   // Iterations first .. last - 1 on this thread, as part `part`. `own` is made when first needed.
   bool run(std::unique_ptr<ChunkContext>& own, Job* job, bool isCallers, int64_t first, int64_t last, int64_t part) {
-    if (!own) own = newContext(caller, job, isCallers);
+    if (!own) own = newContext(*this, job, isCallers);
     own->job = job;
     if (chunk(&own->context, frame, first, last, resultsAt(part)) != 0) return false;
     if (isCallers) caller.lastPollNs = own->context.lastPollNs;

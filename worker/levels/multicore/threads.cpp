@@ -48,7 +48,9 @@ void Threads::help(const std::shared_ptr<Job>& job, int helpers) {
   std::lock_guard lock(mutex);
   if (orphaned) return;
   make();
-  for (int i = 0; i < helpers; i++) arena->enqueue([this, job] { work(*job); });
+  std::lock_guard asking(askedMutex);
+  asked.insert(asked.end(), helpers, job);
+  for (int i = 0; i < helpers; i++) arena->enqueue([] { get().workOnNext(); });
 }
 
 Threads::Threads() {
@@ -67,6 +69,10 @@ void Threads::make() {
 }
 
 bool Threads::drop() {
+  {
+    std::lock_guard asking(askedMutex);
+    asked.clear();
+  }
   arena.reset();
   allowed.reset();
   bool ended = !handle || tbb::finalize(*handle, std::nothrow);
@@ -77,16 +83,30 @@ bool Threads::drop() {
 void Threads::beforeFork() {
   mutex.lock();
   childOrphaned = orphaned || jobs != 0 || !drop();
+  askedMutex.lock();
 }
 
 void Threads::afterFork(bool inChild) {
   if (inChild) {
     orphaned = childOrphaned;
     busy = jobs = 0;
+    asked.clear();  // of loops that the parent runs
     if (orphaned) (void)arena.release(), (void)allowed.release();
     if (orphaned && handle) new (&handle) std::optional<tbb::task_scheduler_handle>();
   }
+  askedMutex.unlock();
   mutex.unlock();
+}
+
+void Threads::workOnNext() {
+  std::shared_ptr<Job> job;
+  {
+    std::lock_guard asking(askedMutex);
+    if (asked.empty()) return;
+    job = std::move(asked.front());
+    asked.pop_front();
+  }
+  work(*job);
 }
 
 void Threads::work(Job& job) {

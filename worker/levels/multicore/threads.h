@@ -5,6 +5,7 @@
 #include <oneapi/tbb/task_arena.h>
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -51,6 +52,9 @@ class Threads {
   std::unique_ptr<tbb::task_arena> arena;        // null: none of its threads exists
   std::unique_ptr<tbb::global_control> allowed;  // more threads than the machine has cores
   std::optional<tbb::task_scheduler_handle> handle;
+  // Taken after `mutex`, which helpers never take: who ends them holds it.
+  std::mutex askedMutex;
+  std::deque<std::shared_ptr<Job>> asked;  // one for each helper that is to come: CORES_MAX for each loop that runs at most
   std::atomic<int> wanted = coresToUse();
   std::atomic<int64_t> chunkTime{CHUNK_NS_MIN};
   int threads = 0;             // that the arena was made for
@@ -66,6 +70,7 @@ class Threads {
   // Threads are not forked: they are ended before, and made anew when a loop needs them.
   void beforeFork();
   void afterFork(bool inChild);
+  void workOnNext();
   void work(Job& job);
   void helpWith(Job& job, int cores);
 };
