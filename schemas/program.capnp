@@ -19,11 +19,12 @@ struct Function {
   parameters @2 :List(Parameter); # in the order of the signature; *args and **kwargs make the SDK refuse the function
   body @3 :List(Statement);
   nodes @4 :UInt32;               # expression ids are below this
+  receiver @5 :Bool;              # the first argument is an object of which only attributes are read: they are the last parameters
 }
 
 struct Parameter {
-  enum Kind { positionalOnly @0; positional @1; keywordOnly @2; }
-  name @0 :Text;
+  enum Kind { positionalOnly @0; positional @1; keywordOnly @2; attribute @3; }
+  name @0 :Text;                  # of an attribute of the receiver: "self.x"
   kind @1 :Kind;
 }
 

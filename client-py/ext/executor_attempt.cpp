@@ -244,6 +244,7 @@ nb::object AttemptRunner::invoke(const Attempt& attempt, FunctionStore::Function
   Nanos cpuStart = readCpu ? cpuNow() : 0;
   Nanos wallStart = wallNow();
 
+  auto iterationsBefore = compiledIterations();
   kj::Maybe<nb::python_error> raised;
   nb::object value;
   try {
@@ -264,6 +265,8 @@ nb::object AttemptRunner::invoke(const Attempt& attempt, FunctionStore::Function
     report.cpuNs = report.waitNs = UINT64_MAX;  // the times are those of counting
   } else {
     if (isPlain) sampler.endStretch(wall);
+    bool ranCompiled = runsCompiled(picked.engine) && call.givenBack == nullptr;
+    if (ranCompiled) report.loopIterations = static_cast<double>(compiledIterations() - iterationsBefore);
     report.runNs = wall;
   }
   for (auto& reason : call.alsoDeclined) report.declined.add(run::Decline{picked.engine.level(), kj::mv(reason)});

@@ -17,6 +17,7 @@ REDUCE = ["{}.sum()", "np.sum({})", "{}.mean()", "{}.min()", "{}.max()", "np.pro
           "{0}.ravel().dot({0}.ravel())", "{}.sum(axis=0).max()", "{}.sum(axis=-1).sum()",
           "{}.max(axis=-1).min()", "{}.any(axis=0).sum()", "{}.argmin(axis=0).sum()", "np.min({}, axis=0).sum()",
           "{}.prod(axis=-1).max()",
+          "{}.sum(axis=(-1,)).max()", "{}.max(keepdims=True).sum()", "np.sum({}, axis=(0, -1)).sum()",
           "{}.std(axis=0).sum()", "np.mean({}, axis=1).sum()", "({0} @ {0}.T).sum()"]
 EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 1e300, -1e300, 1e-300, 5e-324, 2.0**53, 3e38, 1e-40, float("inf"), float("-inf"), float("nan")]
 SIZES = [0, 1, 2, 3, 5, 8, 9, 17, 130, 260]
@@ -83,7 +84,8 @@ class ArrayGenerator:
             return f"({self.array(deep - 1)} {self.pick('//', '%', '&', '|', '^')} {self.array(deep - 1)})"
         if self.dims > 1 and self.chance(0.3):
             name = self.pick("sum", "min", "max", "mean", "any", "all", "prod", "argmax", "std")
-            return f"({self.array(deep - 1)} + {self.name()}.{name}(axis={self.pick(0, 1, -1, -2)}, keepdims=True))"
+            axis = self.pick(0, 1, -1, -2, "(0, 1)", "(-1, -2)", None)
+            return f"({self.array(deep - 1)} + {self.name()}.{name}(axis={axis}, keepdims=True))"
         return self.condition(deep - 1)
 
     def condition(self, deep):

@@ -1,5 +1,6 @@
-// Programs for tests, written as s-expressions: (def f (x y) (return (+ x y))). Numbers with a point are floats; names are parameters
-// or locals; every other head is a call of a builtin or of a function of the same text.
+// Programs for tests, written as s-expressions: (def f (x y) (return (+ x y))). Numbers with a point are floats, 'a is a str; names are
+// parameters or locals; every other head is a call of a builtin or of a function of the same text. Keywords of calls of builtins, math
+// and numpy come last: (np sum a :axis 0).
 #pragma once
 
 #include <capnp/message.h>
@@ -66,11 +67,11 @@ class ProgramText final : public program::Bindings {
   program::Binding name(uint32_t, bool, const std::string& name) override {
     auto found = names.find(name);
     if (found != names.end()) return {.what = program::Binding::FUNCTION, .i = static_cast<int64_t>(found->second)};
-    if (name == "math") return {.what = program::Binding::MODULE, .name = name};
+    if (name == "math" || name == "numpy") return {.what = program::Binding::MODULE, .name = name};
     return {.what = program::Binding::BUILTIN, .name = name};
   }
-  program::Binding attribute(const std::string&, const std::string& name) override {
-    return {.what = program::Binding::MATH, .name = name};
+  program::Binding attribute(const std::string& module, const std::string& name) override {
+    return {.what = module == "math" ? program::Binding::MATH : program::Binding::NUMPY, .name = name};
   }
   program::Binding defaultOf(uint32_t, uint32_t) override { return {.what = program::Binding::OTHER}; }
   schema::Function::Reader function(uint32_t index) override {
@@ -99,7 +100,8 @@ class ProgramText final : public program::Bindings {
     statements(node, 3, to.initBody(node.items.size() - 3));
   }
   void collect(const Node& node) {
-    if (node.items.size() > 1 && (node.head() == "set" || node.head() == "for" || node.head() == "aug")) {
+    static const std::set<std::string> ASSIGN = {"set", "for", "aug", "named"};
+    if (node.items.size() > 1 && ASSIGN.count(node.head())) {
       locals.insert(node.items[node.head() == "aug" ? 2 : 1].atom);
     }
     for (auto& item : node.items) collect(item);
@@ -144,6 +146,8 @@ class ProgramText final : public program::Bindings {
       to.setRaise();
     } else if (head == "expr") {
       expression(node.items[1], to.initExpression());
+    } else if (head == "del") {
+      expression(node.items[1], to.initDelete(1)[0]);
     } else if (head == "unsupported") {
       to.setUnsupported(node.items[1].atom);
     } else {
@@ -160,13 +164,14 @@ class ProgramText final : public program::Bindings {
   }
   static const std::map<std::string, schema::CompareOp>& compareOps() {
     using Op = schema::CompareOp;
-    static const std::map<std::string, Op> ops = {{"==", Op::EQ}, {"!=", Op::NE}, {"<", Op::LT},
-                                                  {"<=", Op::LE}, {">", Op::GT},  {">=", Op::GE}};
+    static const std::map<std::string, Op> ops = {{"==", Op::EQ}, {"!=", Op::NE}, {"<", Op::LT},  {"<=", Op::LE},
+                                                  {">", Op::GT},  {">=", Op::GE}, {"is", Op::IS}, {"in", Op::IN}};
     return ops;
   }
   void atom(const std::string& text, schema::Expression::Builder to) {
     bool isNumber = std::isdigit(text[0]) || (text.size() > 1 && text[0] == '-' && std::isdigit(text[1]));
     if (text == "none") return to.setNone();
+    if (text[0] == '\'') return to.setStr(text.substr(1));
     if (text == "true" || text == "false") return to.setBool(text == "true");
     if (isNumber && text.find_first_of(".e") != std::string::npos) return to.setFloat(std::stod(text));
     if (isNumber) return to.setInt(std::stoll(text));
@@ -198,12 +203,20 @@ class ProgramText final : public program::Bindings {
       auto made = to.initSubscript();
       expression(node.items[1], made.initOf());
       expression(node.items[2], made.initIndex());
-    } else if (head == "math") {  // (math sqrt x)
+    } else if (head == "named") {
+      auto made = to.initNamed();
+      expression(node.items[1], made.initTarget());
+      expression(node.items[2], made.initValue());
+    } else if (head == "attribute") {  // (attribute real z)
+      auto made = to.initAttribute();
+      made.setName(node.items[1].atom);
+      expression(node.items[2], made.initOf());
+    } else if (head == "math" || head == "np") {  // (math sqrt x)
       auto made = to.initCall();
       auto callee = made.initCallee().initAttribute();
-      callee.initOf().setGlobal("math");
+      callee.initOf().setGlobal(head == "np" ? "numpy" : "math");
       callee.setName(node.items[1].atom);
-      list(made.initArguments(node.items.size() - 2), 2);
+      arguments(node, 2, made);
     } else if (head == "append" || head == "method") {  // (append l x), (method sum a)
       bool isNamed = head == "method";
       auto made = to.initCall();
@@ -214,7 +227,19 @@ class ProgramText final : public program::Bindings {
     } else {
       auto made = to.initCall();
       made.initCallee().setGlobal(head);
-      list(made.initArguments(node.items.size() - 1), 1);
+      arguments(node, 1, made);
+    }
+  }
+  template <typename Call>
+  void arguments(const Node& node, size_t from, Call call) {
+    auto first = from;
+    while (first < node.items.size() && node.items[first].atom[0] != ':') first++;
+    auto plain = call.initArguments(first - from);
+    for (size_t i = from; i < first; i++) expression(node.items[i], plain[i - from]);
+    auto named = call.initKeywords((node.items.size() - first) / 2);
+    for (uint i = 0; i < named.size(); i++) {
+      named[i].setName(node.items[first + 2 * i].atom.substr(1));
+      expression(node.items[first + 2 * i + 1], named[i].initValue());
     }
   }
 };

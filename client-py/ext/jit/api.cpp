@@ -95,7 +95,7 @@ bool call(Asked asked, PyObject* const* args, size_t nargs, PyObject* names, PyO
 
 }  // namespace
 
-const Api api = {declines, call, madeCodeNs};
+const Api api = {declines, call, madeCodeNs, loopIterations};
 
 const JitFunction* functionKnown(Asked asked) {
   auto found = table().rows.find(asked);

@@ -25,6 +25,8 @@ struct Api {
   bool (*call)(Asked asked, PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result, const char*& reason);
   // Nanoseconds that the calling thread has spent making code, in all; what it found made costs nothing.
   uint64_t (*madeCodeNs)();
+  // Iterations of Python loops that calls of the calling thread have run compiled, in all: those that CPython would count.
+  uint64_t (*loopIterations)();
 };
 
 extern const Api api;

@@ -240,6 +240,7 @@ void write(PyObject* made, schema::Function::Builder to) {
   }
   writeStatements(item(made, 3), [&](size_t n) { return to.initBody(n); });
   to.setNodes(number(item(made, 4)));
+  to.setReceiver(item(made, 5) == Py_True);
 }
 
 // The pending exception's text; clears it.

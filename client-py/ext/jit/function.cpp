@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 
 #include "ext/jit/marshal.h"
@@ -21,6 +22,8 @@ namespace {
 
 // See Api::madeCodeNs.
 thread_local uint64_t madeCode = 0;
+// See Api::loopIterations.
+thread_local uint64_t iterations = 0;
 
 int64_t nowNs() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
@@ -101,7 +104,7 @@ std::map<size_t, uint64_t> stridesToRelyOn(std::span<PyObject* const> bound, con
   size_t leaf = 0;
   for (size_t i = 0; i < bound.size(); i++) {
     auto type = version.arguments[i];
-    if (types.is(type, program::Kind::ARRAY)) {
+    if (types.is(type, program::Kind::ARRAY) && types[type].dims) {
       auto* array = reinterpret_cast<ArrayObject*>(bound[i]);
       auto size = program::bytesOf(types[type].dtype);
       if (array->strides[array->dims - 1] == size) result[leaf + 2 * array->dims] = size;
@@ -204,22 +207,27 @@ bool JitFunction::encodeOnce() {
     return decline(reason);
   }
   parameters = encoded->function().getParameters().size();
-  plainlyCallable = true;
+  plainlyCallable = !encoded->function().getReceiver();
   for (auto one : encoded->function().getParameters())
     plainlyCallable &= one.getKind() != schema::Parameter::Kind::KEYWORD_ONLY;
   return true;
 }
 
-bool JitFunction::bind(PyObject* const* args, size_t nargs, PyObject* names, std::vector<PyObject*>& store, Bound& result) {
+bool JitFunction::bind(PyObject* const* args, size_t nargs, PyObject* names, Store& store, Bound& result) {
   if (plainlyCallable && nargs == this->parameters && !names) {
     result = {args, nargs};
     return true;
   }
   auto parameters = encoded->function().getParameters();
-  auto& bound = store;
+  auto* receiver = encoded->function().getReceiver() && nargs ? args[0] : nullptr;
+  if (receiver) args++, nargs--;
+  if (encoded->function().getReceiver() && !receiver) return decline("the arguments do not fit");
+  auto& bound = store.bound;
   bound.assign(parameters.size(), nullptr);
+  auto isOfKind = [&](size_t at, schema::Parameter::Kind kind) { return parameters[at].getKind() == kind; };
+  using Kind = schema::Parameter::Kind;
   for (size_t i = 0; i < nargs; i++) {
-    if (i >= parameters.size() || parameters[i].getKind() == schema::Parameter::Kind::KEYWORD_ONLY)
+    if (i >= parameters.size() || isOfKind(i, Kind::KEYWORD_ONLY) || isOfKind(i, Kind::ATTRIBUTE))
       return decline("the arguments do not fit");
     bound[i] = args[i];
   }
@@ -232,7 +240,7 @@ bool JitFunction::bind(PyObject* const* args, size_t nargs, PyObject* names, std
     }
     bool found = false;
     for (uint at = 0; at < parameters.size(); at++) {
-      if (parameters[at].getName() != name || parameters[at].getKind() == schema::Parameter::Kind::POSITIONAL_ONLY) continue;
+      if (parameters[at].getName() != name || isOfKind(at, Kind::POSITIONAL_ONLY) || isOfKind(at, Kind::ATTRIBUTE)) continue;
       if (bound[at]) return decline("the arguments do not fit");
       bound[at] = args[nargs + i];
       found = true;
@@ -241,10 +249,12 @@ bool JitFunction::bind(PyObject* const* args, size_t nargs, PyObject* names, std
   }
   auto* f = reinterpret_cast<PyFunctionObject*>(function);
   Py_ssize_t positional = 0;
-  for (auto one : parameters) positional += one.getKind() != schema::Parameter::Kind::KEYWORD_ONLY;
+  for (uint at = 0; at < parameters.size(); at++)
+    positional += !isOfKind(at, Kind::KEYWORD_ONLY) && !isOfKind(at, Kind::ATTRIBUTE);
+  if (receiver && !bindAttributes(receiver, store)) return false;
   for (uint at = 0; at < parameters.size(); at++) {
     if (bound[at]) continue;
-    if (parameters[at].getKind() == schema::Parameter::Kind::KEYWORD_ONLY) {
+    if (isOfKind(at, Kind::KEYWORD_ONLY)) {
       if (f->func_kwdefaults) bound[at] = PyDict_GetItemString(f->func_kwdefaults, parameters[at].getName().cStr());
     } else if (f->func_defaults) {
       auto from = static_cast<Py_ssize_t>(at) - (positional - PyTuple_GET_SIZE(f->func_defaults));
@@ -253,6 +263,26 @@ bool JitFunction::bind(PyObject* const* args, size_t nargs, PyObject* names, std
     if (!bound[at]) return decline("the arguments do not fit");
   }
   result = bound;
+  return true;
+}
+
+// Reads what is surely read without running any code: the object's own attributes, slots, and plain values of its class.
+bool JitFunction::bindAttributes(PyObject* receiver, Store& store) {
+  auto parameters = encoded->function().getParameters();
+  auto* type = Py_TYPE(receiver);
+  for (uint at = 0; at < parameters.size(); at++) {
+    if (parameters[at].getKind() != schema::Parameter::Kind::ATTRIBUTE) continue;
+    std::string full = parameters[at].getName().cStr();  // "self.x"
+    Reference name(PyUnicode_InternFromString(full.c_str() + full.find('.') + 1));
+    auto* ofClass = _PyType_Lookup(type, name.get());
+    bool isPlain = type->tp_getattro == PyObject_GenericGetAttr &&
+                   (!ofClass || Py_TYPE(ofClass) == &PyMemberDescr_Type || !Py_TYPE(ofClass)->tp_descr_get);
+    if (!isPlain) return decline(full + " is looked up by code of its class, which is not compiled");
+    store.attributes.emplace_back(PyObject_GenericGetAttr(receiver, name.get()));
+    PyErr_Clear();
+    if (!store.attributes.back()) return decline("there is no " + full);
+    store.bound[at] = store.attributes.back().get();
+  }
   return true;
 }
 
@@ -384,7 +414,10 @@ JitFunction::Attempt JitFunction::execute(Version& version, const epochly::jit::
   bool shares = version.releases && version.writesArrays && !multicore;
   bool releases = version.releases && (!shares || marshal.writesAlone());
   if (releases) released.state = PyEval_SaveThread();
+  // What libm leaves there, CPython's run of the call must not find: its abs(complex) reads it.
+  auto errnoBefore = errno;
   auto guard = code.entry(&context, arguments, leaves.data());
+  errno = errnoBefore;
   if (released.state) takeGil(released.state);
   released.state = nullptr;
   auto undo = [&] {
@@ -424,6 +457,7 @@ JitFunction::Attempt JitFunction::execute(Version& version, const epochly::jit::
     return Attempt::ENDED;
   }
   version.runs++;
+  iterations += context.iterations;
   version.failuresInARow = 0;
   ran = Ran::RETURNED;
   return Attempt::ENDED;
@@ -491,7 +525,7 @@ bool JitFunction::run(Version& version, Bound bound, Ran& ran, PyObject*& result
 }
 
 std::shared_ptr<Version> JitFunction::prepare(PyObject* const* args, size_t nargs, PyObject* names) {
-  std::vector<PyObject*> store;
+  Store store;
   Bound bound;
   if (!encodeOnce() || !bind(args, nargs, names, store, bound)) return nullptr;
   dropStale();
@@ -519,14 +553,14 @@ bool JitFunction::ready(PyObject* const* args, size_t nargs, PyObject* names) {
   if (hasCode()) return true;
   dropStale();
   if (givenUp()) return false;
-  std::vector<PyObject*> store;
+  Store store;
   Bound bound;
   if (!bind(args, nargs, names, store, bound)) return false;
   return awaitOther(bound) ? ready(args, nargs, names) : compile(bound) != nullptr;
 }
 
 Ran JitFunction::call(PyObject* const* args, size_t nargs, PyObject* names, PyObject*& result) {
-  std::vector<PyObject*> store;
+  Store store;
   Bound bound;
   if (!encodeOnce() || !bind(args, nargs, names, store, bound)) return Ran::DECLINED;
   Ran ran;
@@ -558,5 +592,7 @@ bool JitFunction::callKnown(Bound bound, Ran& ran, PyObject*& result) {
 }
 
 uint64_t madeCodeNs() { return madeCode; }
+
+uint64_t loopIterations() { return iterations; }
 
 }  // namespace epochly::ext::jit

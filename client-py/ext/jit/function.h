@@ -16,6 +16,7 @@
 #include "ext/jit/api.h"
 #include "ext/jit/encode.h"
 #include "ext/jit/names.h"
+#include "ext/jit/reference.h"
 #include "ext/jit/shape.h"
 #include "ext/jit/texts.h"
 #include "levels/jit/code.h"
@@ -112,7 +113,13 @@ class JitFunction {
   bool decline(std::string reason, uint32_t line = 0);
   using Bound = std::span<PyObject* const>;
   // The arguments by parameter: those of the call itself, or in `store`.
-  bool bind(PyObject* const* args, size_t nargs, PyObject* names, std::vector<PyObject*>& store, Bound& bound);
+  // What bind() found and nobody else holds.
+  struct Store {
+    std::vector<PyObject*> bound;
+    std::vector<Reference> attributes;  // of the receiver
+  };
+  bool bind(PyObject* const* args, size_t nargs, PyObject* names, Store& store, Bound& bound);
+  bool bindAttributes(PyObject* receiver, Store& store);
   bool encodeOnce();
   std::shared_ptr<Version> compile(Bound bound);
   // Throws Declined if there is none to split.
@@ -137,5 +144,7 @@ class JitFunction {
 
 // Api::madeCodeNs.
 uint64_t madeCodeNs();
+// Api::loopIterations.
+uint64_t loopIterations();
 
 }  // namespace epochly::ext::jit

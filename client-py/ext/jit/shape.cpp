@@ -37,7 +37,7 @@ Shape arrayShape(PyObject* object) {
   auto* array = reinterpret_cast<ArrayObject*>(object);
   auto dtype = elementType(array);
   if (!dtype) throw Declined(0, "an array of this dtype, byte order or alignment is not compiled");
-  if (array->dims < 1 || array->dims > 4) throw Declined(0, "an array of 0 or more than 4 dimensions is not compiled");
+  if (array->dims > 4) throw Declined(0, "an array of more than 4 dimensions is not compiled");
   return {.kind = Kind::ARRAY, .dtype = *dtype, .dims = static_cast<uint32_t>(array->dims)};
 }
 

@@ -6,6 +6,7 @@
 #include <kj/vector.h>
 
 #include "ext/local/automatic.h"
+#include "ext/local/jit_engine.h"
 #include "ext/local/levels.h"
 #include "ext/local/loops.h"
 #include "ext/local/measure.h"
@@ -93,7 +94,7 @@ struct Way {
 
   bool counted(Nanos limit);
   void insideCounted();
-  Nanos timed();
+  Nanos timed(bool countsCompiled);
 };
 
 // Loops are counted and nothing is timed. False: they could not be, and the call has not been made.
@@ -121,13 +122,16 @@ void Way::insideCounted() {
   monitor::addLoops(block.tally, after.iterations - before, after.complete);
 }
 
-// The wall time.
-Nanos Way::timed() {
+// The wall time. Loops that ran compiled are counted without a session, and the time is that of any other call.
+Nanos Way::timed(bool countsCompiled) {
+  uint64_t before = countsCompiled ? compiledIterations() : 0;
   Stretch stretch(thread, block);
   noteOutcome(f, block, pick, stretch.startedAt());
   runOn(pick.engine, call);
   Nanos wall = stretch.end();
-  monitor::addTimedCall(block.tally, noteDeclined(f, block, asked, pick, call), wall);
+  Level ran = noteDeclined(f, block, asked, pick, call);
+  monitor::addTimedCall(block.tally, ran, wall);
+  if (countsCompiled && ran != Level::MONITOR) monitor::addLoops(block.tally, compiledIterations() - before, true);
   return wall;
 }
 
@@ -208,7 +212,8 @@ PyObject* callHere(Function* f, PyObject* const* args, size_t nargsf, PyObject* 
   } else {
     Nanos limit = block.sampler.beginCall();
     bool plain = way.pick.engine.level() == Level::MONITOR;
-    if (limit == monitor::NEVER || !plain || !way.counted(limit)) turn.ended(way.timed());
+    bool isCounted = limit != monitor::NEVER;
+    if (!isCounted || !plain || !way.counted(limit)) turn.ended(way.timed(isCounted && runsCompiled(way.pick.engine)));
   }
   return finish(block, call);
 }

@@ -3,6 +3,7 @@
 #include "ext/jit/api.h"
 #include "ext/local/call.h"
 #include "ext/local/levels.h"
+#include "ext/local/loops.h"
 
 namespace epochly::ext {
 
@@ -53,6 +54,16 @@ bool fastmathOf(const PythonCall& call) {
   return levelChoice.contextUsed && contextFastmath();
 }
 
+// A session that counts this thread's loops learns of those that ran compiled.
+bool callCounted(const jit::Api& api, jit::Asked asked, PyObject* const* args, size_t nargs, PyObject* names,
+                 PyObject*& result, const char*& reason) {
+  if (!loops::active) return api.call(asked, args, nargs, names, result, reason);
+  auto before = api.loopIterations();
+  bool ran = api.call(asked, args, nargs, names, result, reason);
+  if (loops::active) loops::add(api.loopIterations() - before);
+  return ran;
+}
+
 // Level 2, or level 3, which is level 2 with loops on several cores.
 class JitEngine final : public run::LevelEngine {
  public:
@@ -72,7 +83,7 @@ class JitEngine final : public run::LevelEngine {
   bool run(run::Invocation& call) override {
     auto& c = static_cast<PythonCall&>(call);
     const char* reason = nullptr;
-    if (compiler().load()->call(askedOf(c), c.args, PyVectorcall_NARGS(c.nargsf), c.names, c.result, reason)) {
+    if (callCounted(*compiler().load(), askedOf(c), c.args, PyVectorcall_NARGS(c.nargsf), c.names, c.result, reason)) {
       return c.result != nullptr;
     }
     call.gaveBack(kj::str(reason));
@@ -95,7 +106,7 @@ bool callAtJit(Level level, PyObject* function, PyObject* const* args, size_t na
   auto nargs = PyVectorcall_NARGS(nargsf);
   jit::Asked asked{function, contextFastmath(), level >= Level::MULTICORE};
   if (asked.multicore && api->declines(asked, args, nargs, names) != nullptr) asked.multicore = false;
-  return api->call(asked, args, nargs, names, result, reason);
+  return callCounted(*api, asked, args, nargs, names, result, reason);
 #else
   return false;
 #endif
@@ -114,6 +125,19 @@ bool compiles(const PythonCall& c) {
 uint64_t madeCodeNs() {
   auto* api = compiler().loaded();
   return api == nullptr ? 0 : api->madeCodeNs();
+}
+
+bool runsCompiled(const run::LevelEngine& engine) {
+#ifdef EPOCHLY_HAS_JIT
+  return dynamic_cast<const JitEngine*>(&engine) != nullptr;
+#else
+  return false;
+#endif
+}
+
+uint64_t compiledIterations() {
+  auto* api = compiler().loaded();
+  return api == nullptr ? 0 : api->loopIterations();
 }
 
 void addJitEngine(levels::Engines& engines) {

@@ -20,5 +20,9 @@ bool compiles(const PythonCall& call);
 
 // Nanoseconds that this thread has spent making code for level 2, in all; 0 before the first call at that level.
 uint64_t madeCodeNs();
+// Whether calls that this engine has run to their end ran compiled, with everything they called.
+bool runsCompiled(const run::LevelEngine& engine);
+// Iterations of Python loops that calls of this thread have run compiled, in all.
+uint64_t compiledIterations();
 
 }  // namespace epochly::ext

@@ -29,6 +29,8 @@ extern const Nanos SESSION_COST_NS;
 extern thread_local constinit bool active;
 // What the session of this thread has counted so far.
 Count soFar();
+// Adds iterations that ran compiled, which no session sees. Only while active.
+void add(uint64_t iterations);
 // Counts on this thread from here, for so much CPU time at most. False, and no session, if something else holds the means: see
 // whyNot(). Never while active.
 bool start(Nanos limit);

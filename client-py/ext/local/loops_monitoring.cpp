@@ -209,6 +209,7 @@ const char* obstacle() {
 }  // namespace
 
 Count soFar() { return session.count; }
+void add(uint64_t iterations) { session.count.iterations += iterations; }
 const char* whyNot() { return session.whyNot; }
 
 bool start(Nanos limit) {

@@ -101,6 +101,7 @@ int onEvent(PyObject*, PyFrameObject* frame, int what, PyObject*) {
 }  // namespace
 
 Count soFar() { return session.count; }
+void add(uint64_t iterations) { session.count.iterations += iterations; }
 const char* whyNot() { return session.whyNot; }
 
 bool start(Nanos limit) {

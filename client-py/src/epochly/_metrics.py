@@ -18,7 +18,8 @@ def get_metrics(function: Callable[..., Any] | None = None) -> dict[str, Any]:
     total_time_ms, avg_time_ms, min_time_ms, max_time_ms: wall time of ``timed_calls`` calls, all whose loops were not counted.
     io_wait_ratio: share of the time, 0 to 1, that the calling thread was not on a CPU; cpu_time_ms and wait_time_ms are
     total_time_ms divided so. It rests on ``cpu_samples`` calls.
-    avg_loop_iterations: iterations of Python loops per call, callees included, counted on ``loop_samples`` calls. If that is 0,
+    avg_loop_iterations: iterations of Python loops per call, callees included, counted on ``loop_samples`` calls, whether they
+    ran compiled or not. If that is 0,
     ``loop_samples_cut`` calls were too long to be counted to the end, and did at least so many.
     avg_data_size: elements of the largest argument, over the ``data_samples`` calls that had one with a size.
 

@@ -28,6 +28,8 @@ EXPRESSIONS = {
     "Dict": "a dict", "Set": "a set", "DictComp": "a dict comprehension", "SetComp": "a set comprehension", "Lambda": "a lambda",
     "JoinedStr": "an f-string", "Yield": "yield", "YieldFrom": "yield", "Await": "await",
 }
+# What a method's first parameter is called. What is called otherwise is an argument as any other.
+RECEIVER = "self"
 # Of code objects and compile(): the imports from __future__ that the file has.
 FUTURE_FLAGS = 0x1FE0000
 # Files whose syntax trees are kept: a program's hot functions sit in few files, and a tree is some ten times its source.
@@ -45,7 +47,7 @@ class NoSource(Exception):
 
 
 def encode(function):
-    """The function as (name, file, parameters, body, nodes).
+    """The function as (name, file, parameters, body, nodes, receiver).
 
     Raises NoSource if there is no source, or if it is not the source of the code that would run.
     """
@@ -188,18 +190,24 @@ class _Encoder:
         self.closure = set(code.co_freevars)
         self.scopes = []
         self.nodes = 0
+        self.receiver = None  # the name of a method's first parameter
+        self.attributes = []  # of it, that are read
 
     def function(self, function, node):
         args = node.args
         parameters = (
             [(a.arg, 0) for a in args.posonlyargs] + [(a.arg, 1) for a in args.args] + [(a.arg, 2) for a in args.kwonlyargs]
         )
+        if parameters and parameters[0][0] == RECEIVER and parameters[0][1] != 2:
+            self.receiver = RECEIVER
+            del parameters[0]
         if isinstance(node, ast.Lambda):
             body = [("return", node.lineno, self.expression(node.body))]
         else:
             body = self.statements(node.body)
         name = f"{function.__module__}.{function.__qualname__}"
-        return name, function.__code__.co_filename, parameters, body, self.nodes
+        parameters += [(name, 3) for name in self.attributes]
+        return name, function.__code__.co_filename, parameters, body, self.nodes, self.receiver is not None
 
     # ---- statements ----
 
@@ -309,6 +317,8 @@ class _Encoder:
         return self.unsupported(node, f"a {kind.__name__} constant is not compiled")
 
     def expression_Name(self, node):
+        if node.id == self.receiver:
+            return self.unsupported(node, f"'{RECEIVER}' is used for more than reading its attributes: that is not compiled")
         for scope in reversed(self.scopes):
             if node.id in scope:
                 return *self.head("local", node), scope[node.id]
@@ -345,6 +355,11 @@ class _Encoder:
         )
 
     def expression_Attribute(self, node):
+        if isinstance(node.value, ast.Name) and node.value.id == self.receiver and isinstance(node.ctx, ast.Load):
+            name = f"{RECEIVER}.{node.attr}"
+            if name not in self.attributes:
+                self.attributes.append(name)
+            return *self.head("local", node), name
         return *self.head("attribute", node), self.expression(node.value), node.attr
 
     def expression_Subscript(self, node):

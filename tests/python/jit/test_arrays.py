@@ -300,7 +300,7 @@ def test_a_read_only_target_raises_as_in_numpy():
 @pytest.mark.parametrize("array", [
     np.array([1, "x", None], dtype=object), np.zeros(3, dtype=[("x", "f8")]), np.ma.masked_array([1.0, 2.0]),
     np.array([1.0, 2.0]).astype(">f8"), np.array(["a", "b"]), np.zeros(2, np.float16),
-    np.zeros(2, np.clongdouble), np.array(3.0), np.zeros((1,) * 5),
+    np.zeros(2, np.clongdouble), np.zeros((1,) * 5),
     np.zeros(17, np.uint8)[1:9].view(np.float64),
 ], ids=lambda a: f"{type(a).__name__} {a.dtype} {a.ndim}d")  # fmt: skip
 def test_other_arrays_run_in_cpython_with_a_reason(array):

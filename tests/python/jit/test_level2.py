@@ -372,6 +372,10 @@ def test_methods_generators_and_classes_run_as_they_are():
             return x * self.rate
 
         @epochly.optimize(level=2)
+        def itself(self):
+            return self
+
+        @epochly.optimize(level=2)
         @staticmethod
         def twice(x):
             return 2 * x
@@ -382,4 +386,6 @@ def test_methods_generators_and_classes_run_as_they_are():
             yield i
 
     assert Account().interest(3) == 6 and Account.twice(4) == 8 and list(count(3)) == [0, 1, 2]
-    assert "Account is not compiled" in reasons_of(Account.interest)
+    one = Account()
+    assert one.itself() is one and "'self' is used for more" in reasons_of(Account.itself)
+    assert level_of(Account.interest) == 2

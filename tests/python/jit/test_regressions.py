@@ -107,3 +107,38 @@ def test_the_size_of_a_complex_number_is_libms_which_math_hypot_is_not():
     jit = Jit(sum_of_sizes)
     assert same(jit(data), sum_of_sizes(data)) and not jit.declined
     assert all(same(jit([z]), sum_of_sizes([z])) for z in data[::10]) and not jit.declined
+
+
+def test_arrays_that_become_one_in_a_loop_leave_the_function_whole():
+    np = pytest.importorskip("numpy")
+
+    def turns(a, b, c):
+        if c[0, 0] < -1:
+            for k in range(4):
+                b[1:3, ::2] -= c[1:3, ::2]
+                s = k  # noqa: F841
+                a = b
+        return np.max(np.arctan2(b, c)), a
+
+    jit = Jit(turns)
+    for low in (1.0, -9.0, 1.0):
+        sides = [[np.arange(i + low, i + low + 20.0).reshape(5, 4) for i in range(3)] for _ in range(2)]
+        assert same(jit(*sides[0]), turns(*sides[1])) and jit.declined == ""
+        assert all(same(mine, theirs) for mine, theirs in zip(*sides))
+
+
+def test_a_single_complex_number_is_multiplied_in_place_as_numpy_does():
+    np = pytest.importorskip("numpy")
+
+    def squares(a):
+        a[::2] *= a[::2]
+        a *= a
+
+    jit, r = Jit(squares), np.random.default_rng(2)
+    for n in (1, 2, 3, 1, 5):
+        for _ in range(20):
+            mine = (r.standard_normal(n) + 1j * r.standard_normal(n)).astype(np.complex64)
+            theirs = mine.copy()
+            jit(mine)
+            squares(theirs)
+            assert same(mine, theirs), (n, jit.declined)

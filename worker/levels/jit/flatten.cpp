@@ -21,6 +21,14 @@ bool isPoll(const Instruction& one) {
   return call && call->getCalledFunction() && call->getCalledFunction()->getName() == POLL_POINT;
 }
 
+// What a loop counts is known in each of its iterations, once they are laid out.
+bool isCounter(const Instruction& one, const Loop& loop) {
+  auto* sum = dyn_cast<BinaryOperator>(&one);
+  if (!sum || sum->getOpcode() != Instruction::Add || !isa<ConstantInt>(sum->getOperand(1))) return false;
+  auto* before = dyn_cast<PHINode>(sum->getOperand(0));
+  return before && before->getParent() == loop.getHeader() && before->getIncomingValueForBlock(loop.getLoopLatch()) == sum;
+}
+
 // How much of a loop is left if it is laid out; none: it does more than to compute, on one path.
 std::optional<unsigned> sizeOf(const Loop& loop) {
   unsigned size = 0;
@@ -28,7 +36,7 @@ std::optional<unsigned> sizeOf(const Loop& loop) {
     auto* branch = dyn_cast<BranchInst>(block->getTerminator());
     if (!branch || (branch->isConditional() && block != loop.getExitingBlock())) return {};
     for (auto& one : *block) {
-      if (isa<PHINode>(one) || one.isTerminator() || isPoll(one)) continue;
+      if (isa<PHINode>(one) || one.isTerminator() || isPoll(one) || isCounter(one, loop)) continue;
       if (one.mayReadOrWriteMemory() || (isa<CallInst>(one) && !isa<IntrinsicInst>(one))) return {};
       size++;
     }

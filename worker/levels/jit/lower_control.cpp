@@ -29,6 +29,23 @@ void FunctionLowering::loadTicks() { ir.CreateStore(tagged(ir.CreateLoad(i32, co
 
 void FunctionLowering::storeTicks() { tagged(ir.CreateStore(ir.CreateLoad(i32, ticks), contextArg()), Memory::CALL); }
 
+// LLVM makes a trip count of this wherever there is one.
+void FunctionLowering::countIteration() {
+  if (!iterations) {
+    llvm::IRBuilder<> first(allocas, allocas->begin());
+    iterations = first.CreateAlloca(i64);
+    first.CreateStore(intConst(0), iterations);
+  }
+  ir.CreateStore(ir.CreateAdd(ir.CreateLoad(i64, iterations), intConst(1)), iterations);
+}
+
+void FunctionLowering::storeIterations() {
+  if (!iterations) return;
+  auto* all = at(contextArg(), intConst(16));
+  auto* before = tagged(ir.CreateLoad(i64, all), Memory::CALL);
+  tagged(ir.CreateStore(ir.CreateAdd(before, ir.CreateLoad(i64, iterations)), all), Memory::CALL);
+}
+
 void FunctionLowering::poll(uint32_t which) {
   auto* type = llvm::FunctionType::get(ir.getVoidTy(), {ptr, ir.getInt1Ty(), i32}, false);
   auto point = module.getOrInsertFunction(POLL_POINT, type);
@@ -95,6 +112,7 @@ void FunctionLowering::returnLeaves(const Instruction& one) {
   for (size_t i = 0; i < one.args.size(); i++)
     storeLeaf(values[one.args[i]], at(resultsArg(), intConst(8 * i)), Memory::CALL);
   storeTicks();
+  storeIterations();
   auto* returned = ir.getInt32(0);
   bool notes = !options.careful && !looks;
   ir.CreateRet(notes ? ir.CreateSelect(ir.CreateLoad(ir.getInt1Ty(), bad), ir.getInt32(NOTED), returned) : returned);
@@ -149,6 +167,7 @@ llvm::Value* FunctionLowering::lowerControl(const Instruction& one) {
       lower(*one.bodies[0]);
       ir.CreateBr(labels.at(one.imm));
       return nullptr;
+    case Op::COUNT: countIteration(); return nullptr;
     case Op::POLL: poll(one.guard); return nullptr;
     case Op::CALL: callInstance(one); return nullptr;
     case Op::RETURN: returnLeaves(one); return nullptr;

@@ -37,9 +37,10 @@ class FunctionLowering {
   llvm::Type* const ptr;
   llvm::BasicBlock* failure = nullptr;  // gives the call back
   llvm::BasicBlock* allocas = nullptr;
-  llvm::Value* status = nullptr;  // the guard that failed
-  llvm::Value* ticks = nullptr;   // back edges since the last look at the clock
-  llvm::Value* bad = nullptr;     // a guard failed that need not be looked at before the next poll or return
+  llvm::Value* status = nullptr;      // the guard that failed
+  llvm::Value* iterations = nullptr;  // of Python loops so far; null: there is none
+  llvm::Value* ticks = nullptr;       // back edges since the last look at the clock
+  llvm::Value* bad = nullptr;         // a guard failed that need not be looked at before the next poll or return
   std::vector<llvm::Value*> values;
   std::vector<const program::Instruction*> makers;  // of `values`
   std::vector<llvm::Value*> slots;
@@ -128,6 +129,8 @@ class FunctionLowering {
   void lowerPath(llvm::BasicBlock* from, const program::Block& path);
   void loadTicks();
   void storeTicks();
+  void countIteration();
+  void storeIterations();
   void poll(uint32_t which);
   void callInstance(const program::Instruction& one);
   void returnLeaves(const program::Instruction& one);

@@ -101,8 +101,9 @@ struct LoopTimes {
 struct Context {
   // Read by compiled code.
   uint32_t ticks = 0;
-  int32_t depth = 0;     // recursive calls still allowed
-  uint32_t spoiled = 0;  // not 0: interrupted inside of a call when a guard outside had failed and not been looked at
+  int32_t depth = 0;        // recursive calls still allowed
+  uint32_t spoiled = 0;     // not 0: interrupted inside of a call when a guard outside had failed and not been looked at
+  uint64_t iterations = 0;  // that the Python loops of functions which have returned took
   // The host's.
   bool (*interrupted)(Context&) = nullptr;  // true: give the call back
   int64_t lastPollNs = 0;
@@ -132,7 +133,8 @@ struct Context {
   std::vector<ArrayBlock> spare;
   char* allocateArray(size_t bytes);
 };
-static_assert(offsetof(Context, ticks) == 0 && offsetof(Context, depth) == 4 && offsetof(Context, spoiled) == 8);
+static_assert(offsetof(Context, ticks) == 0 && offsetof(Context, depth) == 4 && offsetof(Context, spoiled) == 8 &&
+              offsetof(Context, iterations) == 16);
 
 // An inner loop of numpy's: operands, counts, byte strides, and what numpy wants to be given back.
 struct UfuncLoop {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "levels/multicore/folding.h"
 
@@ -38,6 +39,7 @@ struct Work {
   Folding folding;
   const size_t bytes = caller.bytes;
   const int32_t depth = caller.depth;
+  std::atomic<uint64_t> iterations{0};  // of Python loops, in chunks that have ended
 
   uint64_t* resultsAt(int64_t part) { return caller.parts.data() + 1 + part * leaves; }
   // Iterations first .. last - 1 on this thread, as part `part`. `own` is made when first needed.
@@ -45,6 +47,7 @@ struct Work {
     if (!own) own = newContext(*this, job, isCallers);
     own->job = job;
     if (chunk(&own->context, frame, first, last, resultsAt(part)) != 0) return false;
+    iterations += std::exchange(own->context.iterations, 0);
     if (isCallers) caller.lastPollNs = own->context.lastPollNs;
     return !folding.isWanted() || folding.bring(part, resultsAt(part) + leaves - folding.count(), std::move(own));
   }

@@ -125,6 +125,7 @@ class ThreadTeam final : public jit::Team {
     Work work{chunk, frame, count, leaves, context, Folding(folds, context)};
     Execution execution(work, context.loops[loop]);
     if (!execution.run()) return nullptr;
+    context.iterations += work.iterations;
     context.parts[0] = execution.parts;
     return context.parts.data();
   }

@@ -50,6 +50,7 @@ Value FunctionElaborator::binary(BinaryOp op, const Value& left, const Value& ri
     return split(right, [&](const Value& one) { return binary(op, left, one); });
   }
   if (left.type == Types::NEVER || right.type == Types::NEVER) throw DeadCode();
+  if (isPoint(left) || isPoint(right)) return binary(op, pointElement(left), pointElement(right));
   if (op == BinaryOp::MAT_MUL) return matmul(left, right);
   if (isNumeric(left.type) && isNumeric(right.type) && (isComplexLike(left.type) || isComplexLike(right.type)))
     return complexBinary(op, left, right);
@@ -230,6 +231,7 @@ Value FunctionElaborator::unary(schema::UnaryOp op, const Value& operand) {
   }
   if (operand.type == Types::NEVER) throw DeadCode();
   auto type = operand.type;
+  if (isPoint(operand)) return unary(op, pointElement(operand));
   if (types.is(type, Kind::ARRAY)) return arrayUnary(op, operand);
   if (isComplexLike(type)) return complexUnary(op, operand);
   if (types.is(type, Kind::REF)) decline("this operator on " + types.show(type) + " is not compiled");

@@ -1,4 +1,6 @@
-// Reductions along one axis of an array without gaps, seen as (outer, count, inner): `count` elements lie along the axis.
+// Reductions along axes of an array without gaps, seen as (outer, count, inner): `count` elements lie along the axes.
+#include <algorithm>
+
 #include "levels/program/elaborator.h"
 #include "levels/program/ufuncs.h"
 
@@ -14,13 +16,12 @@ bool isMaximum(const std::string& name) { return name == "max" || name == "amax"
 
 }  // namespace
 
-// axis=k and keepdims=True or False; nothing where there are others.
-FunctionElaborator::Axis FunctionElaborator::axisOf(capnp::List<schema::Keyword>::Reader keywords) {
-  Axis result;
+// axis=k or (k, l) and keepdims=True or False; nothing where there are others.
+FunctionElaborator::Axes FunctionElaborator::axesOf(capnp::List<schema::Keyword>::Reader keywords) {
+  Axes result;
   for (auto keyword : keywords) {
     if (keyword.getName() == "axis") {
-      result.axis = expression(keyword.getValue()).constInt;
-      if (!result.axis) decline("an axis that is no constant number is not compiled");
+      addAxes(result, expression(keyword.getValue()));
     } else if (keyword.getName() == "keepdims" && keyword.getValue().isBool()) {
       result.keeps = keyword.getValue().getBool();
     } else {
@@ -30,33 +31,69 @@ FunctionElaborator::Axis FunctionElaborator::axisOf(capnp::List<schema::Keyword>
   return result;
 }
 
-FunctionElaborator::Planes FunctionElaborator::planesOf(const Value& array, size_t axis, bool keeps) {
+void FunctionElaborator::addAxes(Axes& axes, const Value& value) {
+  if (value.type == Types::NONE) return;
+  axes.isTuple = types.is(value.type, Kind::TUPLE);
+  axes.isWhole = false;
+  auto add = [&](const Value& one) {
+    if (!one.constInt) decline("an axis that is no constant number is not compiled");
+    axes.numbers.push_back(*one.constInt);
+  };
+  if (!axes.isTuple) return add(value);
+  for (size_t i = 0; i < types[value.type].parts.size(); i++) add(tupleItem(value, i));
+}
+
+// In ascending order.
+std::vector<size_t> FunctionElaborator::axesWithin(const Axes& axes, size_t dims) {
+  std::vector<size_t> result;
+  for (auto number : axes.numbers) {
+    auto axis = number < 0 ? number + static_cast<int64_t>(dims) : number;
+    if (axis < 0 || axis >= static_cast<int64_t>(dims)) fail("AxisError: axis is out of bounds");
+    if (std::find(result.begin(), result.end(), axis) != result.end()) fail("ValueError: an axis that comes twice");
+    result.push_back(axis);
+  }
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+// Axes first .. last lie one inside of the other: without gaps they are one.
+FunctionElaborator::Planes FunctionElaborator::planesOf(const Value& array, size_t first, size_t last, bool keeps) {
   auto shape = shapeOf(array);
-  Planes made{constI(1), shape[axis], constI(1), axis + 1 == shape.size(), {}};
+  Planes made{constI(1), constI(1), constI(1), last + 1 == shape.size(), {}};
   for (size_t i = 0; i < shape.size(); i++) {
-    if (i < axis) made.outer = iop(Op::MUL, made.outer, shape[i]);
-    if (i > axis) made.inner = iop(Op::MUL, made.inner, shape[i]);
-    if (i != axis) made.result.push_back(shape[i]);
-    if (i == axis && keeps) made.result.push_back(constI(1));
+    auto& side = i < first ? made.outer : i > last ? made.inner : made.count;
+    side = iop(Op::MUL, side, shape[i]);
+    bool isReduced = i >= first && i <= last;
+    if (!isReduced) made.result.push_back(shape[i]);
+    if (isReduced && keeps) made.result.push_back(constI(1));
   }
   return made;
 }
 
-Value FunctionElaborator::reduceAxis(const std::string& name, const Value& lazy, const Axis& along) {
-  auto dims = static_cast<int64_t>(types[lazy.type].dims);
-  if (!along.axis) {
-    if (along.keeps) decline("keepdims without an axis is not compiled");
-    return reduce(name, lazy);
-  }
-  auto axis = *along.axis < 0 ? *along.axis + dims : *along.axis;
-  if (axis < 0 || axis >= dims) fail("AxisError: axis is out of bounds");
-  if (dims == 1 && !along.keeps) return reduce(name, lazy);
-  if (dims == 1) decline("keepdims of an array of one dimension is not compiled");
+// A whole array's reduction, as an array of one element where its dimensions are kept.
+Value FunctionElaborator::reduceWhole(const std::string& name, const Value& lazy, bool keeps) {
+  auto dims = types[lazy.type].dims;
+  auto result = reduce(name, lazy);
+  if (!keeps) return result;
+  auto dtype = dtypeOf(result);
+  auto made = newArray(dtype, std::vector<ValueId>(dims, constI(1)));
+  storeAt(made.leaves[0], result, dtype);
+  return made;
+}
+
+Value FunctionElaborator::reduceAxes(const std::string& name, const Value& lazy, const Axes& axes) {
+  auto dims = types[lazy.type].dims;
+  if (axes.isTuple && name.starts_with("arg")) typeError("the position of an extreme along several axes");
+  if (axes.isTuple && axes.numbers.empty()) decline("a reduction along no axis is not compiled");
+  auto within = axesWithin(axes, dims);
+  if (axes.isWhole || within.size() == dims) return reduceWhole(name, lazy, axes.keeps);
+  auto first = within.front(), last = within.back();
+  if (last - first + 1 != within.size()) decline("a reduction along axes that are not neighbours is not compiled");
   auto array = settle(lazy);
   guard(isRowMajor(array), "reducing an array that is not contiguous");
-  auto planes = planesOf(array, axis, along.keeps);
-  auto result = name == "std" || name == "var"                             ? varianceAxis(name, array, axis, along.keeps)
-                : name.starts_with("arg")                                  ? extremeAxis(name, array, planes)
+  auto planes = planesOf(array, first, last, axes.keeps);
+  auto result = name == "std" || name == "var" ? varianceAxes(name, array, first, last, axes.keeps)
+                : name.starts_with("arg")      ? extremeAxis(name, array, planes)
                 : isReal(dtypeOf(array)) && name != "any" && name != "all" ? realsAxis(name, array, planes)
                                                                            : foldAxis(name, array, planes);
   release(lazy, array);
@@ -185,14 +222,14 @@ Value FunctionElaborator::extremeAxis(const std::string& name, const Value& arra
 }
 
 // The steps of numpy's _var().
-Value FunctionElaborator::varianceAxis(const std::string& name, const Value& array, int64_t axis, bool keeps) {
+Value FunctionElaborator::varianceAxes(const std::string& name, const Value& array, size_t first, size_t last, bool keeps) {
   auto dtype = dtypeOf(array);
   if (!isReal(dtype)) decline("numpy." + name + " of " + nameOf(dtype) + " along an axis is not compiled");
-  auto average = realsAxis("mean", array, planesOf(array, axis, true));
+  auto average = realsAxis("mean", array, planesOf(array, first, last, true));
   auto squares = settle(combine(
       {settle(arrayBinary(BinaryOp::SUB, array, average))}, dtype,
       [=, this](const std::vector<Value>& items) { return elementBinary(BinaryOp::MUL, items[0], items[0], dtype); }));
-  auto planes = planesOf(squares, axis, keeps);
+  auto planes = planesOf(squares, first, last, keeps);
   auto result = dividedArray(realsAxis("sum", squares, planes), planes.count);
   return name == "std" ? settle(elementwise("sqrt", {result})) : result;
 }

@@ -178,8 +178,9 @@ std::optional<Value> FunctionElaborator::emptyOf(const std::string& name, uint32
   return {};
 }
 
-std::optional<Value> FunctionElaborator::builtinOfOne(const std::string& name, const Value& arg) {
-  if (name == "len") return length(arg);
+std::optional<Value> FunctionElaborator::builtinOfOne(const std::string& name, const Value& given) {
+  if (name == "len") return length(given);
+  auto arg = pointElement(given);
   if (name == "abs") return absolute(arg);
   if (name == "float") return toFloat(arg);
   if (name == "int") return toInt(arg);

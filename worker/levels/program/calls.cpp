@@ -35,6 +35,7 @@ Value FunctionElaborator::call(Expression expression) {
 
 Value FunctionElaborator::callFunction(uint32_t index, Expression expression) {
   auto callee = owner.bindings.function(index);
+  if (callee.getReceiver()) decline("a method called as a function is not compiled");
   auto parameters = callee.getParameters();
   auto call = expression.getCall();
   std::vector<std::optional<Value>> bound(parameters.size());

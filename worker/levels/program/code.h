@@ -95,6 +95,7 @@ enum class Op : uint8_t {
   BLOCK,
   LOOP,    // bodies[0]; imm: label
   JUMP,    // imm: label; bodies[0]: what to do before
+  COUNT,   // an iteration of a Python loop is complete
   POLL,    // a loop's back edge: may give the call back (Ctrl-C)
   CALL,    // imm: instance; results: `result` and on
   RETURN,  // args: the result's leaves

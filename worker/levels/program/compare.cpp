@@ -57,6 +57,9 @@ ValueId FunctionElaborator::truth(const Value& value) {
     case Kind::LIST:
     case Kind::RANGE: return icmp(Compare::NE, length(value).leaves[0], constI(0));
     case Kind::UNION: return split(value, [&](const Value& one) { return boolean(truth(one)); }).leaves[0];
+    case Kind::ARRAY:
+      if (isPoint(value)) return truth(pointElement(value));
+      decline("the truth of an array is not compiled");
     case Kind::NEVER: throw DeadCode();
     default: decline("the truth of " + types.show(value.type) + " is not compiled yet");
   }
@@ -115,6 +118,7 @@ Value FunctionElaborator::compare(CompareOp op, const Value& left, const Value& 
     auto found = contains(right, left);
     return op == CompareOp::IN ? found : boolean(bnot(found.leaves[0]));
   }
+  if (isPoint(left) || isPoint(right)) return compare(op, pointElement(left), pointElement(right));
   if (isArray(left) || isArray(right)) return arrayCompare(op, left, right);
   if (isNumeric(left.type) && isNumeric(right.type) && (isComplexLike(left.type) || isComplexLike(right.type)))
     return complexCompare(op, left, right);

@@ -221,7 +221,9 @@ Value FunctionElaborator::length(const Value& value) {
   switch (data.kind) {
     case Kind::LIST: return integer(listLength(value));
     case Kind::TUPLE: return integerConst(data.parts.size());
-    case Kind::ARRAY: return integer(arrayDim(value, 0));
+    case Kind::ARRAY:
+      if (isPoint(value)) typeError("len() of an array of no dimensions");
+      return integer(arrayDim(value, 0));
     case Kind::RANGE: {
       auto start = value.leaves[0], stop = value.leaves[1], step = value.leaves[2];
       auto rising = icmp(Compare::GT, step, constI(0));

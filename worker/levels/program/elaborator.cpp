@@ -21,7 +21,13 @@ std::unique_ptr<Unit> Elaborator::run(const std::function<std::vector<Type>(Type
     unit->blocks.clear();
     unit->guards.clear();
     unit->guards.push_back({0, "no guard"});
-    instance(0, argumentTypes(unit->types), 0);
+    auto arguments = argumentTypes(unit->types);
+    // Where sites have become one, the arguments have other types: the entry is still the first instance.
+    if (!unit->instances.empty() && unit->instances[0].arguments != arguments) {
+      unit->instances.clear();
+      instanceIndex.clear();
+    }
+    instance(0, arguments, 0);
     if (!unit->types.changed && !resultsChanged) {
       if (unit->instances[0].result == Types::NEVER)
         throw Declined(0, "no path through the function returns a value that compiles");

@@ -209,8 +209,13 @@ class FunctionElaborator {
   void whileStatement(Statement statement);
   void forStatement(Statement statement);
   void returnStatement(Statement statement);
+  // Whose loop it is: iterations of the program's own are counted, as CPython counts them.
+  enum class Of { PROGRAM, BUILTIN };
   // Runs `iteration` again and again until it jumps out.
-  void loop(const std::function<void(Label& again)>& iteration);
+  void loop(const std::function<void(Label& again)>& iteration, Of of = Of::BUILTIN);
+  void iterationEnds(Of of) {
+    if (of == Of::PROGRAM) emitVoid(Op::COUNT, {});
+  }
   bool worthPeeling(const Env& head, const Env& back) const;
 
   struct Iterator {
@@ -228,8 +233,8 @@ class FunctionElaborator {
   Iterator iterateIndexed(const Value& sequence, bool reversed);
   std::optional<std::string> builtinCalled(Expression expression);
   // `body` for every item; `after` when it ends by itself.
-  void forEach(Expression iterable, const std::function<void(const Value&, Label& again)>& body);
-  void forEach(Iterator iterator, const std::function<void(const Value&, Label& again)>& body);
+  void forEach(Expression iterable, const std::function<void(const Value&, Label& again)>& body, Of of = Of::BUILTIN);
+  void forEach(Iterator iterator, const std::function<void(const Value&, Label& again)>& body, Of of = Of::BUILTIN);
   void generators(capnp::List<schema::Generator>::Reader generators, uint at, const std::function<void()>& body);
   Value comprehension(Expression expression);
 
@@ -450,21 +455,25 @@ class FunctionElaborator {
   void reduceRow(const char* ufunc, DType dtype, ValueId cell, const Row& row, int64_t skip, bool inPieces);
   ValueId sumAsDouble(const Value& array);
   Value divided(ValueId sum, ValueId count, DType dtype);
-  struct Axis {
-    std::optional<int64_t> axis;
-    bool keeps = false;  // keepdims
+  struct Axes {
+    std::vector<int64_t> numbers;  // as they were given
+    bool isTuple = false;
+    bool isWhole = true;  // none were given
+    bool keeps = false;   // keepdims
   };
   struct Planes {
     ValueId outer, count, inner;
     bool isLast;                  // inner is 1
     std::vector<ValueId> result;  // its shape
   };
-  Axis axisOf(capnp::List<schema::Keyword>::Reader keywords);
-  Planes planesOf(const Value& array, size_t axis, bool keeps);
+  Axes axesOf(capnp::List<schema::Keyword>::Reader keywords);
+  void addAxes(Axes& axes, const Value& value);
+  std::vector<size_t> axesWithin(const Axes& axes, size_t dims);
+  Planes planesOf(const Value& array, size_t first, size_t last, bool keeps);
   Value realsAxis(const std::string& name, const Value& array, const Planes& planes);
   Value foldAxis(const std::string& name, const Value& array, const Planes& planes);
   Value extremeAxis(const std::string& name, const Value& array, const Planes& planes);
-  Value varianceAxis(const std::string& name, const Value& array, int64_t axis, bool keeps);
+  Value varianceAxes(const std::string& name, const Value& array, size_t first, size_t last, bool keeps);
   Value dividedArray(const Value& array, ValueId count);
   ValueId winsExtreme(const Value& element, const Value& before, bool isMin);
   Value transposed(const Value& array);
@@ -473,7 +482,10 @@ class FunctionElaborator {
   Value argExtreme(const Value& array, bool isMin);
   Value anyAllOf(const Value& array, bool isAny);
   Value mean(const Value& array);
-  Value reduceAxis(const std::string& name, const Value& array, const Axis& along);
+  Value reduceAxes(const std::string& name, const Value& array, const Axes& axes);
+  Value reduceWhole(const std::string& name, const Value& lazy, bool keeps);
+  bool isPoint(const Value& value) const { return types.is(value.type, Kind::ARRAY) && types[value.type].dims == 0; }
+  Value pointElement(const Value& value) { return isPoint(value) ? loadView(value) : value; }
   Value matmul(const Value& left, const Value& right);
   Value where(const std::vector<Value>& args);
   Value reshape(const Value& array, const std::vector<Value>& args);
@@ -493,7 +505,7 @@ class FunctionElaborator {
   std::optional<bool> reverseOf(Expression expression);  // reverse=..., the only keyword
   Value callBuiltin(const std::string& name, Expression expression);
   std::optional<Value> emptyOf(const std::string& name, uint32_t id);
-  std::optional<Value> builtinOfOne(const std::string& name, const Value& arg);
+  std::optional<Value> builtinOfOne(const std::string& name, const Value& given);
   std::optional<Value> builtinOfTwo(const std::string& name, const Value& left, const Value& right);
   Value listOf(Expression over, uint32_t id);
   Value rangeOf(const std::vector<Value>& args);
@@ -518,7 +530,7 @@ class FunctionElaborator {
 
   // ---- math.cpp -----------------------------------------------------------------------------------------------------------
   Value callMath(const std::string& name, Expression expression);
-  Value mathOf(const std::string& name, const std::vector<Value>& args);
+  Value mathOf(const std::string& name, std::vector<Value> args);
   std::optional<Value> mathOfOne(const std::string& name, const Value& arg);
   std::optional<Value> mathOfTwo(const std::string& name, const Value& left, const Value& right);
   std::optional<Value> integerMath(const std::string& name, const std::vector<Value>& args);

@@ -219,6 +219,8 @@ Value FunctionElaborator::attribute(Expression expression) {
     if (binding.what != Binding::MODULE) decline("the attribute '" + name + "' of a function");
     return fromBinding(owner.bindings.attribute(binding.name, name));
   }
+  if (isPoint(of) && (name == "T" || name == "real" || name == "imag"))
+    decline("the attribute '" + name + "' of an array of no dimensions is not compiled");
   if (types.is(of.type, Kind::ARRAY)) {
     auto dims = types[of.type].dims;
     if (name == "shape") {

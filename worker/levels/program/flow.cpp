@@ -29,7 +29,7 @@ uint32_t FunctionElaborator::slotsOf(uint32_t variable, Type type) {
     instance.slotNames.resize(entry->second);
     instance.slotNames.resize(instance.slots.size(), variableName(variable));
     auto& data = types[type];
-    if (data.kind == Kind::ARRAY) instance.arrays.push_back({entry->second, data.dims, data.dtype});
+    if (data.kind == Kind::ARRAY && data.dims) instance.arrays.push_back({entry->second, data.dims, data.dtype});
   }
   return entry->second;
 }

@@ -17,7 +17,7 @@ bool FunctionElaborator::worthPeeling(const Env& head, const Env& back) const {
   return false;
 }
 
-void FunctionElaborator::loop(const std::function<void(Label& again)>& iteration) {
+void FunctionElaborator::loop(const std::function<void(Label& again)>& iteration, Of of) {
   instance.hasLoop = true;
   loopDepth++;
   auto itsLine = line;
@@ -48,6 +48,7 @@ void FunctionElaborator::loop(const std::function<void(Label& again)>& iteration
         auto* outer = out;
         out = jump->bodies[0];
         emitVoid(Op::POLL, {}, {.guard = "interrupted"});
+        iterationEnds(of);
         out = outer;
       }
       fillJumps(again, head);
@@ -64,6 +65,7 @@ void FunctionElaborator::loop(const std::function<void(Label& again)>& iteration
     peels++;
     try {
       block([&](Label& next) { iteration(next); });
+      iterationEnds(of);
     } catch (DeadCode&) {
       loopDepth--;
       throw;
@@ -95,11 +97,13 @@ void FunctionElaborator::whileStatement(Statement statement) {
   auto parts = statement.getWhile();
   block([&](Label& onBreak) {
     block([&](Label& exhausted) {
-      loop([&](Label& again) {
-        auto holds = condition(parts.getTest());
-        leaveUnless(holds, exhausted);
-        loopBody(onBreak, again, parts.getBody());
-      });
+      loop(
+          [&](Label& again) {
+            auto holds = condition(parts.getTest());
+            leaveUnless(holds, exhausted);
+            loopBody(onBreak, again, parts.getBody());
+          },
+          Of::PROGRAM);
     });
     list(parts.getElse());
   });
@@ -109,29 +113,37 @@ void FunctionElaborator::forStatement(Statement statement) {
   auto parts = statement.getFor();
   auto iterator = iterate(parts.getIterable());
   block([&](Label& onBreak) {
-    forEach(std::move(iterator), [&](const Value& item, Label& next) {
-      assignTo(parts.getTarget(), item);
-      loopBody(onBreak, next, parts.getBody());
-    });
+    forEach(
+        std::move(iterator),
+        [&](const Value& item, Label& next) {
+          assignTo(parts.getTarget(), item);
+          loopBody(onBreak, next, parts.getBody());
+        },
+        Of::PROGRAM);
     list(parts.getElse());
   });
 }
 
-void FunctionElaborator::forEach(Iterator iterator, const std::function<void(const Value&, Label& again)>& body) {
+void FunctionElaborator::forEach(Iterator iterator, const std::function<void(const Value&, Label& again)>& body, Of of) {
   if (iterator.unrolled) {
-    for (auto& item : iterator.items) block([&](Label& next) { body(item, next); });
+    for (auto& item : iterator.items) {
+      block([&](Label& next) { body(item, next); });
+      iterationEnds(of);
+    }
     return;
   }
   block([&](Label& exhausted) {
-    loop([&](Label& again) {
-      leaveUnless(iterator.hasNext(), exhausted);
-      body(iterator.next(), again);
-    });
+    loop(
+        [&](Label& again) {
+          leaveUnless(iterator.hasNext(), exhausted);
+          body(iterator.next(), again);
+        },
+        of);
   });
 }
 
-void FunctionElaborator::forEach(Expression iterable, const std::function<void(const Value&, Label& again)>& body) {
-  forEach(iterate(iterable), body);
+void FunctionElaborator::forEach(Expression iterable, const std::function<void(const Value&, Label& again)>& body, Of of) {
+  forEach(iterate(iterable), body, of);
 }
 
 std::optional<std::string> FunctionElaborator::builtinCalled(Expression expression) {
@@ -234,6 +246,7 @@ FunctionElaborator::Iterator FunctionElaborator::iterateTuple(const Value& tuple
 }
 
 FunctionElaborator::Iterator FunctionElaborator::iterateValue(const Value& iterable) {
+  if (isPoint(iterable)) typeError("iteration over an array of no dimensions");
   auto& data = types[iterable.type];
   switch (data.kind) {
     case Kind::RANGE: return iterateRange(iterable, false);
@@ -323,13 +336,16 @@ void FunctionElaborator::generators(capnp::List<schema::Generator>::Reader gener
                                     const std::function<void()>& body) {
   if (at == generators.size()) return body();
   auto generator = generators[at];
-  forEach(generator.getIterable(), [&](const Value& item, Label& again) {
-    assignTo(generator.getTarget(), item);
-    for (auto test : generator.getConditions()) {
-      leaveUnless(condition(test), again);
-    }
-    this->generators(generators, at + 1, body);
-  });
+  forEach(
+      generator.getIterable(),
+      [&](const Value& item, Label& again) {
+        assignTo(generator.getTarget(), item);
+        for (auto test : generator.getConditions()) {
+          leaveUnless(condition(test), again);
+        }
+        this->generators(generators, at + 1, body);
+      },
+      Of::PROGRAM);
 }
 
 Value FunctionElaborator::comprehension(Expression expression) {

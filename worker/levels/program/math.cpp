@@ -44,7 +44,8 @@ Value FunctionElaborator::callMath(const std::string& name, Expression expressio
   return mathOf(name, argumentsOf(expression));
 }
 
-Value FunctionElaborator::mathOf(const std::string& name, const std::vector<Value>& args) {
+Value FunctionElaborator::mathOf(const std::string& name, std::vector<Value> args) {
+  for (auto& arg : args) arg = pointElement(arg);
   for (size_t i = 0; i < args.size(); i++) {
     if (!types.is(args[i].type, Kind::UNION)) continue;
     return split(args[i], [&](const Value& one) {

@@ -16,10 +16,10 @@ const char* const NAMES[] = {
     "fpow_py",       "cpow_py",     "math1",       "math2",        "float_math",  "round_digits", "round_f32",
     "icmp",          "fcmp",        "band",        "bor",          "bxor",        "bnot",         "select",
     "b_to_i",        "i_to_f",      "u_to_f",      "f_to_i",       "to_bits",     "from_bits",    "guard",
-    "guard_warning", "fail",        "if",          "block",        "loop",        "jump",         "poll",
-    "call",          "return",      "list_new",    "list_length",  "list_load",   "list_store",   "list_push",
-    "list_pop",      "list_sort",   "pointer_add", "array_load",   "array_store", "matmul",       "array_new",
-    "array_free",    "ufunc",       "worth",       "parallel",     "counters_new"};
+    "guard_warning", "fail",        "if",          "block",        "loop",        "jump",         "count",
+    "poll",          "call",        "return",      "list_new",     "list_length", "list_load",    "list_store",
+    "list_push",     "list_pop",    "list_sort",   "pointer_add",  "array_load",  "array_store",  "matmul",
+    "array_new",     "array_free",  "ufunc",       "worth",        "parallel",    "counters_new"};
 static_assert(std::size(NAMES) == static_cast<size_t>(Op::COUNTERS_NEW) + 1);
 
 void showBlock(std::ostringstream& text, Unit& unit, const Block& block, int depth) {

@@ -4,6 +4,12 @@
 
 namespace epochly::program {
 
+namespace {
+
+constexpr const char* POINT_WRITTEN = "writing an array of no dimensions is not compiled";
+
+}  // namespace
+
 void FunctionElaborator::list(Statements statements) {
   for (auto one : statements) statement(one);
 }
@@ -75,6 +81,7 @@ void FunctionElaborator::unpack(Expressions targets, const Value& value) {
       for (size_t i = 0; i < count; i++) items.push_back(listLoad(value, constI(i)));
       break;
     case Kind::ARRAY:
+      if (isPoint(value)) typeError("unpacking an array of no dimensions");
       guard(icmp(Compare::EQ, arrayDim(value, 0), constI(count)), REASON);
       for (size_t i = 0; i < count; i++) items.push_back(arrayItem(value, constI(i)));
       break;
@@ -142,6 +149,7 @@ void FunctionElaborator::assignSubscript(Expression target, const Value& value) 
       return listStore(base, checkedIndex(index, listLength(base)), value), none();
     }
     line = target.getLine();
+    if (isPoint(base)) decline(POINT_WRITTEN);
     if (!isArray(base)) decline("assigning to an item of " + types.show(base.type) + " is not compiled");
     return assignToArray(base, parts.getIndex(), [&](const Value&) { return value; }), none();
   });
@@ -165,6 +173,10 @@ void FunctionElaborator::augment(Statement statement) {
     // In place: what the array's type cannot hold raises.
     if (!isArray(with) && !isNumber(with.type)) decline("this augmented assignment is not compiled");
     auto result = settleChecks(binary(op, before, with));
+    // numpy multiplies a single complex number in place in another way than all others.
+    bool isProduct = op == schema::BinaryOp::MUL || op == schema::BinaryOp::DIV;
+    if (isComplex(dtypeOf(before)) && isProduct)
+      guard(icmp(Compare::NE, sizeOf(shapeOf(before)), constI(1)), "a single complex number that is changed in place");
     if (!isArray(result) || !castsInPlace(dtypeOf(result), dtypeOf(before)))
       fail("UFuncTypeError: the result does not fit the array");
     return result;
@@ -176,6 +188,7 @@ void FunctionElaborator::augment(Statement statement) {
     auto members = types.members(before.type);
     if (std::none_of(members.begin(), members.end(), changesItself)) return assign(variable(name), apply(before));
     return assign(variable(name), split(before, [&](const Value& one) {
+                    if (isPoint(one)) decline(POINT_WRITTEN);
                     if (!isArray(one)) return apply(one);
                     assignArray(one, apply(one));
                     return one;
@@ -194,6 +207,7 @@ void FunctionElaborator::augment(Statement statement) {
     auto result = apply(before);
     return listStore(base, checkedIndex(index, listLength(base)), result);
   }
+  if (isPoint(base)) decline(POINT_WRITTEN);
   if (types.is(base.type, Kind::ARRAY)) {
     return assignToArray(base, subscript.getIndex(), apply);
   }

@@ -33,6 +33,7 @@ class Compiled {
     uint64_t results[8];
     arguments.push_back(0);
     auto guard = code->entry(&context, arguments.data(), results);
+    iterations = context.iterations;
     if (!guard) return results[0];
     reason = unit->guards[guard].reason;
     return {};
@@ -50,6 +51,7 @@ class Compiled {
     return std::bit_cast<double>(*result);
   }
   std::string reason;
+  uint64_t iterations = 0;  // of the last call
 
  private:
   std::unique_ptr<program::Unit> unit;
@@ -70,6 +72,23 @@ TEST(Compiler, IntegersNeverWrap) {
   EXPECT_THAT(sum.reason, ::testing::HasSubstr("64 bits"));
   EXPECT_EQ(ofInts("(* a b)").ints({INT64_MIN, -1}), std::nullopt);
   EXPECT_EQ(ofInts("(- a b)").ints({INT64_MIN, 1}), std::nullopt);
+}
+
+TEST(Compiler, IterationsAreCountedWhereTheirLoopsEnd) {
+  Compiled nested("(def f (a b) (set s 0) (for i (range a) (for j (range b) (aug + s (* i j)))) (return s))",
+                  {Types::INT, Types::INT});
+  nested.ints({7, 5});
+  EXPECT_EQ(nested.iterations, 7u + 7 * 5);
+  nested.ints({0, 5});
+  EXPECT_EQ(nested.iterations, 0u);
+  // As CPython counts: the one that breaks is not complete.
+  Compiled breaks("(def f (a b) (for i (range a) (if (== i b) (do (break)))) (return a))", {Types::INT, Types::INT});
+  breaks.ints({10, 4});
+  EXPECT_EQ(breaks.iterations, 4u);
+  Compiled calls("(def f (a b) (return (+ (g a) (g b)))) (def g (n) (while (> n 0) (aug - n 1)) (return n))",
+                 {Types::INT, Types::INT});
+  calls.ints({3, 4});
+  EXPECT_EQ(calls.iterations, 7u);
 }
 
 TEST(Compiler, FloorDivisionRoundsDownAndModuloHasTheDivisorsSign) {

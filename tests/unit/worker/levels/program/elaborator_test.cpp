@@ -1,9 +1,7 @@
-#include "levels/program/elaborator.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support/program_text.h"
+#include "support/elaborated.h"
 
 namespace epochly::program {
 namespace {
@@ -11,36 +9,9 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-struct Elaborated {
-  std::unique_ptr<Unit> unit;
-  std::string result() { return unit->types.show(unit->instances[0].result); }
-  std::string code() { return show(*unit, unit->instances[0]); }
-};
-
-Elaborated elaborate(const std::string& text, const std::function<std::vector<Type>(Types&)>& arguments,
-                     Dialect dialect = {}) {
-  test::ProgramText program(text);
-  return {Elaborator(program, dialect).run(arguments)};
-}
-
-Elaborated elaborate(const std::string& text, std::vector<Type> arguments) {
-  return elaborate(text, [=](Types&) { return arguments; });
-}
-
-std::string reasonOf(const std::string& text, std::vector<Type> arguments) {
-  try {
-    elaborate(text, arguments);
-  } catch (Declined& declined) {
-    return std::to_string(declined.line) + ": " + declined.reason;
-  }
-  return "compiles";
-}
-
-std::vector<Type> floatList(Types& types) {
-  auto site = types.site(0);
-  types.widen(site, Types::FLOAT);
-  return {types.list(site)};
-}
+using test::elaborate;
+using test::floatList;
+using test::reasonOf;
 
 TEST(Elaborator, ArithmeticFollowsCpythonsResultTypes) {
   EXPECT_EQ(elaborate("(def f (a b) (return (+ a b)))", {Types::INT, Types::INT}).result(), "int");
@@ -112,6 +83,15 @@ TEST(Elaborator, AnotherFunctionIsElaboratedForItsArgumentTypes) {
   auto made = elaborate("(def f (a) (return (tuple (g a) (g 1)))) (def g (x) (return (* x x)))", {Types::FLOAT});
   EXPECT_EQ(made.result(), "tuple[float, int]");
   EXPECT_EQ(made.unit->instances.size(), 3u);
+}
+
+TEST(Elaborator, TheEntryIsTheFirstInstanceWhereParametersTurnOutToShareMemory) {
+  auto made = elaborate("(def f (a b) (set s none) (for k (range 4) (set s k) (set a b)) (return (item a 0)))",
+                        test::arrays({{DType::F64, 1}, {DType::F64, 1}}), test::NUMPY2);
+  auto& entry = made.unit->instances[0];
+  EXPECT_EQ(entry.round, made.unit->instances.back().round);
+  EXPECT_EQ(entry.arguments[0], entry.arguments[1]) << "one site now";
+  EXPECT_EQ(made.result(), "numpy.float64");
 }
 
 TEST(Elaborator, WhatItCannotDoDeclinesWithItsLine) {
