@@ -147,7 +147,7 @@ char* Context::allocateArray(size_t size) {
 
 char* Context::newArray(ArrayPool** pool, size_t size, void* const* roots, size_t count) {
   if (!pool) return allocateArray(size);
-  if (!*pool) *pool = &pools.emplace_back();
+  if (!*pool) *pool = &pools.emplace_front();
   auto isLive = [&](const ArrayBlock& block) {
     return std::any_of(roots, roots + count,
                        [&](void* root) { return root >= block.data && root <= block.data + block.bytes; });

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <list>
+#include <forward_list>
 #include <span>
 #include <vector>
 
@@ -127,9 +127,9 @@ struct Context {
   bool release(void* data);
   // Of level 3; null: loops run on this thread alone.
   Team* team = nullptr;
-  LoopTimes* loops = nullptr;   // by loop
-  std::vector<uint64_t> parts;  // what Team::run() gave
-  std::list<ArrayPool> pools;   // takes no memory while it is empty, as in most calls
+  LoopTimes* loops = nullptr;          // by loop
+  std::vector<uint64_t> parts;         // what Team::run() gave
+  std::forward_list<ArrayPool> pools;  // takes no memory while it is empty, as in most calls
   std::vector<ArrayBlock> spare;
   char* allocateArray(size_t bytes);
 };
