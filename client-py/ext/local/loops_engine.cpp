@@ -127,6 +127,12 @@ class LoopsEngine : public run::LevelEngine {
   Module& module;
 };
 
+#ifdef EPOCHLY_HAS_MULTICORE
+constexpr char WHY_ONE_CORE[] = "";  // the engine that splits compiled loops has said it
+#else
+constexpr char WHY_ONE_CORE[] = " (this build has no oneTBB, which compiled loops are split with)";
+#endif
+
 class ProcessesEngine final : public LoopsEngine {
  public:
   ProcessesEngine() : LoopsEngine(Level::MULTICORE, level3) {}
@@ -138,7 +144,7 @@ class ProcessesEngine final : public LoopsEngine {
     KJ_IF_MAYBE(reason, LoopsEngine::declines(call)) return kj::mv(*reason);
     if (!compiles(c)) return nullptr;
     Py_CLEAR(c.prepared);
-    return kj::str("it can be compiled, and compiled code on one core is faster than Python on several");
+    return kj::str("it can be compiled, and compiled code on one core is faster than Python on several", WHY_ONE_CORE);
   }
 };
 

@@ -27,11 +27,12 @@ class Client:
     """
 
     def __init__(self, address, token=b"", *, connect_timeout=5.0, overload_patience=None, patience=None, window_tasks=WINDOW_TASKS,
-                 window_bytes=WINDOW_BYTES, cluster=None):
+                 window_bytes=WINDOW_BYTES, cluster=None, on_close=None):
         """See :func:`epochly.connect`. patience: seconds by the names of ``client::Patience`` in ext/client_link.h, for tests.
-        cluster: kept alive for as long as this client."""
+        cluster: kept alive for as long as this client. on_close: called once, after ``close``."""
         self.address = address
         self._cluster = cluster
+        self._on_close = on_close
         self._overload_patience = overload_patience
         self._closed = False
         software = f"epochly-client/{_native.__version__} {platform.python_implementation()}/{platform.python_version()}"
@@ -150,6 +151,8 @@ class Client:
             self._native.await_idle(None)
         self._closed = True
         self._native.close()
+        if self._on_close is not None:
+            self._on_close()
 
     def __enter__(self):
         if self._closed:

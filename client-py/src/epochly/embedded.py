@@ -33,7 +33,11 @@ def connect(address=None, token=None, token_file=None, *, connect_timeout=5.0, o
     address = address or os.environ.get(ADDRESS_VARIABLE)
     if address is None:
         cluster = _embedded_cluster()
-        return Client(cluster.address, cluster=cluster, **options)
+        try:
+            return Client(cluster.address, cluster=cluster, on_close=cluster.client_closed, **options)
+        except BaseException:
+            cluster.client_closed()
+            raise
     return Client(address, _token(token, token_file), **options)
 
 
@@ -61,12 +65,14 @@ class Cluster:
         self._folder = _private_folder()
         self._reaper = Reaper(self._folder)
         self.address = f"unix:{self._folder}/scheduler.sock"
+        self.import_path = _import_path()
+        self.clients = 0  # of connect(), not closed; one that is dropped stays counted, for its futures may be waited for
         self._cpu_slots = cpu_slots or default_slots()
         self._io_threads = io_threads
         self._scheduler_options = list(scheduler_options)
         self._worker_options = list(worker_options)
         # A function of an executor that connects comes to this cluster, instead of starting one of its own.
-        self._environment = {**os.environ, **(environment or {}), SYS_PATH_VARIABLE: os.pathsep.join(_import_path()),
+        self._environment = {**os.environ, **(environment or {}), SYS_PATH_VARIABLE: os.pathsep.join(self.import_path),
                              ADDRESS_VARIABLE: self.address}
         self._environment.setdefault("EPOCHLY_LOG", "warning")
         self.workers = []
@@ -102,6 +108,11 @@ class Cluster:
         worker = Daemon("epochly-worker", self._worker_arguments(), self._environment, last_event="joined")
         self.workers.append(worker)
         return worker
+
+    def client_closed(self):
+        with _lock:
+            self.clients -= 1
+            _stop_unused()
 
     def add_worker(self):
         """Starts another worker; returns its Daemon once it has joined."""
@@ -149,29 +160,46 @@ class OneProgramCluster(Cluster):
 
 _lock = threading.Lock()
 _cluster = None
+# Those whose workers do not look where this process has come to look for modules: no new client gets them, and they go with their
+# last one.
+_outdated = []
 
 
 def _embedded_cluster():
+    """The one for a new client, which is counted."""
     global _cluster
     with _lock:
         if _cluster is not None and not _cluster.scheduler.alive():
             _cluster.stop()
             _cluster = None
+        if _cluster is not None and not set(_import_path()) <= set(_cluster.import_path):
+            _outdated.append(_cluster)
+            _cluster = None
+        _stop_unused()
         if _cluster is None:
             _cluster = OneProgramCluster()
+        _cluster.clients += 1
         return _cluster
+
+
+def _stop_unused():
+    for cluster in list(_outdated):
+        if cluster.clients == 0:
+            cluster.stop()
+            _outdated.remove(cluster)
 
 
 def _forget_parents_cluster():
     global _cluster, _lock
     _cluster = None
+    _outdated.clear()
     _lock = threading.Lock()
 
 
 def _end():
     _native.end_clients()
-    if _cluster is not None:
-        _cluster.stop()
+    for cluster in [*_outdated, *([_cluster] if _cluster is not None else [])]:
+        cluster.stop()
 
 
 os.register_at_fork(after_in_child=_forget_parents_cluster)

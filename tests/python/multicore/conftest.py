@@ -20,6 +20,9 @@ def two_cores():
     from epochly import _jit
 
     before = _jit.cores()
-    _jit.set_cores(2, CHUNK_NS)
+    try:
+        _jit.set_cores(2, CHUNK_NS)
+    except RuntimeError as without:  # a build without oneTBB
+        pytest.skip(str(without))
     yield
     _jit.set_cores(before)

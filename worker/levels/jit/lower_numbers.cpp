@@ -5,9 +5,9 @@
 
 #include <optional>
 
+#include "levels/jit/points.h"
 #include "levels/jit/power_calls.h"
 #include "levels/jit/powers.h"
-#include "levels/jit/points.h"
 
 namespace epochly::jit {
 

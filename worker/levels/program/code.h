@@ -117,9 +117,10 @@ enum class Op : uint8_t {
   UFUNC,  // numpy's own inner loop. args: count, then pointer and byte stride of each operand; imm: ufuncCell(); guard: it warns
   // A loop whose iterations are independent (levels/multicore)
   WORTH_SPLITTING,  // args[0]: iterations; imm: loop. Whether running them on several cores pays now
-  PARALLEL,  // args: iterations, what the chunks capture, then FOLD_LEAVES for each fold; imm: loop << 32 | the chunk's instance. The
-             // result points to the number of chunks, then to each chunk's results in order; further results are of folds. guard:
-             // a chunk gave the call back
+  // args: iterations, what the chunks capture, then FOLD_LEAVES for each fold; imm: loop << 32 | the chunk's instance. The result
+  // points to the number of chunks, then to each chunk's results in order; further results are of folds. guard: a chunk gave the
+  // call back
+  PARALLEL,
   COUNTERS_NEW,  // args: how many integers, all zero, in memory of the chunk's own; guard: there is no more
 };
 
@@ -178,7 +179,7 @@ struct Instance {
   std::vector<ArrayVariable> arrays;   // whose leaves lie in slots
   // Of a parallel loop: its arguments are the first and the last iteration, then what it captures.
   bool isChunk = false;
-  size_t resultLeaves = 0;  // of a chunk
+  size_t resultLeaves = 0;      // of a chunk
   std::vector<FoldKind> folds;  // of a chunk: what its last results are; those that have a result of the loop first
   bool hasLoop = false;
   bool elaborating = false;  // an older frame of the elaborator is at it: this is recursion

@@ -1,8 +1,8 @@
 #include "objects/object.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <csignal>
+#include <filesystem>
 #include <vector>
 
 #include <fcntl.h>
