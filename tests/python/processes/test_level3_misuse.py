@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import epochly
+from epochly.loops import split
 
 HERE = os.getpid()
 ROOT = Path(__file__).parents[3]
@@ -40,25 +41,55 @@ def test_an_endless_iterator_ends_with_the_error_that_ends_its_loop():
     assert next(taken) < 1_000_000
 
 
-@pytest.mark.usefixtures("eager")
-def test_a_process_that_is_killed_is_a_typed_error_and_another_takes_its_place(started):
-    def die(item):
-        if item == 5 and os.getpid() != HERE:
+def killed(item, folder, times):
+    """Item 5 kills its process so many times. What it leaves in `folder` counts them."""
+    if item == 5 and os.getpid() != HERE:
+        count = len(os.listdir(folder))
+        if count < times:
+            Path(folder, str(count)).touch()
             os.kill(os.getpid(), 9)
-        return text(item)
+    return text(item)
 
-    @at3
-    def work(items):
-        return [die(item) for item in items]
 
+@at3
+def fragile(items, folder, times):
+    return [killed(item, folder, times) for item in items]
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_chunk_runs_again_when_its_process_is_killed(tmp_path):
+    found = fragile(range(20), str(tmp_path), split.ATTEMPTS_MAX - 1)
+    assert [each for each, _ in found] == [f"<{i}>" for i in range(20)]
+    assert HERE not in {pid for _, pid in found[5:]}
+    assert len(os.listdir(tmp_path)) == split.ATTEMPTS_MAX - 1
+
+
+@pytest.mark.usefixtures("eager")
+def test_an_iteration_that_kills_its_process_each_time_is_a_typed_error_and_others_take_their_places(tmp_path):
     with pytest.raises(epochly.ExecutorDied):
-        work(range(20))
+        fragile(range(20), str(tmp_path), 100)
+    assert len(os.listdir(tmp_path)) == split.ATTEMPTS_MAX
 
     @at3
     def again(items):
         return [text(item) for item in items]
 
     assert [each for each, _ in again(range(20))] == [f"<{i}>" for i in range(20)]
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_chunk_that_a_process_died_under_never_runs_here(tmp_path, monkeypatch):
+    sent = split.Split._sent
+
+    def sent_once(self, members, shipped, items):
+        if not self.died:
+            return sent(self, members, shipped, items)
+        self.judge.stays = "Overloaded: for once"
+        return None
+
+    monkeypatch.setattr(split.Split, "_sent", sent_once)
+    with pytest.raises(epochly.ExecutorDied):
+        fragile(range(20), str(tmp_path), 1)
 
 
 @pytest.mark.usefixtures("eager")

@@ -37,6 +37,14 @@ class Flight:
             self._completions.add(future, self._begun)
         self._begun += 1
 
+    def again(self, future, items):
+        """The chunk that was popped last, on its way once more."""
+        self._chunks.appendleft((future, items))
+        if future is None:
+            self._ended.add(self._first)
+        else:
+            self._completions.add(future, self._first)
+
     def wait(self):
         """Whether the first has ended; if not, waits until any has."""
         if self._first in self._ended:

@@ -6,6 +6,7 @@ import time
 from epochly._map import ChunkFailed
 from epochly.errors import (
     ArgumentsNotPicklable,
+    ExecutorDied,
     FunctionNotPicklable,
     FunctionUnavailable,
     NoFittingWorker,
@@ -38,6 +39,9 @@ CHUNKS_PER_SLOT = 3
 FLYING_PER_SLOT = 2
 # Chunks begun and not handed on, per process: one that is slow holds back those behind it no further than this.
 AHEAD_PER_SLOT = 16
+# A chunk whose process dies runs again: the kernel had no memory, or an operator killed it. So often in all, for it may also be
+# an iteration that kills its process each time.
+ATTEMPTS_MAX = 3
 
 # Where nothing of a chunk has run.
 _NOTHING_RAN = (ArgumentsNotPicklable, FunctionUnavailable, NoFittingWorker, Overloaded, PayloadTooLarge)
@@ -64,6 +68,7 @@ class Split:
         self.slots = 0  # iterations that can run at once
         self.loan = None  # of the shared memory that the chunks read
         self.went = False  # whether chunks were sent
+        self.died = []  # what the attempts of the first chunk have ended with so far
 
     def logs(self):
         try:
@@ -167,7 +172,11 @@ class Split:
             if len(self.flight) == 0:
                 return
             if self._wait():
-                yield from self._handed_on(*self.flight.pop())
+                future, items = self.flight.pop()
+                if self._lost(future):
+                    self.flight.again(self._sent(members, shipped, items), items)
+                else:
+                    yield from self._handed_on(future, items)
 
     def _wait(self):
         try:
@@ -175,6 +184,16 @@ class Split:
         except BaseException:  # raised by the handler of a signal, an alarm's say: what runs may never end
             self.flight.cancel(0)
             raise
+
+    def _lost(self, future):
+        """Whether the process of the first chunk has died, and it is to run once more."""
+        error = None if future is None else future.exception()
+        if isinstance(error, ExecutorDied):
+            self.died.append(error)
+            return len(self.died) < ATTEMPTS_MAX
+        if error is None and future is not None:
+            self.died = []
+        return False
 
     def _spiller(self, members):
         """Of what is on its way or waits for its turn, no chunk keeps more in memory than its part of half of the limit."""
@@ -250,7 +269,9 @@ class Split:
                 self._note(why)
 
     def _rerun(self, items):
-        """Runs the items of a chunk here of which nothing has run there."""
+        """Runs the items of a chunk here of which nothing has run there. Never those that a process has died under."""
+        if self.died:
+            yield from raising(self.died[-1])
         self._note(self.judge.stays)
         log = []
         error = self._run(items, log)
