@@ -120,10 +120,12 @@ nb::dict levelTimesOf(nb::handle object) {
   return times;
 }
 
-// Whether this build has an engine for `level`, and if not why.
+// What this build's engines of `level` run calls with, and if there are none, why.
 nb::tuple engineFor(int level) {
   auto l = static_cast<Level>(level);
-  return nb::make_tuple(engines().has(l), nb::str(engines().whyAbsent(l).cStr()));
+  nb::list means;
+  for (auto each : engines().means(l)) means.append(nb::str(each.cStr()));
+  return nb::make_tuple(means, nb::str(engines().whyAbsent(l).cStr()));
 }
 
 // (level, value, [(level, why it declined), ...]) of a call that an engine of `level`, or of those after it, has run; level 0 if one took

@@ -18,12 +18,12 @@ constexpr kj::StringPtr QUESTION =
     "print('.'.join(map(str, sys.version_info[:3])))\n"
     "print(sys.executable)\n"_kj;
 
-// The engines of levels 2 and 3 and, where there is none, why.
+// What levels 2 and 3 run calls with and, where there is nothing, why not.
 constexpr kj::StringPtr ENGINES_QUESTION =
     "from epochly import _native\n"
     "for level in (2, 3):\n"
-    "    has, why = _native.engine(level)\n"
-    "    print('yes' if has else 'no')\n"
+    "    means, why = _native.engine(level)\n"
+    "    print(', '.join(means))\n"
     "    print(why or '-')\n"_kj;
 
 Python unusable(Facts& facts, kj::String problem) {
@@ -61,16 +61,17 @@ Engines probeEngines(kj::StringPtr program, Facts& facts) {
     return {};
   }
   auto lines = splitLines(result.output);
-  auto has = [&](size_t line, kj::StringPtr name, kj::StringPtr by) {
-    if (lines.size() > line && lines[line] == "yes") {
-      facts.known(name, kj::str(by));
+  auto has = [&](size_t line, kj::StringPtr name) {
+    bool told = lines.size() > line + 1;
+    if (told && lines[line].size() > 0) {
+      facts.known(name, kj::str(lines[line]));
       return true;
     }
-    facts.absent(name, lines.size() > line + 1 ? kj::str(lines[line + 1]) : kj::str("the package did not say why"));
+    facts.absent(name, told ? kj::str(lines[line + 1]) : kj::str("the package did not say why"));
     return false;
   };
-  bool jit = has(0, "python.jit", "LLVM");
-  return {jit, has(2, "python.multicore", "oneTBB")};
+  bool jit = has(0, "python.jit");
+  return {jit, has(2, "python.multicore")};
 }
 
 }  // namespace epochly::probe

@@ -142,12 +142,12 @@ uint64_t compiledIterations() {
 
 void addJitEngine(levels::Engines& engines) {
 #ifdef EPOCHLY_HAS_JIT
-  engines.add(kj::heap<JitEngine>(Level::JIT));
+  engines.add(kj::heap<JitEngine>(Level::JIT), "LLVM");
 #else
   engines.setAbsent(Level::JIT, kj::str("epochly was built without LLVM 19, which level 2 needs"));
 #endif
 #ifdef EPOCHLY_HAS_MULTICORE
-  engines.add(kj::heap<JitEngine>(Level::MULTICORE));
+  engines.add(kj::heap<JitEngine>(Level::MULTICORE), "oneTBB");
 #elif defined(EPOCHLY_HAS_JIT)
   engines.setAbsent(Level::MULTICORE, kj::str("epochly was built without oneTBB, which level 3 needs"));
 #else

@@ -167,8 +167,8 @@ bool callAtProcesses(PyObject* function, PyObject* const* args, size_t nargsf, P
   return callAt(level3, function, args, nargsf, names, result);
 }
 
-void addThreadsEngine(levels::Engines& engines) { engines.add(kj::heap<LoopsEngine>(Level::THREADS, level1)); }
+void addThreadsEngine(levels::Engines& engines) { engines.add(kj::heap<LoopsEngine>(Level::THREADS, level1), "threads"); }
 
-void addProcessesEngine(levels::Engines& engines) { engines.add(kj::heap<ProcessesEngine>()); }
+void addProcessesEngine(levels::Engines& engines) { engines.add(kj::heap<ProcessesEngine>(), "processes"); }
 
 }  // namespace epochly::ext

@@ -25,8 +25,8 @@ def why_not(name: str) -> str | None:
     level = _ENGINES.get(name) if isinstance(name, str) else None
     if level is None:
         raise ValueError(f"no feature is called {name!r}; there are " + ", ".join([*_ENGINES, "loop_counting"]))
-    there, reason = _native.engine(level)
-    return None if there else reason
+    means, reason = _native.engine(level)
+    return None if means else reason
 
 
 def levels_here() -> dict[int, str | None]:

@@ -4,13 +4,14 @@ import pytest
 import epochly
 from tests.python.cluster.tasks import doubled_sum
 
-pytestmark = pytest.mark.skipif(not epochly.check_feature("multicore"), reason="this build has no oneTBB")
+MEANS, _ = epochly._native.engine(3)
+pytestmark = pytest.mark.skipif("oneTBB" not in MEANS, reason="this build has no oneTBB")
 
 
 def test_a_worker_offers_one_at_a_time(embedded_client):
     worker, = embedded_client.workers()
     assert worker["slots"]["multicore"] == 1
-    assert worker["facts"]["python.multicore"] == "oneTBB"
+    assert worker["facts"]["python.multicore"] == "oneTBB, processes"
 
 
 def test_a_loop_that_splits_runs_at_level_3(embedded_client):

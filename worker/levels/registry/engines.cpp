@@ -45,11 +45,12 @@ kj::ArrayPtr<const Level> fallbacks(Level level) {
 
 Engines::Engines() {
   for (size_t i = 0; i < LEVEL_COUNT; ++i) absent[i] = notBuilt(static_cast<Level>(i));
-  add(kj::heap<MonitorEngine>());
+  add(kj::heap<MonitorEngine>(), "CPython");
 }
 
-void Engines::add(kj::Own<run::LevelEngine> engine) {
+void Engines::add(kj::Own<run::LevelEngine> engine, kj::StringPtr means) {
   size_t i = index(engine->level());
+  by[i].push_back(means);
   engines[i].push_back(kj::mv(engine));
   absent[i] = nullptr;
   settle();

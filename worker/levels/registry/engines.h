@@ -21,11 +21,13 @@ class Engines {
   // With level 0 in it, and for each other level the reason why this build cannot run it.
   Engines();
 
-  // A level may have several; they are asked in the order in which they were added.
-  void add(kj::Own<run::LevelEngine> engine);
+  // A level may have several; they are asked in the order in which they were added. `by`: what it runs calls with, "oneTBB"; a literal.
+  void add(kj::Own<run::LevelEngine> engine, kj::StringPtr by);
   // Why `level` cannot run here, if not for want of an engine: "no NVIDIA driver was found: ...".
   void setAbsent(Level level, kj::String reason);
   bool has(Level level) const { return !engines[index(level)].empty(); }
+  // What the engines of `level` run calls with, in order; empty where there is none.
+  const std::vector<kj::StringPtr>& means(Level level) const { return by[index(level)]; }
   kj::StringPtr whyAbsent(Level level) const { return absent[index(level)]; }
 
   struct Pick {
@@ -46,6 +48,7 @@ class Engines {
   void settle();
 
   std::array<std::vector<kj::Own<run::LevelEngine>>, LEVEL_COUNT> engines;  // empty: absent
+  std::array<std::vector<kj::StringPtr>, LEVEL_COUNT> by;
   std::array<kj::String, LEVEL_COUNT> absent;
   // By level asked. `direct` is the engine such calls run on without anybody being asked: level 0, when no engine between
   // here and there exists. `standing` is what absent engines alone make of it.

@@ -100,8 +100,8 @@ TEST(Engines, FirstThatFitsRunsAndTheOthersAreNotAsked) {
   auto jit = kj::heap<FakeEngine>(Level::JIT);
   auto multicore = kj::heap<FakeEngine>(Level::MULTICORE);
   auto &jitRef = *jit, &multicoreRef = *multicore;
-  engines.add(kj::mv(jit));
-  engines.add(kj::mv(multicore));
+  engines.add(kj::mv(jit), "a fake");
+  engines.add(kj::mv(multicore), "a fake");
   FakeCall call;
   auto pick = engines.pick(Level::GPU, call);
   EXPECT_EQ(pick.engine.level(), Level::MULTICORE);
@@ -112,7 +112,7 @@ TEST(Engines, FirstThatFitsRunsAndTheOthersAreNotAsked) {
 
 TEST(Engines, RefusalOfACallIsKeptWithItsReason) {
   Engines engines;
-  engines.add(kj::heap<FakeEngine>(Level::JIT, "it calls print()"));
+  engines.add(kj::heap<FakeEngine>(Level::JIT, "it calls print()"), "a fake");
   FakeCall call;
   auto pick = engines.pick(Level::MULTICORE, call);
   EXPECT_EQ(pick.engine.level(), Level::MONITOR);
@@ -123,12 +123,14 @@ TEST(Engines, RefusalOfACallIsKeptWithItsReason) {
 
 TEST(Engines, SeveralOfALevelAreAskedInTheirOrderAndEachRefusalIsKept) {
   Engines engines;
-  engines.add(kj::heap<FakeEngine>(Level::MULTICORE, "no loop splits"));
+  engines.add(kj::heap<FakeEngine>(Level::MULTICORE, "no loop splits"), "a fake");
   auto second = kj::heap<FakeEngine>(Level::MULTICORE);
   auto third = kj::heap<FakeEngine>(Level::MULTICORE);
   auto &secondRef = *second, &thirdRef = *third;
-  engines.add(kj::mv(second));
-  engines.add(kj::mv(third));
+  engines.add(kj::mv(second), "oneTBB");
+  engines.add(kj::mv(third), "processes");
+  EXPECT_EQ(engines.means(Level::MULTICORE), (std::vector<kj::StringPtr>{"a fake", "oneTBB", "processes"}));
+  EXPECT_TRUE(engines.means(Level::GPU).empty());
   FakeCall call;
   auto pick = engines.pick(Level::MULTICORE, call);
   EXPECT_EQ(&pick.engine, &secondRef);
@@ -141,7 +143,7 @@ TEST(Engines, ThreadsAreNotOfferedWhatWasMeantForACompiler) {
   Engines engines;
   auto threads = kj::heap<FakeEngine>(Level::THREADS);
   auto& threadsRef = *threads;
-  engines.add(kj::mv(threads));
+  engines.add(kj::mv(threads), "a fake");
   FakeCall call;
   EXPECT_EQ(engines.pick(Level::GPU, call).engine.level(), Level::MONITOR);
   EXPECT_EQ(threadsRef.asked, 0);

@@ -67,8 +67,8 @@ TEST(Python, ThatDoesNotAnswerIsUnknownAndSaysWhy) {
 
 TEST(Engines, AreOfferedWhereThePackageSaysSo) {
   Facts facts;
-  Program both("yes\\n-\\nyes\\n-\\n"), one("yes\\n-\\nno\\nepochly was built without oneTBB\\n"), broken("", 1),
-      chatty("maybe");
+  Program both("LLVM\\n-\\noneTBB, processes\\n-\\n"), one("LLVM\\n-\\n\\nepochly was built without oneTBB\\n"),
+      broken("", 1), chatty("maybe");
   auto all = probeEngines(both.name(), facts), jit = probeEngines(one.name(), facts);
   EXPECT_TRUE(all.jit && all.multicore);
   EXPECT_TRUE(jit.jit && !jit.multicore);
@@ -77,7 +77,7 @@ TEST(Engines, AreOfferedWhereThePackageSaysSo) {
   auto told = facts.release();
   ASSERT_EQ(told.size(), 8u);
   EXPECT_STREQ(told[1].name.cStr(), "python.multicore");
-  EXPECT_STREQ(told[1].text.cStr(), "oneTBB");
+  EXPECT_STREQ(told[1].text.cStr(), "oneTBB, processes");
   EXPECT_TRUE(told[3].kind == Fact::Kind::ABSENT);
   EXPECT_STREQ(told[3].text.cStr(), "epochly was built without oneTBB");
   for (size_t i : {4, 5}) {
