@@ -2,7 +2,6 @@
 import contextvars
 import itertools
 import queue
-import textwrap
 import threading
 
 import pytest
@@ -195,16 +194,6 @@ def test_when_a_call_has_failed_nothing_of_it_runs_any_more():
     with pytest.raises(ValueError):
         work(range(4))
     assert ended.qsize() == running.qsize() - 1
-
-
-@pytest.fixture
-def run_script(run_python, tmp_path):
-    """Runs code from a file, where its source is found; returns what it printed."""
-    def run(code, seconds=60):
-        script = tmp_path / "script.py"
-        script.write_text(textwrap.dedent(code))
-        return run_python(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')", seconds=seconds)
-    return run
 
 
 def test_ctrl_c_stops_a_loop_that_waits(run_script):

@@ -9,7 +9,7 @@ import os
 import sysconfig
 import types
 
-from epochly.loops import names, source
+from epochly.loops import names, shape, source
 from epochly.loops.tree import bare, own_nodes, parameters
 
 __all__ = ["Effects", "effects_of", "is_users"]
@@ -32,12 +32,13 @@ class Effects:
     changes: {name: line} of what it changes of names that are not its own
     parameters: {name: line} of parameters that it changes
     sets: {(name, attribute)} of attributes that it sets of what names stand for
+    bound: (function, line) of one of names.BOUND_TO_CALLER that it calls, or None
     """
 
-    __slots__ = ("writes", "changes", "parameters", "sets")
+    __slots__ = ("writes", "changes", "parameters", "sets", "bound")
 
     def __init__(self):
-        self.writes, self.changes, self.parameters, self.sets = None, {}, {}, set()
+        self.writes, self.changes, self.parameters, self.sets, self.bound = None, {}, {}, set(), None
 
 
 def is_users(function):
@@ -55,7 +56,7 @@ def effects_of(function):
     if known is not None and known[0] is code:
         return known[1]
     try:
-        made = _read(source.find(function))
+        made = _read(source.find(function), function.__globals__)
     except source.NoSource:
         made = None
     if len(_kept) >= KEPT_MAX:
@@ -64,7 +65,8 @@ def effects_of(function):
     return made
 
 
-def _read(node):
+def _read(node, globals_of):
+    scope = shape.Scope(node, globals_of)
     effects, own, given = Effects(), parameters(node), parameters(node)
     declared = set()
     for each in own_nodes(node):
@@ -79,6 +81,8 @@ def _read(node):
             effects.writes = (each.id, each.lineno)
         if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store) and isinstance(each.value, ast.Name):
             effects.sets.add((each.value.id, each.attr))
+        if isinstance(each, ast.Call) and scope.dotted(each.func) in names.BOUND_TO_CALLER and effects.bound is None:
+            effects.bound = (scope.dotted(each.func), each.lineno)
         root = _changed(each)
         if root is None:
             continue

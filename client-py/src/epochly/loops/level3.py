@@ -1,5 +1,6 @@
 """Level 3, of what cannot be compiled: what ext/local/loops_engine.cpp calls."""
 
+import sys
 import threading
 
 from epochly import _cluster
@@ -13,6 +14,8 @@ __all__ = ["outcome", "prepare"]
 
 def prepare(function):
     """(twin, its Run), or a sentence that says why there is none."""
+    if sys.is_finalizing():
+        return "the interpreter is at its end, and its threads do not run any more"
     if _cluster.inside_executor():
         return "this process is one of several that run iterations: within it they run one after the other"
     if isinstance(threading.current_thread(), Worker):

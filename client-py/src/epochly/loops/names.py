@@ -22,6 +22,13 @@ CHANGES_FIRST = frozenset((
     "bisect.insort_left", "bisect.insort_right", "random.shuffle", "next", "setattr", "delattr",
 ))
 
+#: Functions that have another meaning, or none, on a thread that is not the caller's.
+BOUND_TO_CALLER = {
+    **dict.fromkeys(("os.fork", "posix.fork", "os.forkpty", "posix.forkpty"),
+                    "leaves the child with one thread, which must be the caller's"),
+    **dict.fromkeys(("signal.signal", "signal.set_wakeup_fd"), "works in the main thread only"),
+}
+
 #: Functions that see or change the variables of their caller by name.
 SEES_VARIABLES = frozenset(("locals", "vars", "eval", "exec", "dir"))
 

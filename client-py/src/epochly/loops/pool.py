@@ -1,5 +1,6 @@
 """The threads that iterations run on: shared by all loops of the process, bounded, started when needed, ended when idle."""
 
+import atexit
 import os
 import queue
 import resource
@@ -18,6 +19,8 @@ FILES_PER_ITERATION = 2
 FILES_RESERVED = 32
 # A thread without work ends after so many seconds.
 IDLE_SECONDS = 10.0
+# At the end of the process, how long threads may take to let go of what they served: what they hold is never finalised.
+REST_SECONDS = 0.1
 
 
 def threads_max():
@@ -47,7 +50,7 @@ class Worker(threading.Thread):
     def __init__(self, owner, number):
         super().__init__(name=f"epochly-io-{number}", daemon=True)
         self.tasks = queue.SimpleQueue()
-        self._owner = owner
+        self._owner, self._pid = owner, os.getpid()
 
     def run(self):
         while True:
@@ -62,12 +65,18 @@ class Worker(threading.Thread):
             if not self._owner.put_back(self):
                 return
 
+    def end_if_forked(self):
+        """Asked after each iteration: a child that one has forked is nothing but this thread, and nobody there waits for it."""
+        if os.getpid() != self._pid:
+            os.write(2, b"epochly: an iteration of a loop at level 1 forked, and its child came back from it: the child ends\n")
+            os._exit(1)
+
 
 class Pool:
     """Hands out workers. Any thread may call it."""
 
     def __init__(self):
-        self._lock = threading.Lock()
+        self._lock = threading.Condition(threading.Lock())  # notified when a worker has become idle
         self._idle = []  # the one used last is taken first, so that the others get to their end
         self._all = set()
         self._numbers = 0
@@ -114,7 +123,13 @@ class Pool:
             if worker not in self._all:
                 return False
             self._idle.append(worker)
+            self._lock.notify_all()
             return True
+
+    def rest(self, seconds):
+        """Waits until no worker serves anybody, at most so many seconds."""
+        with self._lock:
+            return self._lock.wait_for(lambda: len(self._idle) == len(self._all), seconds)
 
     def threads(self):
         with self._lock:
@@ -126,4 +141,5 @@ class Pool:
 
 
 pool = Pool()
+atexit.register(pool.rest, REST_SECONDS)
 os.register_at_fork(after_in_child=pool.forget)

@@ -268,6 +268,8 @@ def _judge_call(loop, node, bound, borrowed, scope):
             loop.declines(node, f"`{dotted}()` changes `{root}`, which the iterations share")
     if dotted.startswith(("random.", "numpy.random.")):
         loop.declines(node, f"`{dotted}()` draws from a generator of random numbers that the iterations share")
+    if dotted in names.BOUND_TO_CALLER:
+        loop.declines(node, f"`{dotted}()` {names.BOUND_TO_CALLER[dotted]}")
     if isinstance(func, ast.Name):
         if func.id in names.SEES_VARIABLES and func.id not in scope.globals:
             loop.declines(node, f"{func.id}() looks into the variables of the function")

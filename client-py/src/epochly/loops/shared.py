@@ -4,6 +4,7 @@ import os
 import threading
 import types
 
+from epochly.loops import names
 from epochly.loops.callees import CONTAINERS, called_by, effects_of, is_users
 
 __all__ = ["obstacle", "thread_locals"]
@@ -72,6 +73,9 @@ def _of_effects(loop, name, function, owner_is_shared, values):
     effects = effects_of(function)
     if effects is None:
         return None
+    if effects.bound is not None:
+        called, line = effects.bound
+        return f"{name}() calls {called}() ({_place(function, line)}), which {names.BOUND_TO_CALLER[called]}"
     if effects.writes is not None:
         written, line = effects.writes
         return f"{name}() writes `{written}` ({_place(function, line)}), which the iterations share"

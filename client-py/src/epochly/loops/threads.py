@@ -118,14 +118,11 @@ class _Spread:
                 together = not together
             if self.ends_with is not None:
                 raise self.ends_with
-        except GeneratorExit:
-            self._stop(CLOSING_SECONDS)
-            raise
         except KeyboardInterrupt:
             self._stop(0)
             raise
-        except BaseException:
-            self._stop(None)
+        except BaseException:  # none runs any more after one of their own; the caller's may be an alarm's, and what runs hangs
+            self._stop(CLOSING_SECONDS)
             raise
         finally:
             self._release(self.workers)
@@ -169,6 +166,7 @@ class _Spread:
                 self.handed_on += 1
                 yield iteration.log
                 if iteration.error is not None:
+                    self._stop(None)
                     yield from raising(iteration.error)
         self.experience.worth, self.experience.size = not quick.enough(window), window.size
 
@@ -246,6 +244,7 @@ class _Spread:
                 break
             if self.failed_at is None or iteration.index < self.failed_at:
                 iteration.run(self.body)
+                worker.end_if_forked()
             self.done.put(iteration)
             del iteration
         carried.take_back()
