@@ -4,9 +4,10 @@ import math
 import numpy as np
 import pytest
 
-from epochly import _jit
 from tests.python.jit.exact import same
 from tests.python.multicore.test_maps import LONG, check, values
+
+_jit = pytest.importorskip("epochly._jit", reason="built without LLVM 19")
 
 
 def positions(xs):

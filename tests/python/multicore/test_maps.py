@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 import epochly
-from epochly import _jit
 from tests.python.jit.exact import same
 from tests.python.multicore.conftest import CHUNK_NS
+
+_jit = pytest.importorskip("epochly._jit", reason="built without LLVM 19")
 
 LONG = 20_000  # iterations: enough to be split at any speed of the loops below
 

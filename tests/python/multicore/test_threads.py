@@ -10,10 +10,11 @@ import time
 import numpy as np
 import pytest
 
-from epochly import _jit
 from tests.python.jit.exact import same
 from tests.python.multicore.conftest import CHUNK_NS
 from tests.python.multicore.test_maps import heavy, ran_split, values
+
+_jit = pytest.importorskip("epochly._jit", reason="built without LLVM 19")
 
 PATIENCE = 60  # seconds
 

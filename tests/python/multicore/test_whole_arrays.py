@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 
-from epochly import _jit
 from tests.python.multicore.test_maps import check
+
+_jit = pytest.importorskip("epochly._jit", reason="built without LLVM 19")
 
 BIG = 200_000
 
