@@ -22,6 +22,7 @@ HELP = """./dev <command>
   bench scheduler        the scheduler alone: CPU time and memory per task
   bench loops            level 1 side by side with a hand-written thread pool, level 3 of plain Python with joblib, of compiled
                          loops with Numba, two workers in network namespaces with one
+  bench interrupt        from Ctrl-C to KeyboardInterrupt, at every level
   bench jit              level 2 side by side with Numba; ./dev bench jit --help has more
   clean                  remove what was built and the virtual environments
   help                   this
@@ -165,6 +166,8 @@ def bench(arguments):
     environment = set_up()
     if arguments[:1] == ["jit"]:
         return run_in_foreground([peers.ensure_numba(environment), "-m", "tests.bench.jit_bench", *arguments[1:]])
+    if arguments[:1] == ["interrupt"]:
+        return run_in_foreground([environment.python, "-m", "tests.bench.interrupt_bench", *arguments[1:]])
     if arguments[:1] == ["loops"]:
         codes = [run_in_foreground([environment.python, "-m", "tests.bench.loops_bench", *arguments[1:]]),
                  run_in_foreground([peers.ensure_joblib(environment), "-m", "tests.bench.processes_bench"]),
