@@ -12,9 +12,11 @@ def started():
 
 def send_everything(change=setattr):
     """Has level 3 send whatever it may, from the second iteration on. change: setattr, or monkeypatch's."""
-    from epochly.loops import judge, shipping, split
+    from epochly.loops import compared, judge, shipping, split
 
     change(judge, "SECONDS_MIN", 0.0)
     change(split, "BATCH_SECONDS", 0.0)
     change(judge, "SENDING_SHARE_MAX", float("inf"))
+    change(compared, "LOST", float("inf"))
+    change(compared, "DOUBTFUL", float("inf"))
     change(shipping, "COPYING_SHARE_MAX", float("inf"))

@@ -24,14 +24,14 @@ class Judge:
     """Of one run of a loop. Lives on the caller's thread.
 
     stays: why what is left runs here, for good; None: it may still go. why_here: why what has run here has. each: seconds of an
-    iteration, by the last ones. seconds: of all that have run here.
+    iteration, by the last ones. seconds, count: of all that have run here.
     """
 
     def __init__(self, loop, body, items, watch):
         self.loop, self.body, self.items, self.watch = loop, body, items, watch
         self.stays = None
         self.why_here = None
-        self.seconds = 0.0
+        self.seconds, self.count = 0.0, 0
         self.each = 0.0
         self._watched = 0  # batches
         self._kinds = set()  # types of the items, those that were looked through

@@ -80,7 +80,7 @@ class ProcessRun(Run):
         why = split.why_not()
         if why is not None:
             self.note(f"line {loop.line}: {why}")
-        loop.learned(_Experience).learn(small=why is not None)
+        loop.learned(_Experience).learn(small=why is not None and split.rests is None)
 
 
 class _Inside(Run):

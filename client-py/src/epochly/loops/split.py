@@ -15,6 +15,7 @@ from epochly.errors import (
 )
 from epochly.loops.budget import Budget, Used
 from epochly.loops.chunk import Chunk, Surroundings
+from epochly.loops.compared import Comparisons
 from epochly.loops.flight import Flight
 from epochly.loops.items import Items
 from epochly.loops.judge import Judge
@@ -55,6 +56,25 @@ def _bytes_to_run(limit):
     return limit.bytes if limit.spill is None else max(1, limit.bytes // 2)
 
 
+class Ran:
+    """So many iterations, and the seconds that they took together."""
+
+    def __init__(self):
+        self.count, self.seconds = 0, 0.0
+
+    def timed(self, logs):
+        """Passes them on. What is done with them takes time of its own."""
+        began = _now()
+        for log in logs:
+            self.seconds += _now() - began
+            yield log
+            began = _now()
+        self.seconds += _now() - began
+
+    def each(self):
+        return self.seconds / self.count
+
+
 class Split:
     """Lives on the caller's thread."""
 
@@ -62,12 +82,16 @@ class Split:
         self.run, self.loop, self.body = run, loop, body
         self.items = Items(iterable)
         self.judge = Judge(loop, body, self.items, run.watches[loop])
+        self.compared = loop.learned(Comparisons).of(self.items.left())
+        self.rests = self.judge.stays = self.compared.stays()
         self.budget = Budget(_bytes_to_run(run.limit))
         self.place = None  # of results on disk
         self.flight = Flight()
         self.slots = 0  # iterations that can run at once
         self.loan = None  # of the shared memory that the chunks read
         self.went = False  # whether chunks were sent
+        self.there = Ran()  # by the caller's clock
+        self.alone = 0.0  # seconds of the same iterations by their processes' clocks
         self.died = []  # what the attempts of the first chunk have ended with so far
 
     def logs(self):
@@ -75,9 +99,10 @@ class Split:
             while not self.items.exhausted:
                 members = yield from self._here()
                 if members is not None:
-                    yield from self._there(members)
+                    yield from self.there.timed(self._there(members))
             if self.items.ends_with is not None:
                 raise self.items.ends_with
+            self._learn()
         except KeyboardInterrupt:
             self.flight.cancel(0)
             raise
@@ -95,6 +120,16 @@ class Split:
             return None
         quick = f"its iterations took {self.judge.seconds * 1e3:.2g} ms in all, too little to send"
         return self.judge.stays or self.judge.why_here or quick
+
+    def _learn(self):
+        """From a run that came to its end, and was not held back by a limit."""
+        if self.run.limit is not None:
+            return
+        if self.there.count > 0 and self.judge.stays is None:
+            first = self.judge.seconds / self.judge.count
+            self.compared.ran_there(self.there.each(), self.alone / self.there.count, first)
+        elif not self.went and self.judge.count > 0:
+            self.compared.ran_here(self.judge.seconds / self.judge.count)
 
     def _note(self, why):
         self.run.note(f"line {self.loop.line}: {why}")
@@ -121,6 +156,7 @@ class Split:
             error = self._run(self._until(began + BATCH_SECONDS, taken), log)
         seconds = _now() - began
         self.judge.seconds += seconds
+        self.judge.count += len(taken)
         self.judge.each = seconds / max(1, len(taken))
         yield log
         if error is not None:
@@ -255,6 +291,8 @@ class Split:
         else:
             self.run.overlapped = True
             self.judge.each = seconds / len(items)
+            self.there.count += len(items)
+            self.alone += seconds
             self._learn_memory(len(items), used)
             if isinstance(noted, Spilled):
                 noted = noted.opened()
