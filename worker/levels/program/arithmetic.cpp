@@ -1,5 +1,5 @@
 // Binary and unary operators: CPython's rules for int, float and bool, numpy's for its scalars.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

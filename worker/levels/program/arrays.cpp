@@ -1,5 +1,5 @@
 // Items and views of arrays, and assignment to them.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

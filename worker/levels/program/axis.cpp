@@ -1,7 +1,7 @@
 // Reductions along axes of an array without gaps, seen as (outer, count, inner): `count` elements lie along the axes.
 #include <algorithm>
 
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 #include "levels/program/ufuncs.h"
 
 namespace epochly::program {

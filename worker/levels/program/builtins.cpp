@@ -1,5 +1,5 @@
 // Builtins that make one value of one: range, int, float, abs, round and the like.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

@@ -1,5 +1,5 @@
 // Calls: who is called, and Python functions.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

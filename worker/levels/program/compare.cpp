@@ -1,7 +1,7 @@
 // Truth and comparisons.
 #include <algorithm>
 
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

@@ -1,5 +1,5 @@
 // Complex numbers: CPython's rules for complex, numpy's for its scalars and for elements of arrays.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

@@ -1,7 +1,7 @@
 // Lists, tuples and arrays.
 #include <algorithm>
 
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 
@@ -17,29 +17,6 @@ uint64_t siteKey(uint32_t function, uint32_t id) { return (uint64_t(function) + 
 }  // namespace
 
 // ---- tuples --------------------------------------------------------------------------------------------------------------
-
-Value FunctionElaborator::tupleOf(const std::vector<Value>& items) {
-  std::vector<Type> parts;
-  Value result;
-  for (auto& item : items) {
-    parts.push_back(item.type);
-    result.leaves.insert(result.leaves.end(), item.leaves.begin(), item.leaves.end());
-  }
-  result.type = types.tuple(parts);
-  return result;
-}
-
-Value FunctionElaborator::tupleItem(const Value& tuple, size_t index) {
-  auto parts = types[tuple.type].parts;
-  size_t at = 0;
-  for (size_t i = 0; i < index; i++) at += types.leaves(parts[i]).size();
-  Value item{parts[index], {}};
-  auto count = types.leaves(parts[index]).size();
-  for (size_t i = 0; i < count; i++) item.leaves.push_back(tuple.leaves[at + i]);
-  auto constant = item.type == Types::INT ? constants.find(item.leaves[0]) : constants.end();
-  if (constant != constants.end()) item.constInt = constant->second;
-  return item;
-}
 
 // The item at an index that is in bounds.
 Value FunctionElaborator::tupleAt(const Value& tuple, ValueId index) {

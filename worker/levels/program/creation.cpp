@@ -1,5 +1,5 @@
 // numpy's functions that make arrays, and shapes.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

@@ -1,5 +1,7 @@
 #include "levels/program/elaborator.h"
 
+#include "levels/program/function_elaborator.h"
+
 namespace epochly::program {
 
 Elaborator::Elaborator(Bindings& bindings, Dialect dialect) : bindings(bindings), dialect(dialect) {}
@@ -69,7 +71,7 @@ void Elaborator::elaborate(uint32_t index) {
 }
 
 FunctionElaborator::FunctionElaborator(Elaborator& owner, Instance& instance, schema::Function::Reader function)
-    : owner(owner), types(owner.unit->types), unit(*owner.unit), instance(instance), function(function) {}
+    : Flow(*owner.unit, instance), owner(owner), function(function) {}
 
 void FunctionElaborator::run() {
   instance.body = out = &unit.blocks.emplace_back();

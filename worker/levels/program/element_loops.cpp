@@ -1,7 +1,7 @@
 // The loop over the elements of arrays, and assignment to whole arrays.
 #include <utility>
 
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

@@ -1,5 +1,5 @@
 // numpy's arithmetic on elements of arrays: its result types, its wrapping around, and which results it warns about.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

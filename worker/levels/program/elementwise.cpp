@@ -1,7 +1,7 @@
 // numpy's functions of elements: compiled, or its own inner loops.
 #include <algorithm>
 
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 #include "levels/program/ufuncs.h"
 
 namespace epochly::program {

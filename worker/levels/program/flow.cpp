@@ -2,26 +2,26 @@
 #include <algorithm>
 #include <utility>
 
-#include "levels/program/elaborator.h"
+#include "levels/program/flow.h"
 
 namespace epochly::program {
 
-uint32_t FunctionElaborator::variable(const std::string& name) {
+uint32_t Flow::variable(const std::string& name) {
   auto [entry, isNew] = variables.try_emplace(name, variableCount);
   if (isNew) named.insert(variableCount++);
   return entry->second;
 }
 
-std::string FunctionElaborator::variableName(uint32_t variable) const {
+std::string Flow::variableName(uint32_t variable) const {
   for (auto& [name, index] : variables) {
     if (index == variable) return name;
   }
   return {};
 }
 
-uint32_t FunctionElaborator::temporary() { return variableCount++; }
+uint32_t Flow::temporary() { return variableCount++; }
 
-uint32_t FunctionElaborator::slotsOf(uint32_t variable, Type type) {
+uint32_t Flow::slotsOf(uint32_t variable, Type type) {
   auto [entry, isNew] = slotIndex.try_emplace({variable, type}, static_cast<uint32_t>(instance.slots.size()));
   if (isNew) {
     auto& leaves = types.leaves(type);
@@ -34,7 +34,7 @@ uint32_t FunctionElaborator::slotsOf(uint32_t variable, Type type) {
   return entry->second;
 }
 
-void FunctionElaborator::assign(uint32_t variable, const Value& given) {
+void Flow::assign(uint32_t variable, const Value& given) {
   auto value = settle(given);
   auto slot = slotsOf(variable, value.type);
   for (auto leaf : value.leaves) emitVoid(Op::STORE, {leaf}, {.imm = slot++});
@@ -42,7 +42,7 @@ void FunctionElaborator::assign(uint32_t variable, const Value& given) {
   env[variable] = value.type;
 }
 
-Value FunctionElaborator::read(uint32_t variable) {
+Value Flow::read(uint32_t variable) {
   Value value{typeOf(variable), {}};
   auto slot = slotsOf(variable, value.type);
   for (auto prim : std::vector<Prim>(types.leaves(value.type))) {
@@ -51,13 +51,13 @@ Value FunctionElaborator::read(uint32_t variable) {
   return value;
 }
 
-Value FunctionElaborator::take(uint32_t variable) {
+Value Flow::take(uint32_t variable) {
   auto value = read(variable);
   env[variable] = Types::UNBOUND;
   return value;
 }
 
-Value FunctionElaborator::readBound(uint32_t variable, const std::string& name) {
+Value Flow::readBound(uint32_t variable, const std::string& name) {
   auto value = read(variable);
   if (value.type == Types::UNBOUND) fail("'" + name + "' is read before it is assigned");
   if (!types.has(value.type, Types::UNBOUND)) return value;
@@ -79,7 +79,7 @@ Value FunctionElaborator::readBound(uint32_t variable, const std::string& name) 
   return result;
 }
 
-Value FunctionElaborator::convert(const Value& value, Type type) {
+Value Flow::convert(const Value& value, Type type) {
   if (value.type == type) return value;
   if (types.is(type, Kind::TUPLE) && types.is(value.type, Kind::TUPLE)) {
     std::vector<Value> items;
@@ -127,7 +127,7 @@ Value FunctionElaborator::convert(const Value& value, Type type) {
   return result;
 }
 
-Value FunctionElaborator::member(const Value& value, Type member) {
+Value Flow::member(const Value& value, Type member) {
   Value result{member, {}};
   size_t at = 1;
   for (auto prim : std::vector<Prim>(types.leaves(member))) {
@@ -136,19 +136,19 @@ Value FunctionElaborator::member(const Value& value, Type member) {
   return result;
 }
 
-FunctionElaborator::Label& FunctionElaborator::openLabel() {
+Flow::Label& Flow::openLabel() {
   auto& label = labels.emplace_back(Label{labelCount++, variableCount, {}});
   open.push_back(&label);
   return label;
 }
 
-void FunctionElaborator::jump(Label& label) {
+void Flow::jump(Label& label) {
   auto& made = emitVoid(Op::JUMP, {}, {.imm = label.id});
   made.bodies.push_back(&unit.blocks.emplace_back());
   label.jumps.emplace_back(&made, env);
 }
 
-FunctionElaborator::Env FunctionElaborator::joined(const Label& label) {
+Flow::Env Flow::joined(const Label& label) {
   Env result;
   for (auto& [jump, from] : label.jumps) {
     if (result.empty()) {
@@ -165,7 +165,7 @@ FunctionElaborator::Env FunctionElaborator::joined(const Label& label) {
   return result;
 }
 
-void FunctionElaborator::fillJumps(Label& label, const Env& target) {
+void Flow::fillJumps(Label& label, const Env& target) {
   auto* before = out;
   auto envBefore = env;
   for (auto& [jump, from] : label.jumps) {
@@ -180,7 +180,7 @@ void FunctionElaborator::fillJumps(Label& label, const Env& target) {
   env = envBefore;
 }
 
-void FunctionElaborator::closeLabel(Label& label) {
+void Flow::closeLabel(Label& label) {
   open.erase(std::find(open.begin(), open.end(), &label));
   if (label.jumps.empty()) throw DeadCode();
   auto target = joined(label);
@@ -188,13 +188,13 @@ void FunctionElaborator::closeLabel(Label& label) {
   env = target;
 }
 
-FunctionElaborator::Mark FunctionElaborator::mark() {
+Flow::Mark Flow::mark() {
   Mark mark{out->code.size(), out, {}, env};
   for (auto* label : open) mark.jumps.push_back(label->jumps.size());
   return mark;
 }
 
-void FunctionElaborator::rollback(const Mark& mark) {
+void Flow::rollback(const Mark& mark) {
   out = mark.block;
   out->code.resize(mark.code);
   open.resize(mark.jumps.size());
@@ -202,7 +202,7 @@ void FunctionElaborator::rollback(const Mark& mark) {
   env = mark.env;
 }
 
-void FunctionElaborator::path(Block* body, Label& next, const std::function<void()>& code) {
+void Flow::path(Block* body, Label& next, const std::function<void()>& code) {
   auto* before = std::exchange(out, body);
   try {
     code();
@@ -212,7 +212,7 @@ void FunctionElaborator::path(Block* body, Label& next, const std::function<void
   out = before;
 }
 
-FunctionElaborator::Label& FunctionElaborator::labelled(Op op, const std::function<void(Label&)>& body) {
+Flow::Label& Flow::labelled(Op op, const std::function<void(Label&)>& body) {
   auto& made = emitVoid(op, {});
   made.bodies.push_back(&unit.blocks.emplace_back());
   auto& label = openLabel();
@@ -221,10 +221,9 @@ FunctionElaborator::Label& FunctionElaborator::labelled(Op op, const std::functi
   return label;
 }
 
-void FunctionElaborator::block(const std::function<void(Label& end)>& body) { closeLabel(labelled(Op::BLOCK, body)); }
+void Flow::block(const std::function<void(Label& end)>& body) { closeLabel(labelled(Op::BLOCK, body)); }
 
-void FunctionElaborator::branch(ValueId condition, const std::function<void()>& then,
-                                const std::function<void()>& otherwise) {
+void Flow::branch(ValueId condition, const std::function<void()>& then, const std::function<void()>& otherwise) {
   auto settled = known.find(condition);
   if (settled != known.end()) return settled->second ? then() : otherwise();
   block([&](Label& end) {
@@ -238,15 +237,14 @@ void FunctionElaborator::branch(ValueId condition, const std::function<void()>& 
   });
 }
 
-Value FunctionElaborator::choose(ValueId condition, const std::function<Value()>& then,
-                                 const std::function<Value()>& otherwise) {
+Value Flow::choose(ValueId condition, const std::function<Value()>& then, const std::function<Value()>& otherwise) {
   auto result = temporary();
   branch(
       condition, [&] { assign(result, then()); }, [&] { assign(result, otherwise()); });
   return take(result);
 }
 
-Value FunctionElaborator::split(const Value& value, const std::function<Value(const Value&)>& use) {
+Value Flow::split(const Value& value, const std::function<Value(const Value&)>& use) {
   if (value.type == Types::NEVER) throw DeadCode();
   if (!types.is(value.type, Kind::UNION)) return use(value);
   auto result = temporary();
@@ -258,6 +256,29 @@ Value FunctionElaborator::split(const Value& value, const std::function<Value(co
   };
   cases(0);
   return take(result);
+}
+
+Value Flow::tupleOf(const std::vector<Value>& items) {
+  std::vector<Type> parts;
+  Value result;
+  for (auto& item : items) {
+    parts.push_back(item.type);
+    result.leaves.insert(result.leaves.end(), item.leaves.begin(), item.leaves.end());
+  }
+  result.type = types.tuple(parts);
+  return result;
+}
+
+Value Flow::tupleItem(const Value& tuple, size_t index) {
+  auto parts = types[tuple.type].parts;
+  size_t at = 0;
+  for (size_t i = 0; i < index; i++) at += types.leaves(parts[i]).size();
+  Value item{parts[index], {}};
+  auto count = types.leaves(parts[index]).size();
+  for (size_t i = 0; i < count; i++) item.leaves.push_back(tuple.leaves[at + i]);
+  auto constant = item.type == Types::INT ? constants.find(item.leaves[0]) : constants.end();
+  if (constant != constants.end()) item.constInt = constant->second;
+  return item;
 }
 
 }  // namespace epochly::program

@@ -1,5 +1,5 @@
 // Builtins that go through many values: min, max, sum, math.prod, any, all.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

@@ -1,7 +1,7 @@
 // Operations on whole arrays that become one loop.
 #include <algorithm>
 
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

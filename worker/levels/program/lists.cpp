@@ -1,5 +1,5 @@
 // Methods of lists: those that move items, and those that look for one.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

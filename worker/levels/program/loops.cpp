@@ -1,7 +1,7 @@
 // Loops, what they run over, and comprehensions.
 #include <algorithm>
 
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

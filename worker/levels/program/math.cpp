@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

@@ -1,5 +1,5 @@
 // The memory of arrays: how results lie in it, and who may take it again.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

@@ -1,5 +1,5 @@
 // Methods of lists and of numbers.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

@@ -1,7 +1,7 @@
 // Which of numpy's functions, or methods of arrays, is called.
 #include <algorithm>
 
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

@@ -1,5 +1,5 @@
 // Reductions of whole arrays. Sums of floats are numpy's own, whose order of additions decides the last bits.
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 #include "levels/program/ufuncs.h"
 
 namespace epochly::program {

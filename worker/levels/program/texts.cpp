@@ -3,7 +3,7 @@
 #include <cctype>
 #include <cmath>
 
-#include "levels/program/elaborator.h"
+#include "levels/program/function_elaborator.h"
 
 namespace epochly::program {
 

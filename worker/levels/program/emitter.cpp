@@ -1,13 +1,16 @@
-#include "levels/program/elaborator.h"
+#include "levels/program/emitter.h"
+
+#include "levels/program/bounds.h"
+#include "levels/program/decline.h"
 
 namespace epochly::program {
 
-uint32_t FunctionElaborator::guardIndex(const std::string& reason) {
+uint32_t Emitter::guardIndex(const std::string& reason) {
   unit.guards.push_back({line, reason});
   return unit.guards.size() - 1;
 }
 
-ValueId FunctionElaborator::emit(Op op, std::vector<ValueId> args, Emit options) {
+ValueId Emitter::emit(Op op, std::vector<ValueId> args, Emit options) {
   auto& made = emitVoid(op, std::move(args), options);
   made.results = options.results;
   made.result = instance.values.size();
@@ -15,7 +18,7 @@ ValueId FunctionElaborator::emit(Op op, std::vector<ValueId> args, Emit options)
   return made.result;
 }
 
-Instruction& FunctionElaborator::emitVoid(Op op, std::vector<ValueId> args, Emit options) {
+Instruction& Emitter::emitVoid(Op op, std::vector<ValueId> args, Emit options) {
   if (unit.instructions.size() >= INSTRUCTIONS_MAX) throw Declined(line, "the function is too large to compile");
   auto& made = unit.instructions.emplace_back();
   made.op = op;
@@ -30,11 +33,11 @@ Instruction& FunctionElaborator::emitVoid(Op op, std::vector<ValueId> args, Emit
   return made;
 }
 
-void FunctionElaborator::fail(const std::string& reason) {
+void Emitter::fail(const std::string& reason) {
   emitVoid(Op::FAIL, {}).guard = guardIndex(reason);
   throw DeadCode();
 }
 
-void FunctionElaborator::decline(const std::string& reason) const { throw Declined(line, reason); }
+void Emitter::decline(const std::string& reason) const { throw Declined(line, reason); }
 
 }  // namespace epochly::program
