@@ -13,11 +13,13 @@ import urllib.request
 from pathlib import Path
 
 from tests.bench.report import Table, at_least, at_most, publish, table_options
+from tests.bench.turns import in_turns, ratio, timed, turns
 
 REQUESTS = 200
 REQUEST_SECONDS = 0.05
 FILES = 10_000
 ROUNDS = 5
+BUSY_ROUNDS = 11
 # Worker counts that a hand-written pool is tried with; its best is what counts.
 WORKERS_TRIED = (16, 32, 64, 100, 200)
 
@@ -43,28 +45,9 @@ def square(number):
     return number * number
 
 
-def timed(function, *arguments, clock=time.perf_counter):
-    began = clock()
-    value = function(*arguments)
-    return clock() - began, value
-
-
 def with_pool(workers, function, items):
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         return list(pool.map(function, items))
-
-
-def in_turns(ways, rounds=ROUNDS, clock=time.perf_counter):
-    """{name: median seconds} of functions that are called in turns and must give the same."""
-    seconds = {name: [] for name in ways}
-    wanted = None
-    for _ in range(rounds):
-        for name, way in ways.items():
-            took, value = timed(way, clock=clock)
-            assert wanted is None or value == wanted, name
-            wanted = value
-            seconds[name].append(took)
-    return {name: statistics.median(each) for name, each in seconds.items()}
 
 
 def request_rows():
@@ -82,7 +65,7 @@ def request_rows():
             first, _ = timed(level1, urls)
             ways = {f"pool of {count}": lambda count=count: with_pool(count, get, urls) for count in WORKERS_TRIED}
             ways["level 1"] = lambda: level1(urls)
-            medians = in_turns(ways)
+            medians = in_turns(ways, ROUNDS)
         finally:
             server.terminate()
     ours = medians.pop("level 1")
@@ -96,7 +79,7 @@ def busy_rows():
     """Rows of loops that do not wait, and what level 1 takes for the files over what plain Python takes: (rows, CPU, clock)."""
     import epochly
 
-    rows = []
+    rows, ratios = [], []
     with tempfile.TemporaryDirectory() as folder:
         paths = [os.path.join(folder, str(at)) for at in range(FILES)]
         for at, path in enumerate(paths):
@@ -107,9 +90,11 @@ def busy_rows():
             level1 = epochly.optimize(function, level=1)
             ways = {"plain": lambda f=function, i=items: f(i), "level 1": lambda f=level1, i=items: f(i)}
             for of, clock in (("CPU", time.process_time), ("clock", time.perf_counter)):
-                medians = in_turns(ways, clock=clock)
-                rows.append([f"{what}, {of}", medians["plain"], None, medians["level 1"], medians["plain"] / medians["level 1"]])
-    return rows, rows[0][3] / rows[0][1], rows[1][3] / rows[1][1]
+                seconds = turns(ways, BUSY_ROUNDS, clock)
+                plain, ours = seconds["plain"], seconds["level 1"]
+                ratios.append(ratio(ours, plain))
+                rows.append([f"{what}, {of}", statistics.median(plain), None, statistics.median(ours), 1 / ratios[-1]])
+    return rows, *ratios[:2]
 
 
 def table():

@@ -3,20 +3,30 @@ import statistics
 import time
 
 
-def timed(function, *arguments):
-    began = time.perf_counter()
+def timed(function, *arguments, clock=time.perf_counter):
+    began = clock()
     value = function(*arguments)
-    return time.perf_counter() - began, value
+    return clock() - began, value
 
 
-def in_turns(ways, rounds):
-    """{name: median seconds} of functions that are called in turns and must give the same."""
+def turns(ways, rounds, clock=time.perf_counter):
+    """{name: seconds of each round} of functions that are called in turns and must give the same."""
     seconds = {name: [] for name in ways}
     wanted = None
     for _ in range(rounds):
         for name, way in ways.items():
-            took, value = timed(way)
+            took, value = timed(way, clock=clock)
             assert wanted is None or value == wanted, name
             wanted = value
             seconds[name].append(took)
-    return {name: statistics.median(each) for name, each in seconds.items()}
+    return seconds
+
+
+def in_turns(ways, rounds):
+    """{name: median seconds}, as turns()."""
+    return {name: statistics.median(each) for name, each in turns(ways, rounds).items()}
+
+
+def ratio(over, under):
+    """Median of the ratios of neighbours, round by round: a minute in which others use the machine weighs on both."""
+    return statistics.median(a / b for a, b in zip(over, under))

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
-from tests.bench import interrupt_bench, measure, metg, report, tables  # noqa: E402
+from tests.bench import interrupt_bench, measure, metg, report, tables, turns  # noqa: E402
 from tests.bench.peers import Peer  # noqa: E402
 
 # The tiny run starts two embedded clusters and two pools.
@@ -125,3 +125,8 @@ def test_ctrl_c_is_timed_from_the_signal_to_the_exception(case):
         pytest.importorskip("epochly._jit", reason="built without LLVM")
     times = interrupt_bench.measure(case, 2)
     assert len(times) == 2 and all(0 < each < 30_000 for each in times)
+
+
+def test_a_ratio_is_that_of_neighbours():
+    """The third round was slow for both: medians of each would say 2 / 1.1."""
+    assert turns.ratio([1.0, 2.0, 30.0], [1.0, 1.0, 30.0]) == 1.0

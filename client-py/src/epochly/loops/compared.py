@@ -7,7 +7,7 @@ LOST = 1.0
 # Of what they took themselves there, one after the other, or the first ones here: above that it is tried here. Side by side each
 # takes longer than alone, and the first ones may be short.
 DOUBTFUL = 0.85
-# After a loss so many runs stay, after each further one twice as many, up to 2 ** LOSSES_MAX times: what is tried again may lose again.
+# After a loss so many runs stay, after each further one twice as many, up to 2 ** LOSSES_MAX times: what lost may lose again.
 STAYS_MIN = 8
 LOSSES_MAX = 7
 
