@@ -140,18 +140,22 @@ uint64_t compiledIterations() {
   return api == nullptr ? 0 : api->loopIterations();
 }
 
+// What a user can do where an engine is not in the build.
+[[maybe_unused]] static constexpr kj::StringPtr REMEDY = "; build it where that is installed, or ask for level 0"_kj;
+
 void addJitEngine(levels::Engines& engines) {
 #ifdef EPOCHLY_HAS_JIT
   engines.add(kj::heap<JitEngine>(Level::JIT), "LLVM");
 #else
-  engines.setAbsent(Level::JIT, kj::str("epochly was built without LLVM 19, which level 2 needs"));
+  engines.setAbsent(Level::JIT, kj::str("epochly was built without LLVM 19, which level 2 needs", REMEDY));
 #endif
 #ifdef EPOCHLY_HAS_MULTICORE
   engines.add(kj::heap<JitEngine>(Level::MULTICORE), "oneTBB");
 #elif defined(EPOCHLY_HAS_JIT)
-  engines.setAbsent(Level::MULTICORE, kj::str("epochly was built without oneTBB, which level 3 needs"));
+  engines.setAbsent(Level::MULTICORE,
+                    kj::str("epochly was built without oneTBB, which compiled loops need at level 3", REMEDY));
 #else
-  engines.setAbsent(Level::MULTICORE, kj::str("epochly was built without LLVM 19, which levels 2 and 3 need"));
+  engines.setAbsent(Level::MULTICORE, kj::str("epochly was built without LLVM 19, which levels 2 and 3 need", REMEDY));
 #endif
 }
 
