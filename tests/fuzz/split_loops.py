@@ -11,10 +11,10 @@ class LoopGenerator:
         self.random = random.Random(seed)
 
     def program(self):
-        lines = ["import math", "def f(x, y, m, n):", "    a, b, k, t, w, z = 0.5, 1.0, 0, 0.0, -1, []"]
+        lines = ["import math", "def f(x, y, m, n):", "    a, b, k, t, w, z, h = 0.5, 1.0, 0, 0.0, -1, [], [0] * 7"]
         for _ in range(self.random.randint(1, 3)):
             lines += self.loop(1, ["i", "j"])
-        lines.append("    return a, b, k, t, w, z")
+        lines.append("    return a, b, k, t, w, z, h")
         return "\n".join(lines) + "\n", ["x", "y", "m", "n"]
 
     def pick(self, *choices):
@@ -42,7 +42,8 @@ class LoopGenerator:
                  f"m[{self.pair(name)}] = {value}", f"m[{self.pair(name)}] += {value}", f"a = {value}", f"a += {value}",
                  f"t += {value}", f"t -= {value}", f"b *= {self.pick('0.5', '1.25', value)}", f"k += {name} * {self.pick(1, 3, 7)}",
                  f"k = max(k, {name})",
-                 f"b = max(b, {value})", f"a = min(a, {value})", f"z.append({value})", "z.append(0.5)",
+                 f"b = max(b, {value})", f"a = min(a, {value})", f"z.append({value})", "z.append(0.5)", f"h[{name} % 7] += {self.pick(1, 2, 3)}",
+                 f"h[{self.pick(name, f'{name} % 5 - 4', 'k % 3')}] += 1",
                  f"c = {value}; y[{name}] = c * c", f"t += math.sin({value})"]
         text = self.pick(*plain)
         if self.random.random() < 0.25:

@@ -137,8 +137,10 @@ void JitFunction::splitLoops(Version& version) {
   version.loopTimes = std::make_unique<epochly::jit::LoopTimes[]>(version.split.parallel);
   for (auto& loop : version.split.loops) {
     if (!loop.number) continue;
-    version.loopTimes[*loop.number].isOrdered = loop.isOrdered;
-    version.loopTimes[*loop.number].isFixed = loop.isFixed;
+    auto& times = version.loopTimes[*loop.number];
+    times.isOrdered = loop.isOrdered;
+    times.isFixed = loop.isFixed;
+    if (loop.inner) times.inner = static_cast<int32_t>(*loop.inner);
   }
   if (version.split.parallel) return;
   declinedLoops = version.split.loops;

@@ -235,3 +235,90 @@ def test_lists_of_lists_are_not_gathered():
     split = _jit.Jit(f, False, True)
     assert split(5000) == f(5000)
     assert "it changes a list" in split.declined
+
+
+def count_in_list(k, bins):
+    counts = [0] * bins
+    for i in range(len(k)):
+        counts[k[i]] += 1
+    return counts
+
+
+def test_counters_in_a_list_that_the_function_makes():
+    check(count_in_list, keys, lambda: 50)
+
+
+def count_of_list(counts, values):
+    for v in values:
+        counts[v % 10] += 1
+        if v > 20:
+            counts[-1] += 2
+    return sum(counts)
+
+
+def test_counters_in_the_callers_list_are_the_callers():
+    values = keys().tolist()
+    check(count_of_list, lambda: list(range(11)), lambda: values)
+    split, mine = _jit.Jit(count_of_list, False, True), list(range(11))
+    theirs = list(mine)
+    assert split(mine, values) == count_of_list(theirs, values)
+    assert mine == theirs
+
+
+def test_a_list_that_counts_its_own_elements_runs_whole():
+    mine = [v % 10 for v in range(LONG)]
+    theirs = list(mine)
+    split = _jit.Jit(count_of_list, False, True)
+    split([0] * 11, list(mine))  # the loop is worth splitting
+    assert split(mine, mine) == count_of_list(theirs, theirs)
+    assert mine == theirs
+
+
+def read_on_the_way(counts, values):
+    most = 0
+    for v in values:
+        counts[v] += 1
+        most = max(most, counts[v])
+    return most
+
+
+def test_counters_that_are_read_on_the_way_run_whole():
+    split = _jit.Jit(read_on_the_way, False, True)
+    values = keys().tolist()
+    mine, theirs = [0] * 50, [0] * 50
+    assert outcome_of(split, mine, values) == read_on_the_way(theirs, values)
+    assert mine == theirs
+    assert "it changes a list" in why(read_on_the_way, mine, values)
+
+
+def test_a_counter_of_a_list_out_of_range_raises_at_its_iteration():
+    values = keys().tolist()
+    values[LONG // 2] = 77
+    split = _jit.Jit(read_and_count, False, True)
+    mine, theirs = [0] * 50, [0] * 50
+    assert outcome_of(split, mine, values) == outcome_of(read_and_count, theirs, values)
+    assert mine == theirs
+
+
+def read_and_count(counts, values):
+    for v in values:
+        counts[v] += 1
+
+
+def test_a_counter_of_a_list_that_leaves_64_bits_is_an_int_of_python():
+    values = keys().tolist()
+    mine, theirs = [2**63 - 100] * 50, [2**63 - 100] * 50
+    split = _jit.Jit(read_and_count, False, True)
+    split(mine, values)
+    read_and_count(theirs, values)
+    assert mine == theirs and max(mine) > 2**63
+
+
+def test_a_longer_list_of_counters_than_is_worth_a_copy_runs_whole():
+    values = keys().tolist()
+    mine, theirs = [0] * 8193, [0] * 8193
+    split = _jit.Jit(read_and_count, False, True)
+    split(mine, values)
+    read_and_count(theirs, values)
+    assert mine == theirs
+    assert not ran_split(split)

@@ -10,7 +10,8 @@ llvm::Value* FunctionLowering::lowerCores(const Instruction& one) {
   switch (one.op) {
     case Op::PARALLEL: return parallel(one);
     case Op::COUNTERS_NEW: {
-      auto* counters = call("epochly_counters_new", ptr, {contextArg(), values[one.args[0]]});
+      auto* name = one.imm ? "epochly_list_counters_new" : "epochly_counters_new";
+      auto* counters = call(name, ptr, {contextArg(), values[one.args[0]]});
       guard(ir.CreateIsNotNull(counters), one.guard);
       return counters;
     }

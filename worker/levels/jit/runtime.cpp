@@ -243,6 +243,15 @@ int64_t* epochly_counters_new(Context* context, int64_t count) {
   return made ? static_cast<int64_t*>(std::memset(made, 0, bytes)) : nullptr;
 }
 
+// The same as a list.
+List* epochly_list_counters_new(Context* context, int64_t count) {
+  auto* made = context->newList(count, 1);
+  if (!made) return nullptr;
+  if (count) std::memset(made->data, 0, static_cast<size_t>(count) * sizeof(uint64_t));
+  made->length = count;
+  return made;
+}
+
 // CPython's float_pow. 1: it raises, or the result is complex, or libm's errno would have to be looked at.
 int32_t epochly_pow(double x, double y, double* out) {
   if (y == 0 || x == 1) return *out = 1.0, 0;
@@ -354,6 +363,7 @@ const std::vector<RuntimeSymbol>& runtimeSymbols() {
       {"epochly_worth_splitting", address(&epochly_worth_splitting)},
       {"epochly_parallel", address(&epochly_parallel)},
       {"epochly_counters_new", address(&epochly_counters_new)},
+      {"epochly_list_counters_new", address(&epochly_list_counters_new)},
       {"epochly_pow", address(&epochly_pow)},
       {"epochly_pow_int", address(&epochly_pow_int)},
       {"epochly_complex_pow", address(&epochly_complex_pow)},

@@ -92,6 +92,8 @@ class Team {
 struct LoopTimes {
   bool isOrdered = false;                 // it has sums or products of floats
   bool isFixed = false;                   // its chunks are to depend on the number of iterations alone, not on time or cores
+  int32_t inner = -1;                     // a loop inside that splits, too
+  std::atomic<uint64_t> innerSplit{0};    // executions of that on several cores when this one was last left to it; 0: never
   std::atomic<int64_t> nsPerThousand{0};  // of one core; 0: not known
   std::atomic<uint64_t> split{0};         // executions on several cores
   std::atomic<uint64_t> alone{0};         // executions that were too short for it, or had no second core

@@ -55,6 +55,14 @@ ValueId Conditions::hold(ValueId count) {
   }
   for (auto& array : verdict.requirements.few)
     all = build.both(all, build.compare(Compare::LE, sizeOf(array, 0), build.constI(COUNTERS_MAX)));
+  for (auto list : verdict.requirements.fewInList) {
+    auto length = build.value(Op::LIST_LENGTH, Prim::I, {compute(list)});
+    all = build.both(all, build.compare(Compare::LE, length, build.constI(COUNTERS_MAX)));
+  }
+  for (auto& [one, other] : verdict.requirements.others) {
+    auto place = [&](Symbol list) { return build.value(Op::TO_BITS, Prim::I, {compute(list)}); };
+    all = build.both(all, build.compare(Compare::NE, place(one), place(other)));
+  }
   for (auto& array : verdict.requirements.distinct) all = build.both(all, isDistinct(array));
   for (auto& [written, other] : verdict.requirements.apart) all = build.both(all, areApart(written, other));
   return all;

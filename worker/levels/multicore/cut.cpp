@@ -73,6 +73,7 @@ class Cut {
   Conditions conditions;
   Captured captured;
   std::map<uint32_t, ValueId> steps;  // by slot
+  std::map<Symbol, ValueId> lengths;  // of lists of counters
   std::vector<ValueId> gathered;      // in the chunk: of each of verdict.gathered, its own
   // What a chunk leaves behind, in this order: slots whose value in the last iteration counts, what it has folded, lists of what is to be
   // folded in order.
@@ -80,7 +81,7 @@ class Cut {
   std::vector<const SlotRole*> partial;
   std::vector<const SlotRole*> ordered;
   std::map<uint32_t, ValueId> addends;  // those lists, by slot
-  std::vector<ValueId> listValues;      // that stand for lists which chunks append to
+  std::vector<ValueId> listValues;      // that stand for lists of which chunks have their own
   // Those of `partial` that are extremes.
   struct Extreme {
     const SlotRole* role;
@@ -128,13 +129,16 @@ class Cut {
     }
     for (auto& one : verdict.gathered) {
       if (one.kind == FoldKind::COUNTERS) slots[one.array.slot + 1] = true;  // how many
+      if (one.kind != FoldKind::LIST_COUNTERS) continue;
+      lengths[one.list] = build.value(Op::LIST_LENGTH, Prim::I, {conditions.compute(one.list)});
+      captured.values.push_back(lengths[one.list]);
     }
     for (auto& [slot, wanted] : slots) captured.slots.push_back(slot);
   }
-  // The list that the chunks append to for which `value` stands; null: it is another value.
+  // The list that the chunks have one of their own of, for which `value` stands; null: it is another value.
   const Gathered* listOf(const PolyPtr& value) const {
     for (auto& one : verdict.gathered) {
-      if (one.kind == FoldKind::APPEND && value && value->is(one.list)) return &one;
+      if (one.kind != FoldKind::COUNTERS && value && value->is(one.list)) return &one;
     }
     return nullptr;
   }
@@ -359,6 +363,8 @@ class Cut {
         gathered.push_back(inside.value(Op::COUNTERS_NEW, Prim::P, {inside.load(one.array.slot + 1)}));
         inside.store(one.array.slot, gathered.back());
         inside.store(one.array.slot + 2, inside.constI(8));
+      } else if (one.kind == FoldKind::LIST_COUNTERS) {
+        gathered.push_back(inside.value(Op::COUNTERS_NEW, Prim::P, {lengths[one.list]}, 1));
       } else {
         gathered.push_back(inside.value(Op::LIST_NEW, Prim::P, {room}, one.leaves));
       }

@@ -17,6 +17,10 @@ namespace {
 
 PolyPtr share(Poly poly) { return std::make_shared<const Poly>(std::move(poly)); }
 
+bool keepsLengths(Op write) {
+  return write == Op::LIST_STORE || write == Op::LIST_SORT || write == Op::ARRAY_STORE || write == Op::UFUNC;
+}
+
 void forEach(const Block& block, const std::function<void(const Instruction&)>& use) {
   for (auto* one : block.code) {
     use(*one);
@@ -108,8 +112,10 @@ bool Flow::isSame(ValueId a, ValueId b, const Loop& loop) const {
     case Op::ARRAY_LOAD:
     case Op::LIST_LOAD:
     case Op::LIST_LENGTH: {
-      bool isWritten = std::any_of(touched.begin(), touched.end(),
-                                   [&](auto& access) { return access.isWrite && isInside(access.at, loop); });
+      bool isLength = one->op == Op::LIST_LENGTH;
+      bool isWritten = std::any_of(touched.begin(), touched.end(), [&](auto& access) {
+        return access.isWrite && isInside(access.at, loop) && !(isLength && keepsLengths(access.at->op));
+      });
       if (isWritten) return false;
       break;
     }

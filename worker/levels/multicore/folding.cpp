@@ -31,6 +31,12 @@ bool addCounters(const Fold& fold, const int64_t* counters) {
   return true;
 }
 
+bool addCounters(const Fold& fold, const List& counters) {
+  auto& target = *reinterpret_cast<List*>(fold.target);
+  return addCounters({reinterpret_cast<uint64_t>(target.data), target.length, sizeof(int64_t), fold.kind},
+                     reinterpret_cast<const int64_t*>(counters.data));
+}
+
 bool append(const Fold& fold, const List& list, jit::Context& caller) {
   auto& target = *reinterpret_cast<List*>(fold.target);
   auto leaves = static_cast<size_t>(fold.size);
@@ -71,6 +77,9 @@ bool Folding::fold(const uint64_t* results) {
       case FoldKind::PRODUCT: foldFloats(fold, *reinterpret_cast<const List*>(results[i])); break;
       case FoldKind::COUNTERS:
         if (!addCounters(fold, reinterpret_cast<const int64_t*>(results[i]))) return false;
+        break;
+      case FoldKind::LIST_COUNTERS:
+        if (!addCounters(fold, *reinterpret_cast<const List*>(results[i]))) return false;
         break;
       case FoldKind::APPEND:
         if (!append(fold, *reinterpret_cast<const List*>(results[i]), caller)) return false;

@@ -11,14 +11,22 @@ using program::ValueId;
 
 namespace {
 
+// Both reach the same element: of an array by its address, of a list by its index.
+bool reachSame(const Flow& flow, const Loop& loop, const Instruction& load, const Instruction& store) {
+  if (load.imm != store.imm) return false;
+  if (store.op == Op::ARRAY_STORE) return load.op == Op::ARRAY_LOAD && load.args[0] == store.args[0];
+  return load.op == Op::LIST_LOAD && load.args[0] == store.args[0] && flow.isSame(load.args[1], store.args[1], loop);
+}
+
 // The load of the element that `store` adds to; null: it does something else.
-const Instruction* countedBy(const Flow& flow, const Instruction& store) {
-  auto* sum = store.op == Op::ARRAY_STORE ? flow.maker(store.args[1]) : nullptr;
+const Instruction* countedBy(const Flow& flow, const Loop& loop, const Instruction& store) {
+  bool isStore = store.op == Op::ARRAY_STORE || store.op == Op::LIST_STORE;
+  auto* sum = isStore ? flow.maker(store.args.back()) : nullptr;
   if (!sum || (sum->op != Op::ADD && sum->op != Op::ADD_CHECKED) || flow.users(sum->result).size() != 1) return nullptr;
   for (size_t i = 0; i < 2; i++) {
     auto* load = flow.maker(sum->args[i]);
     auto& term = *flow.value(sum->args[1 - i]);
-    if (!load || load->op != Op::ARRAY_LOAD || load->imm != store.imm || load->args[0] != store.args[0]) continue;
+    if (!load || !reachSame(flow, loop, *load, store)) continue;
     if (term.isConstant() && term.constantPart() >= 0 && flow.users(load->result).size() == 1) return load;
   }
   return nullptr;
@@ -54,15 +62,44 @@ bool keeps(const Instruction& user, ValueId id) {
 
 }  // namespace
 
-bool countsOnly(const Flow& flow, const std::vector<const Access*>& reads, const std::vector<const Access*>& writes) {
+bool countsOnly(const Flow& flow, const Loop& loop, const std::vector<const Access*>& reads,
+                const std::vector<const Access*>& writes) {
   std::vector<const Instruction*> counted;
   for (auto* write : writes) {
-    auto* load = countedBy(flow, *write->at);
+    auto* load = countedBy(flow, loop, *write->at);
     if (!load) return false;
     counted.push_back(load);
   }
   return std::all_of(reads.begin(), reads.end(),
                      [&](auto* read) { return std::find(counted.begin(), counted.end(), read->at) != counted.end(); });
+}
+
+bool countsOnly(const Flow& flow, const Loop& loop, Symbol list, std::vector<std::pair<Symbol, Symbol>>& others) {
+  if (flow.varies(list, loop)) return false;
+  bool isOwn = flow.symbol(list).isFresh;
+  std::vector<const Access*> reads, writes;
+  for (auto& access : flow.accesses()) {
+    if (!access.isList || !flow.isInside(access.at, loop)) continue;
+    auto root = flow.root(*access.address);
+    if (root == list) {
+      if (access.at->op != Op::LIST_LENGTH) (access.isWrite ? writes : reads).push_back(&access);
+    } else if (!root || flow.varies(*root, loop)) {
+      if (!isOwn || !isAnother(flow, *access.address)) return false;
+    } else if (!flow.symbol(*root).isFresh || !isOwn) {
+      others.emplace_back(list, *root);
+    }
+  }
+  for (ValueId id = 0; id < flow.valueCount(); id++) {
+    if (!flow.value(id) || !flow.value(id)->is(list)) continue;
+    for (auto* user : flow.users(id)) {
+      if (flow.isInside(user, loop) && user->op != Op::STORE && user->op != Op::LIST_LENGTH && user->op != Op::LIST_LOAD &&
+          user->op != Op::LIST_STORE)
+        return false;
+      if (isOwn && !keeps(*user, id)) return false;
+    }
+  }
+  auto one = [](const Access* access) { return access->at->imm == int64_t(1) << 32; };  // an element is one leaf
+  return std::all_of(writes.begin(), writes.end(), one) && countsOnly(flow, loop, reads, writes);
 }
 
 std::optional<int64_t> appendsOnly(const Flow& flow, const Loop& loop, Symbol list) {

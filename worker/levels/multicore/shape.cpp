@@ -43,7 +43,7 @@ class Judge {
       for (auto& role : verdict.roles) {
         if (role.how == SlotRole::REDUCED) verdict.shape.kind = "reduction";
       }
-      for (auto& one : verdict.gathered) verdict.shape.kind = one.kind == program::FoldKind::COUNTERS ? "histogram" : "list";
+      for (auto& one : verdict.gathered) verdict.shape.kind = one.kind == program::FoldKind::APPEND ? "list" : "histogram";
       verdict.shape.splits = true;
     } catch (NotIndependent& why) {
       verdict.shape.kind = why.kind;
@@ -267,14 +267,21 @@ class Judge {
       auto list = flow.root(*access.address);
       if (list && isGathered(*list)) continue;
       auto leaves = list ? appendsOnly(flow, loop, *list) : std::nullopt;
-      if (!leaves) decline(access.at->line, "it changes a list", "other");
-      verdict.gathered.push_back({.kind = program::FoldKind::APPEND, .array = {}, .list = *list, .leaves = *leaves});
+      if (!list || (!leaves && !isCountedList(*list))) decline(access.at->line, "it changes a list", "other");
+      auto kind = leaves ? program::FoldKind::APPEND : program::FoldKind::LIST_COUNTERS;
+      verdict.gathered.push_back({.kind = kind, .array = {}, .list = *list, .leaves = leaves.value_or(1)});
     }
+  }
+  bool isCountedList(Symbol list) {
+    auto& needed = verdict.requirements;
+    if (!canKnow(list) || !countsOnly(flow, loop, list, needed.others)) return false;
+    needed.fewInList.push_back(list);
+    return true;
   }
   bool isGathered(Symbol list) const {
     auto& all = verdict.gathered;
     return std::any_of(all.begin(), all.end(),
-                       [&](auto& one) { return one.kind == program::FoldKind::APPEND && one.list == list; });
+                       [&](auto& one) { return one.kind != program::FoldKind::COUNTERS && one.list == list; });
   }
 
   // ---- arrays ------------------------------------------------------------------------------------------------------------------
@@ -397,7 +404,7 @@ class Judge {
         if (!isReachedInside(*access, array) || indicesOf(*access, array).empty()) return false;
       }
     }
-    return countsOnly(flow, touched.reads, touched.writes);
+    return countsOnly(flow, loop, touched.reads, touched.writes);
   }
   [[noreturn]] void explain(const std::vector<ArrayVariable>& variables, const Touched& touched) {
     auto* write = touched.writes[0];

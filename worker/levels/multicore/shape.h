@@ -23,6 +23,7 @@ struct LoopShape {
   std::optional<size_t> number;  // by which the code names it, where it splits
   bool isOrdered = false;        // floats are folded in the order of the iterations, beside the chunks that compute them
   bool isFixed = false;          // its chunks depend on nothing but the number of iterations
+  std::optional<size_t> inner;   // the number of a loop inside that splits, too
 };
 
 // What becomes of a variable that the loop assigns.
@@ -48,13 +49,13 @@ struct Trip {
   bool movesAway = false;
 };
 
-// An array of this many counters or fewer: each chunk has its own, which it clears and which are added up.
+// An array or a list of this many counters or fewer: each chunk has its own, which it clears and which are added up.
 constexpr int64_t COUNTERS_MAX = 8192;
 
 // What each chunk has one of its own of, and is put together in the order of the iterations.
 struct Gathered {
-  program::FoldKind kind;        // COUNTERS or APPEND
-  program::ArrayVariable array;  // the counters
+  program::FoldKind kind;        // COUNTERS, LIST_COUNTERS or APPEND
+  program::ArrayVariable array;  // COUNTERS: which
   Symbol list = 0;               // the list
   int64_t leaves = 0;            // of its elements
 };
@@ -65,6 +66,8 @@ struct Requirements {
   std::vector<program::ArrayVariable> distinct;    // no two elements of it lie in one place
   std::vector<std::pair<program::ArrayVariable, program::ArrayVariable>> apart;  // they share no memory
   std::vector<program::ArrayVariable> few;                                       // they have COUNTERS_MAX elements at most
+  std::vector<Symbol> fewInList;                                                 // lists; the same
+  std::vector<std::pair<Symbol, Symbol>> others;                                 // two lists, not one
 };
 
 struct Verdict {

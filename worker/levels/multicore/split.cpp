@@ -59,18 +59,22 @@ class Splitter {
     }
     Flow flow(unit, index, [this](uint32_t called) { return writes(called); });
     std::map<int, int> splitsAround;
+    std::map<int, size_t> inner;  // by loop, the first inside it that splits
+    auto firstShape = result.loops.size();
     for (size_t i = 0; i < flow.loops().size(); i++) {
       auto& loop = flow.loops()[i];
       auto verdict = judge(flow, loop, reorders);
       int around = loop.parent < 0 ? 0 : splitsAround[loop.parent];
       if (verdict.shape.splits && around <= NESTED_SPLITS_MAX) {
         verdict.shape.number = result.parallel;
+        if (loop.parent >= 0) inner.try_emplace(loop.parent, result.parallel);
         replace(*unit.instances[index].body, loop.loop, cut(unit, index, flow, loop, verdict, result.parallel++));
         around += loop.loop->anyOrder ? NESTED_SPLITS_MAX + 1 : 1;  // its inner loop is some thousand elements
       }
       splitsAround[loop.index] = around;
       result.loops.push_back(verdict.shape);
     }
+    for (auto [loop, number] : inner) result.loops[firstShape + loop].inner = number;
   }
   bool replace(Block& block, const Instruction* old, const std::vector<Instruction*>& by) {
     for (size_t i = 0; i < block.code.size(); i++) {

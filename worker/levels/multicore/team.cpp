@@ -113,7 +113,7 @@ class ThreadTeam final : public jit::Team {
  public:
   bool isWorth(Context& context, size_t loop, int64_t count) override {
     auto& times = context.loops[loop];
-    if (isWorth(times, count)) return true;
+    if (isWorth(times, count) && !leaveToInner(context, times, count)) return true;
     times.alone.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
@@ -138,6 +138,16 @@ class ThreadTeam final : public jit::Team {
     if (ns == 0) return true;
     if (times.isOrdered && ns < FOLD_NS_MIN * 1000) return false;
     return static_cast<double>(ns) * count / 1000 >= CHUNKS_MIN * Threads::get().chunkNs();
+  }
+  // Few long iterations, which would leave cores idle: the loop inside them is split instead. Unless it was not, the last time.
+  static bool leaveToInner(Context& context, LoopTimes& times, int64_t count) {
+    auto ns = times.nsPerThousand.load(std::memory_order_relaxed);
+    if (times.inner < 0 || times.isFixed || static_cast<double>(ns) < INNER_CHUNKS_MIN * 1000. * Threads::get().chunkNs())
+      return false;
+    int64_t cores = Threads::get().cores(), rounds = (count + cores - 1) / cores;
+    if (10 * count >= 9 * rounds * cores) return false;
+    auto before = 1 + context.loops[times.inner].split.load(std::memory_order_relaxed);
+    return times.innerSplit.exchange(before, std::memory_order_relaxed) != before;
   }
 };
 

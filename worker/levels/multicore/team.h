@@ -24,6 +24,8 @@ constexpr int64_t FIXED_CHUNKS = 256;
 constexpr int64_t FIXED_MIN = 4096;
 // An iteration of a loop with sums of floats in order takes at least so long, or keeping and folding its addend costs as much.
 constexpr int64_t FOLD_NS_MIN = 6;
+// A loop is left to the one inside it if its iterations give so many chunks, but are too few to keep nine tenths of the cores busy.
+constexpr int64_t INNER_CHUNKS_MIN = 8;
 // Threads, whatever the machine has or EPOCHLY_MAX_WORKERS says.
 constexpr int CORES_MAX = 1024;
 

@@ -121,7 +121,7 @@ enum class Op : uint8_t {
   // points to the number of chunks, then to each chunk's results in order; further results are of folds. guard: a chunk gave the
   // call back
   PARALLEL,
-  COUNTERS_NEW,  // args: how many integers, all zero, in memory of the chunk's own; guard: there is no more
+  COUNTERS_NEW,  // args: how many integers, all zero, in memory of the chunk's own; imm 1: as a list; guard: there is no more
 };
 
 enum class OpFamily : uint8_t { VARIABLE, INTEGER, FLOAT, TEST, CONVERSION, CONTROL, LIST, ARRAY, CORES };

@@ -9,7 +9,8 @@ enum class FoldKind : uint8_t {
   SUM,      // a list of floats, to be added up; of the total, its bits
   PRODUCT,  // the same, to be multiplied
   COUNTERS,  // as many integers as an array has, to be added to its; of the array, its first element, its size, its stride in bytes
-  APPEND,  // a list, to be appended to another; of that, itself and the leaves of an element
+  LIST_COUNTERS,  // a list of integers, to be added to those of another that is as long; of that, itself
+  APPEND,         // a list, to be appended to another; of that, itself and the leaves of an element
 };
 // Leaves that a fold is described by.
 constexpr unsigned FOLD_LEAVES = 3;
