@@ -198,6 +198,7 @@ void bindLocal(nb::module_& m) {
   calibrateClocks();
   makeContextVariable();
   addThreadsEngine(engines());
+  addHostsEngine(engines());  // before what uses this process's cores
   addJitEngine(engines());
   addProcessesEngine(engines());  // after what compiles
   addFunctionTypes(m.ptr());

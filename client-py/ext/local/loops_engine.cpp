@@ -1,7 +1,10 @@
 #include "ext/local/loops_engine.h"
 
+#include <cstdlib>
+
 #include "ext/local/call.h"
 #include "ext/local/jit_engine.h"
+#include "ext/local/levels.h"
 
 namespace epochly::ext {
 
@@ -47,8 +50,8 @@ kj::String takeError() {
 }
 
 // (twin, Run) of a callable: a new reference; or a string that says why there is none. Null with an exception set: a fault of ours.
-PyObject* prepare(Module& module, PyObject* callable) {
-  PyObject* function = module.entry("prepare");
+PyObject* prepare(Module& module, PyObject* callable, const char* entry = "prepare") {
+  PyObject* function = module.entry(entry);
   PyObject* prepared = function == nullptr ? nullptr : PyObject_CallOneArg(function, callable);
   Py_XDECREF(function);
   return prepared;
@@ -100,13 +103,14 @@ class Outcome {
 
 class LoopsEngine : public run::LevelEngine {
  public:
-  LoopsEngine(Level number, Module& module) : number(number), module(module) {}
+  // entry: the module's function that prepares a call.
+  LoopsEngine(Level number, Module& module, const char* entry = "prepare") : number(number), module(module), entry(entry) {}
 
   Level level() const override { return number; }
 
   kj::Maybe<kj::String> declines(run::Invocation& call) const override {
     auto& c = static_cast<PythonCall&>(call);  // this process makes no other
-    c.prepared = prepare(module, c.callable);
+    c.prepared = prepare(module, c.callable, entry);
     if (c.prepared == nullptr) return takeError();
     if (PyTuple_Check(c.prepared)) return nullptr;
     auto reason = textOf(c.prepared);
@@ -125,6 +129,23 @@ class LoopsEngine : public run::LevelEngine {
  private:
   const Level number;
   Module& module;
+  const char* const entry;
+};
+
+// Compiled loops over the workers of a cluster, which there is where one is named. Asked before the engine that uses this
+// process's cores; what neither this process nor the program can do about it is passed over in silence.
+class HostsEngine final : public LoopsEngine {
+ public:
+  HostsEngine() : LoopsEngine(Level::MULTICORE, level3, "prepare_compiled") {}
+
+  kj::Maybe<kj::String> declines(run::Invocation& call) const override {
+    auto& c = static_cast<PythonCall&>(call);  // this process makes no other
+    if (c.through == nullptr || !c.levelWasSaid || std::getenv("EPOCHLY_ADDRESS") == nullptr || !compiles(c))
+      return kj::String();
+    if (fastmathAsked(c.through))
+      return kj::str("with fastmath=True this process alone folds its sums: on several they would differ");
+    return LoopsEngine::declines(call);
+  }
 };
 
 #ifdef EPOCHLY_HAS_MULTICORE
@@ -168,6 +189,12 @@ bool callAtProcesses(PyObject* function, PyObject* const* args, size_t nargsf, P
 }
 
 void addThreadsEngine(levels::Engines& engines) { engines.add(kj::heap<LoopsEngine>(Level::THREADS, level1), "threads"); }
+
+void addHostsEngine(levels::Engines& engines) {
+#ifdef EPOCHLY_HAS_MULTICORE
+  engines.add(kj::heap<HostsEngine>(), "");
+#endif
+}
 
 void addProcessesEngine(levels::Engines& engines) { engines.add(kj::heap<ProcessesEngine>(), "processes"); }
 

@@ -1,5 +1,5 @@
-// Levels 1 and 3 as this process's calls see them, of loops of plain Python. What they do is in epochly.loops: the twin of a function,
-// and what its loops are handed to, threads or processes.
+// Levels 1 and 3 as this process's calls see them, of loops that leave this thread. What they do is in epochly.loops: the twin
+// of a function, and what its loops are handed to, threads, processes or the workers of a cluster.
 #pragma once
 
 #include <Python.h>
@@ -10,6 +10,7 @@ namespace epochly::ext {
 
 // Add the engines. Do not load epochly.loops.
 void addThreadsEngine(levels::Engines& engines);
+void addHostsEngine(levels::Engines& engines);
 void addProcessesEngine(levels::Engines& engines);
 
 // Runs a call at level 1, or 3, if the function has a loop for it; `result` as LevelEngine::run leaves it. False: nothing has happened.

@@ -71,6 +71,11 @@ def add(code, node):
     _added[code] = node
 
 
+def node_of(code):
+    """What add() was given for it."""
+    return _added[code]
+
+
 def _find(code, function):
     if code in _added:
         return _added[code]

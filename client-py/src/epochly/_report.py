@@ -1,11 +1,12 @@
 """What became of a function's calls, for people."""
 from __future__ import annotations
 
+import sys
 import weakref
 
 from epochly import _config, _native
 from epochly._optimize import _PLACEMENTS, find
-from epochly.levels import NAMES, select_with_reason
+from epochly.levels import MULTICORE, NAMES, select_with_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Report:
     asked: the level that call asked for; "auto" where one is chosen for it, here or by the cluster
     declined: [(level, reason)] of the levels that did not run it
     placement: "local" or "cluster": where the last call ran, or the next would; placement_reason: why
+    workers: how many workers of a cluster ran parts of the last call at level 3; 0: it ran here, or on processes of its own
     recommended: the level that suits what was measured; recommended_reason: why
     timings: {level: {"calls": n, "total_ms": x, "avg_ms": x}} of the timed calls at each level that ran
     trials: what was tried for calls without a level, a dict per argument shape: "arguments"; "stage", one of "watched", "tried",
@@ -39,8 +41,8 @@ class Report:
     metrics: get_metrics(function)
     """
 
-    __slots__ = ("name", "level", "asked", "declined", "placement", "placement_reason", "recommended", "recommended_reason",
-                 "timings", "trials", "metrics", "__weakref__")
+    __slots__ = ("name", "level", "asked", "declined", "placement", "placement_reason", "workers", "recommended",
+                 "recommended_reason", "timings", "trials", "metrics", "__weakref__")
 
     name: str
     level: int | None
@@ -48,6 +50,7 @@ class Report:
     declined: list[tuple[int, str]]
     placement: str
     placement_reason: str
+    workers: int
     recommended: int
     recommended_reason: str
     timings: dict[int, dict[str, float]]
@@ -65,8 +68,10 @@ class Report:
     def __str__(self) -> str:
         rows = [("level", self._level_text())]
         rows += [("declined", f"{level} {NAMES[level]}: {reason}") for level, reason in self.declined]
-        rows += [("placement", f"{self.placement}: {self.placement_reason}"),
-                 ("recommended", f"{self.recommended} {NAMES[self.recommended]}: {self.recommended_reason}")]
+        rows += [("placement", f"{self.placement}: {self.placement_reason}")]
+        if self.workers:
+            rows += [("workers", f"{self.workers} of the cluster ran parts of the last call")]
+        rows += [("recommended", f"{self.recommended} {NAMES[self.recommended]}: {self.recommended_reason}")]
         rows += [(f"at level {level}", f"{t['calls']} calls, {t['avg_ms']:.6g} ms each") for level, t in self.timings.items()]
         rows += [(row["stage"], _trial_text(row)) for row in self.trials]
         rows += [(key, _shown(value)) for key, value in self.metrics.items()]
@@ -98,8 +103,14 @@ def report(function: Callable[..., Any]) -> Report:
     timings = {at: {"calls": calls, "total_ms": total, "avg_ms": total / calls}
                for at, (calls, total) in _native.level_times(decorated).items()}
     return Report(name=_name(inner), level=level, asked=asked, declined=declined, placement=placement,
-                  placement_reason=placement_reason, recommended=recommended, recommended_reason=why, timings=timings,
+                  placement_reason=placement_reason, workers=_workers(inner, level), recommended=recommended,
+                  recommended_reason=why, timings=timings,
                   trials=[dict(zip(TRIAL, row)) for row in _native.choice(decorated)[1]], metrics=metrics)
+
+
+def _workers(inner, level):
+    level3 = sys.modules.get("epochly.loops.level3")
+    return level3.workers_of(inner) if level3 is not None and level == MULTICORE else 0
 
 
 def _last_run(decorated, placement):

@@ -50,7 +50,7 @@ Engines::Engines() {
 
 void Engines::add(kj::Own<run::LevelEngine> engine, kj::StringPtr means) {
   size_t i = index(engine->level());
-  by[i].push_back(means);
+  if (means.size() > 0) by[i].push_back(means);
   engines[i].push_back(kj::mv(engine));
   absent[i] = nullptr;
   settle();
@@ -96,6 +96,7 @@ Engines::Pick Engines::ask(Level asked, run::Invocation& call) const {
     for (auto& each : engines[index(level)]) {
       auto& engine = const_cast<run::LevelEngine&>(*each);
       KJ_IF_MAYBE(reason, engine.declines(call)) {
+        if (reason->size() == 0) continue;
         anyoneRefused = true;
         declined.add(run::Decline{level, kj::mv(*reason)});
         continue;

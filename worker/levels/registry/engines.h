@@ -21,7 +21,9 @@ class Engines {
   // With level 0 in it, and for each other level the reason why this build cannot run it.
   Engines();
 
-  // A level may have several; they are asked in the order in which they were added. `by`: what it runs calls with, "oneTBB"; a literal.
+  // A level may have several; they are asked in the order in which they were added. One that declines without a reason was not
+  // meant by the call, and leaves nothing in its outcome. `by`: what it runs calls with, "oneTBB"; a literal, empty if that is
+  // nothing of this process.
   void add(kj::Own<run::LevelEngine> engine, kj::StringPtr by);
   // Why `level` cannot run here, if not for want of an engine: "no NVIDIA driver was found: ...".
   void setAbsent(Level level, kj::String reason);

@@ -9,6 +9,7 @@ import time
 from epochly._map import ChunkFailed
 from epochly.errors import ResultNotPicklable, SpillFailed
 from epochly.loops.budget import Used
+from epochly.loops.columns import Log
 from epochly.loops.rewrite import VARIABLES
 from epochly.loops.same import Bundle, paths_of
 from epochly.loops.told import Levels, Told
@@ -34,11 +35,11 @@ class Chunk:
         began = time.perf_counter()
         try:
             with _one_core(), self.surroundings, told, Used() if self.measures_memory else contextlib.nullcontext() as used:
-                self.body(items, log)
+                log = self.body(items, log) or log
         except BaseException as error:
             raise ChunkFailed(0, self.noted_before(log, told, paths)) from error
         seconds = time.perf_counter() - began
-        return seconds, used and used.bytes, self.sent(Noted(self.trimmed(log), told.all, paths))
+        return seconds, used and used.bytes, self.sent(Noted(self.trimmed(log), told.all, paths, getattr(self.body, "why", None)))
 
     def sent(self, noted):
         if self.spiller is None:
@@ -59,7 +60,7 @@ class Chunk:
 
     def trimmed(self, log):
         """The log without variables that nobody looks at: they need not pickle."""
-        if self.kept is None:
+        if self.kept is None or type(log) is Log:
             return log
         return [entry if entry[0] != VARIABLES else (VARIABLES, {k: v for k, v in entry[1].items() if k in self.kept})
                 for entry in log]
@@ -89,12 +90,13 @@ def warm():
 
 
 class Noted:
-    """What a chunk leaves behind: the log of its iterations, and what they told, see told.py."""
+    """What a chunk leaves behind: the log of its iterations, what they told, see told.py, and why it ran as Python though it was
+    compiled; None if it was not, or ran so."""
 
-    __slots__ = ("log", "told")
+    __slots__ = ("log", "told", "why")
 
-    def __init__(self, log, told, paths):
-        self.log, self.told = Bundle(log, paths) if paths else log, told
+    def __init__(self, log, told, paths, why=None):
+        self.log, self.told, self.why = Bundle(log, paths) if paths else log, told, why
 
     def log_of(self, items):
         """The log, where it has arrived and the items are."""

@@ -5,7 +5,7 @@ import types
 from epochly import _native, _program
 from epochly.loops import rewrite, sites
 
-__all__ = ["Plan", "Run", "plan_of_block"]
+__all__ = ["CONSTANTS", "MADE_MAX", "Plan", "Run", "function_of", "plan_of_block"]
 
 # Functions made of one loop: for kinds of values, and for functions that it calls, as many as level 2 makes of a code object.
 MADE_MAX = 16
@@ -81,9 +81,16 @@ class Run:
     def _make(self, site, constants, kept):
         original = self.plan.original
         node = site.function([name for name in site.inputs if name not in constants])
-        code = rewrite.compiled(node, original, None, constants)
-        cells = dict(zip(constants, map(types.CellType, kept)))
-        made = types.FunctionType(code, self.globals, original.co_name, None, tuple(cells[name] for name in code.co_freevars))
+        made = function_of(node, original, self.globals, dict(zip(constants, kept)))
         made.__qualname__ = f"{original.co_name} (block at line {site.line})"
-        _program.add(code, node)
         return made
+
+
+def function_of(node, original, module_globals, constants):
+    """A function of a FunctionDef that stands in the code `original`, for level 2 to compile. constants: the values of its free
+    variables, by name."""
+    code = rewrite.compiled(node, original, None, tuple(constants))
+    closure = tuple(types.CellType(constants[name]) for name in code.co_freevars)
+    made = types.FunctionType(code, module_globals, original.co_name, None, closure)
+    _program.add(code, node)
+    return made

@@ -33,6 +33,11 @@ class Items:
         self.exhausted = len(part) < count
         return part
 
+    @property
+    def compact(self):
+        """Whether many pickle as one: what a few take says nothing."""
+        return self.sequence is not None and type(self.sequence) not in (list, tuple)
+
     def sample(self, count):
         """Up to so many of those that come next; none where looking at them would take them."""
         return [] if self.sequence is None else self.sequence[self.at:self.at + count]

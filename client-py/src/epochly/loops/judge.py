@@ -24,11 +24,11 @@ class Judge:
     """Of one run of a loop. Lives on the caller's thread.
 
     stays: why what is left runs here, for good; None: it may still go. why_here: why what has run here has. each: seconds of an
-    iteration, by the last ones. seconds, count: of all that have run here.
+    iteration, by the last ones. seconds, count: of all that have run here. cores: that it can use here.
     """
 
-    def __init__(self, loop, body, items, watch):
-        self.loop, self.body, self.items, self.watch = loop, body, items, watch
+    def __init__(self, loop, body, items, watch, cores=1):
+        self.loop, self.body, self.items, self.watch, self.cores = loop, body, items, watch, cores
         self.stays = None
         self.why_here = None
         self.seconds, self.count = 0.0, 0
@@ -54,13 +54,13 @@ class Judge:
 
     def team(self, log, count):
         """The processes to send the rest to, after a batch of so many iterations here that noted `log`; None: not now."""
-        if self.stays is not None or self.items.exhausted or self.seconds_left() < SECONDS_MIN:
+        if self.stays is not None or self.items.exhausted or self.seconds_left() / self.cores < SECONDS_MIN:
             return None
         members, self.why_here = team.find()
         if members is None:
             return None
-        if members.slots() < 2:
-            self.stays = "there is one process only to run it on"
+        if members.slots() <= self.cores:
+            self.stays = members.too_few(self.cores)
         return None if self.stays is not None or self._costs_more(log, count) else members
 
     def may_go(self, items):
@@ -77,7 +77,7 @@ class Judge:
 
     def _costs_more(self, log, count):
         """Whether sending items and results takes longer than it saves; then everything stays."""
-        items = self.items.sample(min(count, SAMPLE_MAX))
+        items = self.items.sample(count if self.items.compact else min(count, SAMPLE_MAX))
         began = _now()
         try:
             pickle.dumps(items, 5)

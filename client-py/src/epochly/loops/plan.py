@@ -3,6 +3,7 @@
 import ast
 
 from epochly.loops import names, purity, rewrite, shape, source
+from epochly.loops.cut import Cut
 from epochly.loops.run import Run
 from epochly.loops.tree import copied, own_nodes
 
@@ -19,12 +20,13 @@ class Plan:
     code: of the twin; None if there is none. reason: why there is none, else None
     loops: those of the function; declined: sentences of those that are not independent though they might wait
     builtins: names that must not be globals
+    cut: how the loops are cut into compiled chunks, a Cut; None unless they are to compute
     """
 
-    __slots__ = ("original", "code", "reason", "loops", "declined", "builtins")
+    __slots__ = ("original", "code", "reason", "loops", "declined", "builtins", "cut")
 
     def __init__(self, original, reason=None):
-        self.original, self.code, self.reason = original, None, reason
+        self.original, self.code, self.reason, self.cut = original, None, reason, None
         self.loops, self.declined, self.builtins = [], [], frozenset()
 
 
@@ -84,6 +86,8 @@ def _make(function, computes):
     plan.reason = _why_not(node, plan, original)
     if plan.reason is None:
         plan.builtins = frozenset().union(*(loop.builtins for loop in plan.loops if loop.independent))
+        if computes:
+            plan.cut = Cut(node, plan.loops, shape.Scope(node, function.__globals__))
         plan.code = rewrite.twin(node, plan.loops, original, class_name)
     return plan
 

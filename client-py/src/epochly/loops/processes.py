@@ -31,9 +31,9 @@ class _Experience:
             self.skip = 1 << self.small
 
 
-def all_left_alone(plan):
-    """Whether each loop of a function is left alone, for one call less from now on."""
-    experiences = [loop.learned(_Experience) for loop in plan.loops if loop.independent]
+def all_left_alone(loops):
+    """Whether each of a function's loops is left alone, for one call less from now on."""
+    experiences = [loop.learned(_Experience) for loop in loops if loop.independent]
     if not all(experience.skip > 0 for experience in experiences):
         return False
     for experience in experiences:
@@ -44,10 +44,12 @@ def all_left_alone(plan):
 class ProcessRun(Run):
     """One call of a function at level 3. In another process it loads as one that runs every loop where it is."""
 
-    __slots__ = ("inside", "watches", "limit")
+    __slots__ = ("inside", "watches", "limit", "function", "workers")
 
-    def __init__(self, plan, limit):
+    def __init__(self, function, plan, limit):
         super().__init__(plan, self.split)
+        self.function = function
+        self.workers = set()  # names of a cluster's, on which chunks have run
         self.limit = limit
         self.inside = False  # of an iteration
         self.watches = {}  # by loop, of those that were taken
@@ -74,8 +76,15 @@ class ProcessRun(Run):
             self.note(f"line {loop.line}: {why}")
         return why is None
 
+    def note_worker(self, name):
+        if name is not None:
+            self.workers.add(name)
+
+    def made_split(self, loop, body, iterable):
+        return Split(self, loop, body, iterable)
+
     def split(self, loop, body, iterable):
-        split = Split(self, loop, body, iterable)
+        split = self.made_split(loop, body, iterable)
         yield from split.logs()
         why = split.why_not()
         if why is not None:

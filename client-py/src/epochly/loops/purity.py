@@ -62,6 +62,7 @@ def obstacle(body, watch, *, classes=()):
     walk.names_of(body)
     why = walk.first_obstacle()
     watch.expect(walk.augmented)
+    watch.touches_objects |= walk.touches_objects
     return why
 
 
@@ -78,6 +79,7 @@ class Watch:
 
     def __init__(self):
         self.expected = {}  # by code: [(parameter, line)]
+        self.touches_objects = False  # whether a global that is read is more than a number or a function
         self.seen = set()
         self.why = None  # one was called with something that it changes
 
@@ -130,6 +132,7 @@ class _Walk:
     def __init__(self, classes):
         self.todo, self.seen = [], set()
         self.classes, self.attributes = {}, set()
+        self.touches_objects = False
         self.augmented = {}  # by code: [(parameter, line)] of those that may be changed in place
         for each in classes:
             self.note_class(each)
@@ -187,6 +190,7 @@ class _Walk:
         elif isinstance(value, type):
             self.note_class(value)
         elif value is not None:
+            self.touches_objects |= not (type(value) in _VALUES or callable(value) or isinstance(value, types.ModuleType))
             self.note_class(type(value))
 
     def note_class(self, cls):

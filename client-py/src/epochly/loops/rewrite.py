@@ -75,6 +75,11 @@ def bind(twin_code, function, run):
     return made
 
 
+def looked_at(loop, node, live=frozenset()):
+    """Names that a loop binds and that others look at, in the function `node` or outside of it."""
+    return [name for name in loop.written if name in live or _used_elsewhere(name, loop.node, node)]
+
+
 # ---- code -----------------------------------------------------------------------------------------------------------------
 
 
@@ -184,7 +189,7 @@ class _Rewriter(ast.NodeTransformer):
         node = loop.node
         plain = copy.deepcopy(node)
         plain.orelse = []
-        names = [name for name in loop.written if name in self.live or _used_elsewhere(name, node, self.node)]
+        names = looked_at(loop, self.node, self.live)
         orelse = [self.visit(statement) for statement in node.orelse]
         log = _Log(loop)
         statements = [log.visit(statement) for statement in node.body]

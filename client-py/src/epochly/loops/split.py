@@ -24,7 +24,7 @@ from epochly.loops.spill import Place, Spilled, Spiller
 from epochly.loops.threads import raising
 from epochly.loops.told import tell
 
-__all__ = ["Split"]
+__all__ = ["Split", "now"]
 
 # How long the caller runs iterations itself before it looks at the clock and hands on what they noted.
 BATCH_SECONDS = 0.001
@@ -46,7 +46,7 @@ ATTEMPTS_MAX = 3
 
 # Where nothing of a chunk has run.
 _NOTHING_RAN = (ArgumentsNotPicklable, FunctionUnavailable, NoFittingWorker, Overloaded, PayloadTooLarge)
-_now = time.perf_counter
+now = time.perf_counter
 
 
 def _bytes_to_run(limit):
@@ -64,12 +64,12 @@ class Ran:
 
     def timed(self, logs):
         """Passes them on. What is done with them takes time of its own."""
-        began = _now()
+        began = now()
         for log in logs:
-            self.seconds += _now() - began
+            self.seconds += now() - began
             yield log
-            began = _now()
-        self.seconds += _now() - began
+            began = now()
+        self.seconds += now() - began
 
     def each(self):
         return self.seconds / self.count
@@ -80,6 +80,7 @@ class Split:
 
     def __init__(self, run, loop, body, iterable):
         self.run, self.loop, self.body = run, loop, body
+        self.work = body  # what runs items: the body, or what stands for it
         self.items = Items(iterable)
         self.judge = Judge(loop, body, self.items, run.watches[loop])
         self.compared = loop.learned(Comparisons).of(self.items.left())
@@ -150,11 +151,11 @@ class Split:
         return None
 
     def _batch(self, watches):
-        log, taken = [], []
-        began = _now()
+        taken = []
+        began = now()
         with self.judge.watch if watches else contextlib.nullcontext(), self._measuring(taken):
-            error = self._run(self._until(began + BATCH_SECONDS, taken), log)
-        seconds = _now() - began
+            log, error = self._run(self._until(began + BATCH_SECONDS, taken))
+        seconds = now() - began
         self.judge.seconds += seconds
         self.judge.count += len(taken)
         self.judge.each = seconds / max(1, len(taken))
@@ -163,16 +164,16 @@ class Split:
             yield from raising(error)
         return log, len(taken)
 
-    def _run(self, items, log):
-        """Runs iterations on this thread; what one raised, or None."""
+    def _run(self, items):
+        """Runs iterations on this thread: (their log, what one raised or None)."""
+        log = []
         self.run.inside = True
         try:
-            self.body(items, log)
+            return self.work(items, log) or log, None
         except BaseException as error:
-            return error
+            return log, error
         finally:
             self.run.inside = False
-        return None
 
     @contextlib.contextmanager
     def _measuring(self, taken):
@@ -188,7 +189,7 @@ class Split:
             for item in self.items.take(1):
                 taken.append(None)
                 yield item
-            if self.items.exhausted or _now() >= deadline:
+            if self.items.exhausted or now() >= deadline:
                 return
 
     # ---- there ------------------------------------------------------------------------------------------------------------
@@ -196,8 +197,8 @@ class Split:
     def _there(self, members):
         """Has the team run iterations until there are no more, or until something cannot be sent."""
         surroundings = Surroundings(members.changed_environment(), members.own)
-        chunk = Chunk(self.loop, self.body, surroundings, self.budget.limit is not None, self._spiller(members))
-        gain = self.judge.seconds_left() * (1 - 1 / members.slots())
+        chunk = Chunk(self.loop, self.work, surroundings, self.budget.limit is not None, self._spiller(members))
+        gain = self.judge.seconds_left() * (1 / self.judge.cores - 1 / members.slots())
         try:
             shipped, self.loan = ship(chunk, self.body.__qualname__, members, gain)
         except FunctionNotPicklable as error:
@@ -211,8 +212,10 @@ class Split:
                 future, items = self.flight.pop()
                 if self._lost(future):
                     self.flight.again(self._sent(members, shipped, items), items)
-                else:
-                    yield from self._handed_on(future, items)
+                    continue
+                if future is not None and not members.own:
+                    self.run.note_worker(future.placement.worker)
+                yield from self._handed_on(future, items)
 
     def _wait(self):
         try:
@@ -296,6 +299,8 @@ class Split:
             self._learn_memory(len(items), used)
             if isinstance(noted, Spilled):
                 noted = noted.opened()
+            if noted.why is not None:
+                self._note(f"a chunk of it ran as Python: {noted.why}")
             tell(noted.told)
             yield noted.log_of(items)
 
@@ -311,8 +316,7 @@ class Split:
         if self.died:
             yield from raising(self.died[-1])
         self._note(self.judge.stays)
-        log = []
-        error = self._run(items, log)
+        log, error = self._run(items)
         yield log
         if error is not None:
             yield from raising(error)

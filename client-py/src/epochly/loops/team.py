@@ -39,6 +39,14 @@ class Team:
             self.shared = all(worker["shares_memory"] for worker in workers)
         return self._slots
 
+    def too_few(self, cores):
+        """Why work that can use so many cores here does not gain by them; None if it does."""
+        if self.slots() > cores:
+            return None
+        if cores == 1:
+            return "there is one process only to run it on"
+        return f"the workers run {self.slots()} iterations at once, this process {cores}"
+
     @property
     def own(self):
         """Whether the workers are this process's, with its folder and environment."""

@@ -23,16 +23,15 @@ struct FakeCall final : run::Invocation {
 
 // Takes every call, or refuses every one with `reason`.
 struct FakeEngine final : run::LevelEngine {
-  explicit FakeEngine(Level level, kj::StringPtr reason = nullptr) : number(level), reason(reason) {}
+  explicit FakeEngine(Level level, kj::Maybe<kj::StringPtr> reason = nullptr) : number(level), reason(reason) {}
   Level level() const override { return number; }
   kj::Maybe<kj::String> declines(run::Invocation&) const override {
     ++asked;
-    if (reason == nullptr) return nullptr;
-    return kj::str(reason);
+    return reason.map([](kj::StringPtr text) { return kj::str(text); });
   }
   bool run(run::Invocation&) override { return true; }
   Level number;
-  kj::StringPtr reason;
+  kj::Maybe<kj::StringPtr> reason;
   mutable int asked = 0;
 };
 
@@ -112,7 +111,7 @@ TEST(Engines, FirstThatFitsRunsAndTheOthersAreNotAsked) {
 
 TEST(Engines, RefusalOfACallIsKeptWithItsReason) {
   Engines engines;
-  engines.add(kj::heap<FakeEngine>(Level::JIT, "it calls print()"), "a fake");
+  engines.add(kj::heap<FakeEngine>(Level::JIT, "it calls print()"_kj), "a fake");
   FakeCall call;
   auto pick = engines.pick(Level::MULTICORE, call);
   EXPECT_EQ(pick.engine.level(), Level::MONITOR);
@@ -123,7 +122,7 @@ TEST(Engines, RefusalOfACallIsKeptWithItsReason) {
 
 TEST(Engines, SeveralOfALevelAreAskedInTheirOrderAndEachRefusalIsKept) {
   Engines engines;
-  engines.add(kj::heap<FakeEngine>(Level::MULTICORE, "no loop splits"), "a fake");
+  engines.add(kj::heap<FakeEngine>(Level::MULTICORE, "no loop splits"_kj), "a fake");
   auto second = kj::heap<FakeEngine>(Level::MULTICORE);
   auto third = kj::heap<FakeEngine>(Level::MULTICORE);
   auto &secondRef = *second, &thirdRef = *third;
@@ -137,6 +136,19 @@ TEST(Engines, SeveralOfALevelAreAskedInTheirOrderAndEachRefusalIsKept) {
   EXPECT_EQ(thirdRef.asked, 0);
   EXPECT_THAT(declinedBy(pick), ElementsAre(Level::MULTICORE));
   EXPECT_STREQ(pick.fresh->declined[0].reason.cStr(), "no loop splits");
+}
+
+TEST(Engines, RefusalWithoutAReasonLeavesNothingBehind) {
+  Engines engines;
+  engines.add(kj::heap<FakeEngine>(Level::MULTICORE, ""_kj), "");
+  auto second = kj::heap<FakeEngine>(Level::MULTICORE);
+  auto& secondRef = *second;
+  engines.add(kj::mv(second), "a fake");
+  FakeCall call;
+  auto pick = engines.pick(Level::MULTICORE, call);
+  EXPECT_EQ(&pick.engine, &secondRef);
+  EXPECT_THAT(declinedBy(pick), ElementsAre());
+  EXPECT_THAT(engines.means(Level::MULTICORE), ElementsAre("a fake"_kj));
 }
 
 TEST(Engines, ThreadsAreNotOfferedWhatWasMeantForACompiler) {
