@@ -12,7 +12,7 @@ try:
     from epochly import _native
 except ImportError as error:  # nanobind hides the reason behind one of its own
     raise error.__cause__ if isinstance(error.__cause__, ImportError) else error from None
-from epochly import _config
+from epochly import _config, _modules  # noqa: F401
 from epochly._metrics import get_metrics, reset_metrics
 from epochly._monitoring import monitoring_context
 from epochly._optimize import optimize

@@ -216,3 +216,30 @@ def test_two_functions_that_call_each_other_without_end_raise_recursion_error():
     with pytest.raises(RecursionError):
         compiled(10**6)
     assert compiled(201) is False
+
+
+@pytest.mark.parametrize("level", [2, 3])
+def test_what_a_module_holds_is_finalised_at_the_interpreters_end(level, run_python, tmp_path):
+    """A file that is not closed is written out when its module goes, though the module's function was compiled."""
+    path, script = tmp_path / "unclosed", tmp_path / "script.py"
+    script.write_text(f"""
+import epochly
+
+@epochly.optimize(level={level})
+def total(n):
+    result = 0
+    for i in range(n):
+        result += i
+    return result
+
+class Last:
+    def __del__(self, total=total):
+        print(total(10), flush=True)
+
+last = Last()
+unclosed = open({str(path)!r}, "w")
+unclosed.write("all of it")
+assert total(10**7) == 49999995000000 and epochly.report(total).level == {level}
+""")
+    assert run_python(f"exec(compile(open({str(script)!r}).read(), {str(script)!r}, 'exec'))") == "45\n"
+    assert path.read_text() == "all of it"

@@ -42,7 +42,10 @@ class Effects:
 
 
 def is_users(function):
-    name = function.__code__.co_filename
+    return is_users_file(function.__code__.co_filename)
+
+
+def is_users_file(name):
     known = _users.get(name)
     if known is None:
         known = _users[name] = not name.startswith(_INSTALLED) and not name.startswith("<frozen")
