@@ -77,7 +77,7 @@ void FunctionLowering::callInstance(const Instruction& one) {
   auto* fails = newBlock("fails");
   auto* ok = newBlock("ok");
   auto* returned = ir.CreateICmpEQ(failed, ir.getInt32(0));
-  if (!options.careful) {
+  if (mayNote(callee)) {
     auto* noted = ir.CreateICmpEQ(failed, ir.getInt32(NOTED));
     ir.CreateStore(ir.CreateOr(ir.CreateLoad(ir.getInt1Ty(), bad), noted), bad);
     returned = ir.CreateOr(returned, noted);
@@ -106,16 +106,15 @@ void FunctionLowering::lowerPath(llvm::BasicBlock* from, const Block& path) {
 }
 
 void FunctionLowering::returnLeaves(const Instruction& one) {
-  // The host is no caller that looks later.
-  bool looks = !options.careful && &instance == &unit.instances[0];
+  bool looks = !options.careful && !mayNote(instance);
   if (looks) guard(ir.CreateNot(ir.CreateLoad(ir.getInt1Ty(), bad)), 0);
   for (size_t i = 0; i < one.args.size(); i++)
     storeLeaf(values[one.args[i]], at(resultsArg(), intConst(8 * i)), Memory::CALL);
   storeTicks();
   storeIterations();
   auto* returned = ir.getInt32(0);
-  bool notes = !options.careful && !looks;
-  ir.CreateRet(notes ? ir.CreateSelect(ir.CreateLoad(ir.getInt1Ty(), bad), ir.getInt32(NOTED), returned) : returned);
+  ir.CreateRet(mayNote(instance) ? ir.CreateSelect(ir.CreateLoad(ir.getInt1Ty(), bad), ir.getInt32(NOTED), returned)
+                                 : returned);
 }
 
 llvm::Value* FunctionLowering::lowerVariable(const Instruction& one) {

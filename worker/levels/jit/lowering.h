@@ -132,6 +132,8 @@ class FunctionLowering {
   void countIteration();
   void storeIterations();
   void poll(uint32_t which);
+  // Whether its fast code can return NOTED. What the host calls looks itself: the host is no caller that looks later.
+  bool mayNote(const program::Instance& one) const { return !options.careful && &one != &unit.instances[0]; }
   void callInstance(const program::Instruction& one);
   void returnLeaves(const program::Instruction& one);
 
