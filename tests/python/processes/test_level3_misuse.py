@@ -10,6 +10,7 @@ import pytest
 
 import epochly
 from epochly.loops import split
+from tests.support.gone import await_gone
 
 HERE = os.getpid()
 ROOT = Path(__file__).parents[3]
@@ -233,25 +234,6 @@ def script(tmp_path, run_python):
         return run_python(SCRIPT.format(folder=str(tmp_path), root=str(ROOT)) + lines)
 
     return run
-
-
-def gone(pids):
-    return [pid for pid in pids if not os.path.exists(f"/proc/{pid}") or is_zombie(pid)] == pids
-
-
-def is_zombie(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-def await_gone(pids):
-    """They are ended by those who started them; a test that waits forever is ended by its timeout."""
-    pause = threading.Event()
-    while not gone(pids):
-        pause.wait(0.02)
 
 
 @pytest.mark.timeout(120)
