@@ -2,6 +2,7 @@
 
 python -m tests.bench.hosts_bench [--json FILE] [--seconds N]; `./dev bench loops` prints the same table. Needs root and iproute2.
 """
+import contextlib
 import os
 import sys
 import tempfile
@@ -19,6 +20,8 @@ ITEMS = 4000
 PINNED = 2
 # Of iterations that are compiled: numbers of each.
 NUMBERS = 200_000
+# Of a loop that is compiled as a whole: what an iteration adds up.
+TERMS = 20_000
 
 
 def longest_of(start, count):
@@ -41,6 +44,24 @@ def longests(starts):
     return [str(longest(start, NUMBERS)) for start in starts]
 
 
+def harmonics(count, terms):
+    """A sum of floats, whose bits depend on its order; a loop that is compiled."""
+    total = 0.0
+    for first in range(count):
+        part = 0.0
+        for term in range(1, terms):
+            part += 1.0 / (first * terms + term)
+        total += part
+    return total
+
+
+def count_for(seconds):
+    compiled = epochly.optimize(harmonics, level=2)
+    compiled(1, TERMS)
+    took, _ = timed(compiled, 1000, TERMS)
+    return max(1000, int(1000 * seconds / took))
+
+
 def starts_for(seconds):
     longest(1, 1)  # compiled
     took, _ = timed(longest, 10**6, NUMBERS)
@@ -55,14 +76,27 @@ def pinned(cluster, token_file):
     return port
 
 
-def compare(client, function, *arguments):
-    """Seconds of a call on one worker and split over all, and whether both gave the same."""
+def compare(client, function, *arguments, level=0):
+    """Seconds of a call on one worker, at `level`, and split over all. Both give the same."""
     split = epochly.optimize(function, level=3)
     level3.started()
-    one, wanted = timed(lambda: client.submit(function, *arguments, level=0).result())
+    one, wanted = timed(lambda: client.submit(function, *arguments, level=level).result())
     two, found = timed(split, *arguments)
-    assert found == wanted and epochly.report(split).level == 3
+    assert found == wanted and epochly.report(split).workers == PINNED
     return one, two
+
+
+@contextlib.contextmanager
+def one_core_here():
+    """The process that calls is a third host, with less to compute with than the workers."""
+    from epochly import _jit as jit
+
+    before = jit.cores()
+    jit.set_cores(1)
+    try:
+        yield
+    finally:
+        jit.set_cores(before)
 
 
 def table(seconds=SECONDS):
@@ -70,11 +104,12 @@ def table(seconds=SECONDS):
     with tempfile.TemporaryDirectory() as folder, Hosts() as cluster:
         port = pinned(cluster, token_file_in(Path(folder)))
         os.environ.update(EPOCHLY_ADDRESS=f"tcp://127.0.0.1:{port}", EPOCHLY_TOKEN_FILE=f"{folder}/token")
-        with epochly.connect() as client:
+        with epochly.connect() as client, one_core_here():
             until(lambda: len(client.workers()) == PINNED)
             for name, one, two in (
                     (f"{seconds:.3g} s of plain Python", *compare(client, loop, range(ITEMS), repeats_for(seconds))),
-                    (f"{seconds:.3g} s of compiled functions", *compare(client, longests, starts_for(seconds)))):
+                    (f"{seconds:.3g} s of compiled functions", *compare(client, longests, starts_for(seconds))),
+                    (f"{seconds:.3g} s of a compiled loop", *compare(client, harmonics, count_for(seconds), TERMS, level=2))):
                 rows.append([name, one, two, one / two])
                 targets.append(at_least(f"{name}: two workers at least 1.8x one", one / two, 1.8, "x"))
     return Table("hosts", f"Level 3 over {PINNED} workers in network namespaces, a core each; seconds",

@@ -131,7 +131,9 @@ def table():
             ["its sums, too little work to send", little["plain"], None, little["level 3"], little["plain"] / little["level 3"]],
             ["start of a call, warm", None, None, start, None]]
     targets = [at_least("1 s of plain Python: at least 1.8x sequential", second["plain"] / second["level 3"], 1.8, "x"),
-               at_least("one array of 64 MB: at least 1.5x sequential", array["plain"] / array["level 3"], 1.5, "x"),
+               # Of our own: what is asked is that it is not copied. Mapping, page faults and the comparison with the copy cost
+               # 70 to 80 ms of CPU against 44 in sequence, so two cores come to some 1.3x.
+               at_least("one array of 64 MB: at least 1.5x sequential (our own)", array["plain"] / array["level 3"], 1.5, "x"),
                at_most("its sums: no slower than sequential (3 % for noise)", little["level 3"] / little["plain"], 1.03, "x"),
                at_most("start of a call, warm, at most 2 ms", start * 1e3, 2.0, "ms")]
     if "joblib" in second:
