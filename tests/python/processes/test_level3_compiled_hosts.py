@@ -85,6 +85,13 @@ def comprehended(values):
     return [x * x - 1.5 for x in values if x > 3.0], {i: i / 3 for i in range(100)}, sum(x / 3 for x in values)
 
 
+def one_after_the_other(values):
+    total = 0.0
+    for x in [value * 1.5 for value in values]:
+        total += x / 3
+    return total
+
+
 def kept(n):
     total = 0
     for i in range(n):
@@ -104,7 +111,8 @@ def big(n):
 VALUES = [i * 0.731 for i in range(300)]
 CASES = [(summed, lambda: (500,)), (largest, lambda: (VALUES,)), (largest, lambda: (numpy.array(VALUES),)),
          (appended, lambda: (400,)), (painted, lambda: (numpy.zeros((60, 9)), 0.25)), (comprehended, lambda: (VALUES,)),
-         (comprehended, lambda: (numpy.array(VALUES),)), (kept, lambda: (300,)), (big, lambda: (400,))]
+         (comprehended, lambda: (numpy.array(VALUES),)), (kept, lambda: (300,)), (one_after_the_other, lambda: (VALUES,)),
+         (big, lambda: (400,))]
 
 
 def same(one, other):

@@ -28,7 +28,13 @@ class Cut:
 
 def _is_inside(loop, loops):
     """Whether it is a part of an iteration of another that is taken."""
-    return any(other is not loop and other.independent and _contains(other.node, loop.node) for other in loops)
+    return any(other is not loop and other.independent and _repeats(other.node, loop.node) for other in loops)
+
+
+def _repeats(outer, inner):
+    """Whether a loop has `inner` in its iterations, not in what it goes over."""
+    once = any(_contains(each, inner) for each in _evaluated_once(outer))
+    return not once and _contains(outer, inner)
 
 
 def _contains(outer, inner):
