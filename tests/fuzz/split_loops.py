@@ -42,7 +42,8 @@ class LoopGenerator:
                  f"m[{self.pair(name)}] = {value}", f"m[{self.pair(name)}] += {value}", f"a = {value}", f"a += {value}",
                  f"t += {value}", f"t -= {value}", f"b *= {self.pick('0.5', '1.25', value)}", f"k += {name} * {self.pick(1, 3, 7)}",
                  f"k = max(k, {name})",
-                 f"b = max(b, {value})", f"a = min(a, {value})", f"z.append({value})", "z.append(0.5)", f"h[{name} % 7] += {self.pick(1, 2, 3)}",
+                 f"b = max(b, {value})", f"a = min(a, {value})", f"z.append({value})", "z.append(0.5)",
+                 f"h[{name} % 7] += {self.pick(1, 2, 3)}",
                  f"h[{self.pick(name, f'{name} % 5 - 4', 'k % 3')}] += 1",
                  f"c = {value}; y[{name}] = c * c", f"t += math.sin({value})"]
         text = self.pick(*plain)

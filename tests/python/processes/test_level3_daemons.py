@@ -1,5 +1,5 @@
-"""Level 3 on processes in a daemon process of multiprocessing, which may have no children of that module: it has a cluster of its own,
-and that goes with it, however it ends."""
+"""Level 3 on processes in a daemon process of multiprocessing, which may have no children of that module: it has a cluster of
+its own, and that goes with it, however it ends."""
 import signal
 from pathlib import Path
 
