@@ -147,6 +147,29 @@ def test_a_total_that_is_added_to_itself_is_carried():
     assert "it reads 'total' as the iteration before left it" in split.declined
 
 
+def prefix_sums(x, y):
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i]
+        y[i] = total
+
+
+def test_prefix_sums_of_floats_stay_in_order_and_say_so():
+    split = _jit.Jit(prefix_sums, False, True)
+    mine, theirs = np.zeros(LONG), np.zeros(LONG)
+    split(values(), mine)
+    prefix_sums(values(), theirs)
+    assert same(mine, theirs)
+    assert "it reads the running total 'total' on the way" in split.declined
+    assert "would add up in another order" in split.declined
+
+
+def test_prefix_sums_of_floats_with_fastmath_do_not_blame_the_order():
+    split = _jit.Jit(prefix_sums, True, True)
+    split(values(), np.zeros(LONG))
+    assert "it reads 'total' as the iteration before left it" in split.declined
+
+
 def test_fastmath_gives_the_same_bits_on_any_number_of_cores():
     def f(x):
         total = 0.0

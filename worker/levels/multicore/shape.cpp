@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "levels/multicore/scans.h"
+
 namespace epochly::multicore {
 
 using program::ArrayVariable;
@@ -162,6 +164,13 @@ class Judge {
     }
     return {};
   }
+  std::string whyCarried(uint32_t slot) const {
+    bool keepsOrder = !reorders && flow.of().slots[slot] == Prim::F;
+    if (keepsOrder && isRunningTotal(flow, loop, slot))
+      return "it reads the running total " + quoted(slot) +
+             " on the way, whose floats several cores would add up in another order: other bits";
+    return "it reads " + quoted(slot) + " as the iteration before left it";
+  }
   void giveRoles() {
     for (auto [slot, head] : loop.heads) {
       auto& back = loop.back[slot];
@@ -182,8 +191,7 @@ class Judge {
         verdict.roles.push_back({slot, SlotRole::REDUCED, {}, isLive, std::move(reduction)});
         continue;
       }
-      if (read != loop.headReads.end())
-        decline(read->second->line, "it reads " + quoted(slot) + " as the iteration before left it", "carried");
+      if (read != loop.headReads.end()) decline(read->second->line, whyCarried(slot), "carried");
       bool keeps = back.stale & loop.bit;
       if (auto leader = isLive && keeps ? leaderOf(slot) : std::nullopt) {
         verdict.roles.push_back({.slot = slot, .how = SlotRole::FOLLOWS, .isLive = true, .leader = *leader});

@@ -182,6 +182,31 @@ TEST(Shape, ATotalThatAnIterationStoresIsCarried) {
   EXPECT_EQ(lookAtTotal("0.0", "(aug + t 1.0) (set (item y i) t)").kind(), "carried");
 }
 
+TEST(Shape, ARunningTotalOfFloatsIsCarriedForItsOrder) {
+  constexpr auto IN_ORDER =
+      "it reads the running total 't' on the way, whose floats several cores would add up in another order";
+  EXPECT_THAT(lookAtTotal("0.0", "(aug + t (item x i)) (set (item y i) t)").reason(), HasSubstr(IN_ORDER));
+  EXPECT_THAT(lookAtTotal("0.0", "(set (item y i) t) (aug - t (item x i))").reason(), HasSubstr(IN_ORDER));
+  EXPECT_THAT(
+      lookAtTotal("0.0", "(if (> (item x i) 1.0) (do (aug + t (math sqrt (item x i))))) (set (item y i) t)").reason(),
+      HasSubstr(IN_ORDER));
+}
+
+TEST(Shape, ATotalThatIsReadOnTheWayOtherwiseIsCarriedForWhatItReads) {
+  constexpr auto READS = "it reads 't' as the iteration before left it";
+  auto declined = [](const std::string& loop, bool reorders = false) { return lookAtTotal("0.0", loop, reorders).reason(); };
+  EXPECT_THAT(declined("(aug + t (item x i)) (set (item y i) t)", true),
+              HasSubstr(READS));  // the order is not what keeps it
+  EXPECT_THAT(declined("(aug + t (* t 0.5)) (set (item y i) t)"), HasSubstr(READS));
+  EXPECT_THAT(declined("(set v (* t 0.5)) (aug + t v) (set (item y i) t)"), HasSubstr(READS));
+  EXPECT_THAT(declined("(aug + t (item y i)) (set (item y i) t)"), HasSubstr(READS));  // from memory that the loop writes
+  EXPECT_THAT(declined("(if (> t 1.0) (do (aug + t (math sqrt (item x i))))) (set (item y i) t)"), HasSubstr(READS));
+  EXPECT_THAT(declined("(set v 0.0) (if (> t 1.0) (do (set v 1.0))) (aug + t v) (set (item y i) t)"), HasSubstr(READS));
+  EXPECT_THAT(declined("(set t (- (item x i) t)) (set (item y i) t)"), HasSubstr(READS));
+  EXPECT_THAT(declined("(aug + t (math sqrt (item x i))) (if (> t 9.0) (do (set t 0.0))) (set (item y i) t)"),
+              HasSubstr(READS));
+}
+
 TEST(Shape, AnExtremeIsAReductionWhereWhatIsStoredIsWhatWasCompared) {
   auto looked = lookAtTotal("0", "(if (> (% i 7) t) (do (set t (% i 7))))");
   EXPECT_EQ(looked.kind(), "reduction") << looked.reason();  // computed twice, in the same way
