@@ -1,4 +1,5 @@
 // Marshal: results to Python objects, and what the code has changed in the caller's lists.
+#include <algorithm>
 #include <bit>
 
 #include "ext/jit/marshal.h"
@@ -201,24 +202,35 @@ PyObject* Marshal::box(Type type, const uint64_t* leaves) {
   }
 }
 
-bool canBox(Types& types, Type type) {
-  auto data = types[type];
+namespace {
+
+// `open`: sites of the lists around. One that is met again holds lists of its own kind, itself perhaps: boxing it need not end.
+bool canBoxInside(Types& types, Type type, std::vector<const program::Site*>& open) {
+  auto& data = types[type];
   switch (data.kind) {
     case Kind::REF:
     case Kind::UNBOUND:
     case Kind::NEVER: return false;
     case Kind::TUPLE:
     case Kind::UNION:
-      for (auto part : data.parts) {
-        if (!canBox(types, part)) return false;
-      }
-      return true;
+      return std::all_of(data.parts.begin(), data.parts.end(), [&](Type part) { return canBoxInside(types, part, open); });
     case Kind::LIST: {
-      auto element = types(data.ref).element;
-      return element == Types::NEVER || canBox(types, element);
+      auto& site = types(data.ref);
+      if (std::find(open.begin(), open.end(), &site) != open.end()) return false;
+      open.push_back(&site);
+      bool can = site.element == Types::NEVER || canBoxInside(types, site.element, open);
+      open.pop_back();
+      return can;
     }
     default: return true;
   }
+}
+
+}  // namespace
+
+bool canBox(Types& types, Type type) {
+  std::vector<const program::Site*> open;
+  return canBoxInside(types, type, open);
 }
 
 }  // namespace epochly::ext::jit

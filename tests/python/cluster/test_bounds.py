@@ -1,25 +1,15 @@
 """Bounds of what processes keep: at each edge things go on, and nothing is lost."""
 import json
-import re
 import stat
 import sys
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
 import epochly
 from epochly import _daemon, _exceptions
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def constant(name, path):
-    """The value of a named bound in a C++ file."""
-    text = (ROOT / path).read_text()
-    return int(re.search(rf"\b{name} = ([\d']+);", text).group(1).replace("'", ""))
-
+from tests.support.bounds import constant
 
 def adders(count):
     return [eval(f"lambda x: x + {n}") for n in range(count)]

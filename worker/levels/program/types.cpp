@@ -196,35 +196,58 @@ void Types::mark(uint32_t site, bool Site::*flag) {
   changed = true;
 }
 
-std::string Types::show(Type type) {
-  auto data = table[type];
-  auto joinParts = [&](const char* between) {
-    std::string text;
-    for (auto part : data.parts) text += (text.empty() ? "" : between) + show(part);
-    return text;
-  };
-  switch (data.kind) {
-    case Kind::NEVER: return "never";
-    case Kind::UNBOUND: return "unbound";
-    case Kind::NONE: return "None";
-    case Kind::BOOL: return "bool";
-    case Kind::INT: return "int";
-    case Kind::FLOAT: return "float";
-    case Kind::COMPLEX: return "complex";
-    case Kind::STR: return "str";
-    case Kind::BYTES: return "bytes";
-    case Kind::SCALAR: return std::string("numpy.") + nameOf(data.dtype);
-    case Kind::RANGE: return "range";
-    case Kind::TUPLE: return "tuple[" + joinParts(", ") + "]";
-    case Kind::LIST: {
-      auto element = (*this)(data.ref).element;
-      return "list[" + (is(element, Kind::LIST) && table[element].ref == data.ref ? "..." : show(element)) + "]";
+namespace {
+
+// A list may hold lists of its own site, itself even: one that is being shown is only hinted at.
+class Shown {
+ public:
+  explicit Shown(Types& types) : types(types) {}
+
+  std::string text(Type type) {
+    auto& data = types[type];
+    switch (data.kind) {
+      case Kind::NEVER: return "never";
+      case Kind::UNBOUND: return "unbound";
+      case Kind::NONE: return "None";
+      case Kind::BOOL: return "bool";
+      case Kind::INT: return "int";
+      case Kind::FLOAT: return "float";
+      case Kind::COMPLEX: return "complex";
+      case Kind::STR: return "str";
+      case Kind::BYTES: return "bytes";
+      case Kind::SCALAR: return std::string("numpy.") + nameOf(data.dtype);
+      case Kind::RANGE: return "range";
+      case Kind::TUPLE: return "tuple[" + joined(data.parts, ", ") + "]";
+      case Kind::LIST: return listText(type);
+      case Kind::ARRAY: return std::string("array[") + nameOf(data.dtype) + ", " + std::to_string(data.dims) + "d]";
+      case Kind::REF: return "ref";
+      case Kind::UNION: return joined(data.parts, " | ");
     }
-    case Kind::ARRAY: return std::string("array[") + nameOf(data.dtype) + ", " + std::to_string(data.dims) + "d]";
-    case Kind::REF: return "ref";
-    case Kind::UNION: return joinParts(" | ");
+    return "?";
   }
-  return "?";
-}
+
+ private:
+  std::string joined(const std::vector<Type>& parts, const char* between) {
+    std::string all;
+    for (auto part : parts) all += (all.empty() ? "" : between) + text(part);
+    return all;
+  }
+
+  std::string listText(Type list) {
+    auto& site = types(types[list].ref);
+    if (std::find(open.begin(), open.end(), &site) != open.end()) return "...";
+    open.push_back(&site);
+    auto inner = text(site.element);
+    open.pop_back();
+    return "list[" + inner + "]";
+  }
+
+  Types& types;
+  std::vector<const Site*> open;  // of the lists around
+};
+
+}  // namespace
+
+std::string Types::show(Type type) { return Shown(*this).text(type); }
 
 }  // namespace epochly::program
