@@ -1,6 +1,7 @@
 #include "ext/local/loops_engine.h"
 
 #include <cstdlib>
+#include <utility>
 
 #include "ext/local/call.h"
 #include "ext/local/jit_engine.h"
@@ -120,9 +121,13 @@ class LoopsEngine : public run::LevelEngine {
 
   bool run(run::Invocation& call) override {
     auto& c = static_cast<PythonCall&>(call);
-    c.result = callTwin(c.prepared, c.args, c.nargsf, c.names);
+    // Not the call's while it runs: at the interpreter's end a daemon thread is unwound out of it without the GIL, which ~PythonCall
+    // needs; what it made is then left as it is.
+    PyObject* prepared = std::exchange(c.prepared, nullptr);
+    c.result = callTwin(prepared, c.args, c.nargsf, c.names);
     // A coroutine has not come to its loops yet.
-    if (c.result == nullptr || !PyCoro_CheckExact(c.result)) Outcome(module, c.prepared).tell(c);
+    if (c.result == nullptr || !PyCoro_CheckExact(c.result)) Outcome(module, prepared).tell(c);
+    Py_DECREF(prepared);
     return c.result != nullptr;
   }
 

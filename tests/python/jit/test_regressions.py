@@ -142,3 +142,24 @@ def test_a_single_complex_number_is_multiplied_in_place_as_numpy_does():
             jit(mine)
             squares(theirs)
             assert same(mine, theirs), (n, jit.declined)
+
+
+def test_complex_arrays_that_run_backwards_are_multiplied_as_numpy_does():
+    np = pytest.importorskip("numpy")
+
+    def product(a, b):
+        return a * b
+
+    def backwards(a, b):
+        a[::-1] *= b[::-1]
+        return a[::-1] / b[::-1]
+
+    r = np.random.default_rng(3)
+    for function in (product, backwards):
+        jit = Jit(function)
+        for n in (2, 5, 8, 19):
+            sides = [(r.standard_normal(n) + 1j * r.standard_normal(n)).astype(np.complex64) for _ in range(2)]
+            mine, theirs = ([side.copy()[::-1] for side in sides] for _ in range(2))
+            assert same(jit(*mine), function(*theirs)), n
+            assert all(same(one, other) for one, other in zip(mine, theirs))
+        assert "runs backwards" in jit.declined

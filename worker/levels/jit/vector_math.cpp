@@ -17,6 +17,7 @@ constexpr const char* NAMES[] = {"exp",  "expm1", "sin",   "cos",   "tan", "asin
 
 struct Library {
   std::vector<std::string> functions[2];  // by LANES
+  std::deque<std::string> names;          // that the symbols point to
   std::vector<RuntimeSymbol> symbols;
 };
 
@@ -24,15 +25,14 @@ struct Library {
 const Library& library() {
   static const auto& one = *[] {
     auto* made = new Library;
-    auto& names = *new std::deque<std::string>;  // that the symbols point to
     auto* handle = dlopen("libmvec.so.1", RTLD_NOW | RTLD_LOCAL);
     for (size_t i = 0; handle && i < std::size(LANES); i++) {
       for (auto* name : NAMES) {
         auto* address = dlsym(handle, (std::string(LANES[i] == 8 ? "_ZGVeN8v_" : "_ZGVdN4v_") + name).c_str());
         if (!address) continue;  // of a later glibc
         made->functions[i].push_back(std::string(PREFIX) + name);
-        names.push_back(nameOf(made->functions[i].back(), LANES[i]));
-        made->symbols.push_back({names.back().c_str(), address});
+        made->names.push_back(nameOf(made->functions[i].back(), LANES[i]));
+        made->symbols.push_back({made->names.back().c_str(), address});
       }
     }
     made->symbols.push_back({SINE_AND_COSINE, reinterpret_cast<void*>(&::sincos)});

@@ -244,6 +244,9 @@ Value FunctionElaborator::ufunc(const std::string& name, const std::vector<Value
     } else {
       model = array;
     }
+    // numpy walks arrays that all run backwards from their ends, and its loops round complex products in other ways by stride.
+    if (isComplex(dtype) && dims == 1)
+      guard(icmp(Compare::GE, arrayStride(array, 0), constI(0)), "a complex array that runs backwards");
     operands.insert(operands.end(), {array.leaves[0], dims > 1 ? constI(bytesOf(dtype)) : arrayStride(array, 0)});
   }
   auto result = UFUNCS[*which].resultOf(dtype);
