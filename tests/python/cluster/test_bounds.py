@@ -11,6 +11,7 @@ import epochly
 from epochly import _daemon, _exceptions
 from tests.support.bounds import constant
 
+
 def adders(count):
     return [eval(f"lambda x: x + {n}") for n in range(count)]
 
