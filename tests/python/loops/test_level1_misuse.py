@@ -1,4 +1,5 @@
 """Level 1 and iterations that fork, hang or exit, callers in threads, and the interpreter's end."""
+import importlib
 import os
 import queue
 import signal
@@ -8,7 +9,7 @@ import pytest
 from together import SECONDS_MAX, meet
 
 import epochly
-from epochly.loops import pool
+from epochly.loops import pool, shared
 
 
 def reasons_of(function):
@@ -237,3 +238,22 @@ def test_a_pool_says_whether_its_threads_have_let_go_of_what_they_served():
     assert not own.rest(0.01)
     gate.set()
     assert own.rest(SECONDS_MAX)
+
+
+def test_a_loop_that_calls_more_functions_than_are_looked_through_stays_in_the_callers_thread(tmp_path, monkeypatch):
+    def made(count):
+        """A function whose loop calls so many others, one through the other."""
+        name = f"chain_of_{count}"
+        lines = ["import time", "def f0(x): time.sleep(0.001); return x"]
+        lines += [f"def f{i}(x): return f{i - 1}(x)" for i in range(1, count)]
+        lines += ["def work(xs):", f"    return [f{count - 1}(x) for x in xs]"]
+        (tmp_path / f"{name}.py").write_text("\n".join(lines))
+        monkeypatch.syspath_prepend(tmp_path)
+        return importlib.import_module(name).work
+
+    for count, level in ((shared.FUNCTIONS_MAX - 1, 1), (shared.FUNCTIONS_MAX, 0)):  # the loop's own body is one
+        work = epochly.optimize(made(count), level=1)
+        assert work(range(20)) == list(range(20))
+        report = epochly.report(work)
+        assert report.level == level, report
+        assert any(f"more than {shared.FUNCTIONS_MAX} functions" in why for _, why in report.declined) == (level == 0), report

@@ -16,8 +16,19 @@ _GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorTyp
 _BOUND_TO_THREAD = {("sqlite3", "Connection"), ("sqlite3", "Cursor"), ("sqlite3", "Blob")}
 
 
+class _TooMany(Exception):
+    """Functions to look through."""
+
+
 def obstacle(loop, body):
     """Why the iterations of `body` cannot overlap now, a sentence; None if they can."""
+    try:
+        return _obstacle(loop, body)
+    except _TooMany:
+        return f"line {loop.line}: it calls more than {FUNCTIONS_MAX} functions, too many to look through for what they share"
+
+
+def _obstacle(loop, body):
     for name, function, owner_is_shared, values in _reached(body):
         why = None if loop.awaits else _of_values(values)  # tasks share a thread
         if why is None and function is not body:
@@ -47,12 +58,14 @@ def thread_locals(body):
 
 def _reached(body):
     """(name, function, whether its first parameter is shared, values of its names) of a loop's body and the user's functions that
-    it calls, those they call, and so on."""
+    it calls, those they call, and so on. Raises _TooMany."""
     seen, todo = set(), [(None, body, False)]
-    while todo and len(seen) < FUNCTIONS_MAX:
+    while todo:
         name, function, owner_is_shared = todo.pop()
         if function.__code__ in seen:
             continue
+        if len(seen) == FUNCTIONS_MAX:
+            raise _TooMany
         seen.add(function.__code__)
         values, called = called_by(function)
         yield name, function, owner_is_shared, values
