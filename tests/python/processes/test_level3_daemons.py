@@ -64,16 +64,21 @@ assert process.exitcode == 0, process.exitcode
     await_gone(numbers(printed))
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["terminated", "killed"])
-def test_its_processes_go_when_it_is_ended(run_script, number):
-    printed = run_script(f"""
+# Starts one that stays, and passes on what it has printed.
+STAYING = """
 read, write = os.pipe()
 saved = os.dup(1)
 os.dup2(write, 1)
 process = daemon(stays=True)
 os.dup2(saved, 1)
 print(os.read(read, 1000).decode(), flush=True)
+"""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["terminated", "killed"])
+def test_its_processes_go_when_it_is_ended(run_script, number):
+    printed = run_script(STAYING + f"""
 os.kill(process.pid, {int(number)})
 process.join()
 assert process.exitcode == -{int(number)}
@@ -83,12 +88,5 @@ assert process.exitcode == -{int(number)}
 
 @pytest.mark.timeout(120)
 def test_its_processes_go_when_its_parent_ends(run_script):
-    printed = run_script("""
-read, write = os.pipe()
-saved = os.dup(1)
-os.dup2(write, 1)
-process = daemon(stays=True)
-os.dup2(saved, 1)
-print(os.read(read, 1000).decode(), flush=True)
-""")
+    printed = run_script(STAYING)
     await_gone(numbers(printed))
