@@ -17,6 +17,7 @@ constexpr int PEEL_DEPTH_MAX = 3;
 constexpr size_t TUPLE_MAX = 64;
 // `for x in (a, b, c)` is unrolled.
 constexpr size_t UNROLL_MAX = 8;
+// A function is elaborated anew, round by round, for each set of argument types that it is called with.
 constexpr size_t INSTANCES_MAX = 64;
 
 }  // namespace epochly::program
