@@ -1,5 +1,7 @@
 #include "ext/jit/api.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <list>
 #include <map>
 #include <unordered_map>
@@ -16,6 +18,9 @@ constexpr size_t FUNCTIONS_MAX = 512;
 // call.
 constexpr uint32_t TWINS_MAX = 16;
 
+// Functions found without a search, by their address: most programs have fewer hot functions, and a collision costs a search.
+constexpr size_t RECENT_MAX = 64;
+
 // Guarded by the GIL. Never destroyed: threads may be in compiled code when the process ends.
 struct Table {
   struct Row {
@@ -24,6 +29,7 @@ struct Table {
     std::list<Asked>::iterator age;
   };
   std::map<Asked, Row> rows;
+  std::pair<const Asked, Row>* recent[RECENT_MAX] = {};  // of `rows`; null: nobody yet
   std::list<Asked> ages;
   std::unordered_map<PyObject*, std::pair<Reference, uint32_t>> twins;  // by code object
 };
@@ -33,12 +39,26 @@ Table& table() {
   return all;
 }
 
+// Null: none was made yet.
+Table::Row* find(Table& all, const Asked& asked) {
+  auto& recent = all.recent[reinterpret_cast<uintptr_t>(asked.callable) / alignof(std::max_align_t) % RECENT_MAX];
+  if (recent != nullptr && recent->first == asked) return &recent->second;
+  auto found = all.rows.find(asked);
+  if (found == all.rows.end()) return nullptr;
+  recent = &*found;
+  return &recent->second;
+}
+
+void forget(Table& all, const Asked& asked) {
+  std::fill(std::begin(all.recent), std::end(all.recent), nullptr);
+  all.rows.erase(asked);
+}
+
 // Null: too many of its kind.
-std::shared_ptr<JitFunction> functionOf(Asked asked) {
+std::shared_ptr<JitFunction> functionOf(const Asked& asked) {
   auto& all = table();
   auto* callable = asked.callable;
-  auto found = all.rows.find(asked);
-  if (found != all.rows.end()) return found->second.function;
+  if (auto* row = find(all, asked)) return row->function;
   if (PyFunction_Check(callable)) {
     PyObject* code = PyFunction_GET_CODE(callable);
     if (all.twins.size() >= FUNCTIONS_MAX) all.twins.clear();
@@ -49,7 +69,7 @@ std::shared_ptr<JitFunction> functionOf(Asked asked) {
   if (all.rows.size() >= FUNCTIONS_MAX) {
     auto oldest = all.ages.front();
     all.ages.pop_front();
-    all.rows.erase(oldest);
+    forget(all, oldest);
   }
   all.ages.push_back(asked);
   auto& row = all.rows[asked];
@@ -98,8 +118,8 @@ bool call(Asked asked, PyObject* const* args, size_t nargs, PyObject* names, PyO
 const Api api = {declines, call, madeCodeNs, loopIterations};
 
 const JitFunction* functionKnown(Asked asked) {
-  auto found = table().rows.find(asked);
-  return found == table().rows.end() ? nullptr : found->second.function.get();
+  auto* row = find(table(), asked);
+  return row == nullptr ? nullptr : row->function.get();
 }
 
 }  // namespace epochly::ext::jit

@@ -38,6 +38,7 @@ constexpr int32_t RECURSION_MAX = 3000;
 struct Version {
   std::unique_ptr<program::Unit> unit;
   epochly::jit::Options options;
+  // Both stay as long as the version does, once they are there.
   std::shared_ptr<epochly::jit::Code> code;     // fast
   std::shared_ptr<epochly::jit::Code> careful;  // made when the fast code gives a call back; says which guard failed
   uint32_t retries = 0;                         // calls that took both

@@ -159,15 +159,13 @@ JitFunction::Attempt JitFunction::attempt(Version& version, const epochly::jit::
 
 bool JitFunction::run(Version& version, Bound bound, Ran& ran, PyObject*& result) {
   if (version.retries < RETRIES_MAX) {
-    auto code = version.code;
-    auto attempted = attempt(version, *code, bound, ran, result);
+    auto attempted = attempt(version, *version.code, bound, ran, result);
     if (attempted != Attempt::GUARD_FAILED) return attempted == Attempt::ENDED;
     version.retries++;
   }
   ran = Ran::DECLINED;
   if (!makeCareful(version)) return true;
-  auto code = version.careful;
-  return attempt(version, *code, bound, ran, result) != Attempt::OTHER_TYPES;
+  return attempt(version, *version.careful, bound, ran, result) != Attempt::OTHER_TYPES;
 }
 
 bool JitFunction::callKnown(Bound bound, Ran& ran, PyObject*& result) {

@@ -12,8 +12,15 @@ namespace {
 // epochly._jit, loaded by the first call that asks for level 2. Guarded by the GIL.
 class Compiler {
  public:
-  const jit::Api* load() {
-    if (api != nullptr || whyNot.size() > 0) return api;
+  const jit::Api* load() { return api != nullptr || whyNot.size() > 0 ? api : loadOnce(); }
+  kj::StringPtr reason() const { return whyNot; }
+  const jit::Api* loaded() const { return api; }
+
+ private:
+  const jit::Api* api = nullptr;
+  kj::String whyNot;  // not empty: it does not load, and is not tried again
+
+  const jit::Api* loadOnce() {
     PyObject* module = PyImport_ImportModule("epochly._jit");
     PyObject* capsule = module == nullptr ? nullptr : PyObject_GetAttrString(module, "_api");
     if (capsule != nullptr) api = static_cast<const jit::Api*>(PyCapsule_GetPointer(capsule, jit::API_NAME));
@@ -22,12 +29,6 @@ class Compiler {
     if (api == nullptr) whyNot = kj::str("the JIT engine does not load: ", takeError());
     return api;
   }
-  kj::StringPtr reason() const { return whyNot; }
-  const jit::Api* loaded() const { return api; }
-
- private:
-  const jit::Api* api = nullptr;
-  kj::String whyNot;  // not empty: it does not load, and is not tried again
 
   static kj::String takeError() {
     PyObject *type, *value, *traceback;
@@ -96,6 +97,15 @@ class JitEngine final : public run::LevelEngine {
   jit::Asked askedOf(const PythonCall& c) const { return {c.callable, fastmathOf(c), own == Level::MULTICORE}; }
 };
 
+// This process's, of levels 2 and 3; null: none. Written while the module loads.
+const run::LevelEngine* added[2] = {};
+
+[[maybe_unused]] kj::Own<run::LevelEngine> make(Level level) {
+  auto engine = kj::heap<JitEngine>(level);
+  added[level == Level::MULTICORE] = engine.get();
+  return engine;
+}
+
 }  // namespace
 
 bool callAtJit(Level level, PyObject* function, PyObject* const* args, size_t nargsf, PyObject* names, PyObject*& result) {
@@ -129,7 +139,7 @@ uint64_t madeCodeNs() {
 
 bool runsCompiled(const run::LevelEngine& engine) {
 #ifdef EPOCHLY_HAS_JIT
-  return dynamic_cast<const JitEngine*>(&engine) != nullptr;
+  return &engine == added[0] || &engine == added[1];
 #else
   return false;
 #endif
@@ -145,12 +155,12 @@ uint64_t compiledIterations() {
 
 void addJitEngine(levels::Engines& engines) {
 #ifdef EPOCHLY_HAS_JIT
-  engines.add(kj::heap<JitEngine>(Level::JIT), "LLVM");
+  engines.add(make(Level::JIT), "LLVM");
 #else
   engines.setAbsent(Level::JIT, kj::str("epochly was built without LLVM 19, which level 2 needs", REMEDY));
 #endif
 #ifdef EPOCHLY_HAS_MULTICORE
-  engines.add(kj::heap<JitEngine>(Level::MULTICORE), "oneTBB");
+  engines.add(make(Level::MULTICORE), "oneTBB");
 #elif defined(EPOCHLY_HAS_JIT)
   engines.setAbsent(Level::MULTICORE,
                     kj::str("epochly was built without oneTBB, which compiled loops need at level 3", REMEDY));

@@ -1,5 +1,7 @@
 """Level 2 at its bounds: at each it compiles and is right, one beyond it declines with its reason and is right."""
+import gc
 import math
+import weakref
 
 import pytest
 
@@ -7,6 +9,7 @@ from tests.support.bounds import constant
 
 pytest.importorskip("epochly._jit", reason="built without LLVM")
 
+import epochly  # noqa: E402
 from epochly import _jit  # noqa: E402
 
 BOUNDS = "worker/levels/program/bounds.h"
@@ -167,3 +170,26 @@ def test_lists_that_hold_lists_of_their_own_kind_are_returned_by_cpython(define,
 def test_a_reason_tells_of_lists_that_hold_each_other(define):
     held = define("def f(n):", "    a = [0]", "    b = [a]", "    a.append(b)", "    return a == b")
     assert declines("...", held, 1)
+
+
+def test_functions_with_code_are_kept_up_to_a_bound_and_one_that_was_left_out_is_compiled_again(define):
+    bound = constant("FUNCTIONS_MAX", "client-py/ext/jit/api.cpp")
+    first = epochly.optimize(define("def f(x):", "    return x + 1"), level=2)
+    assert first(1) == 2 and epochly.report(first).level == 2
+    kept = []
+    for n in range(bound + 20):
+        plain = define("def f(x):", f"    return {{1: x + {n}}}[1]")  # declines: quicker than compiling, and kept as well
+        kept.append(weakref.ref(plain))
+        assert epochly.optimize(plain, level=2)(1) == n + 1
+        del plain
+    gc.collect()
+    assert sum(one() is not None for one in kept) == bound
+    assert first(2) == 3 and epochly.report(first).level == 2
+
+
+def test_more_functions_than_are_found_without_a_search_give_each_its_own_answer(define):
+    count = 2 * constant("RECENT_MAX", "client-py/ext/jit/api.cpp") + 1
+    added = [epochly.optimize(define("def f(x):", f"    return x + {n}"), level=2) for n in range(count)]
+    for x in (1, 2, 3.5):
+        assert [f(x) for f in added] == [x + n for n in range(count)]
+    assert {epochly.report(f).level for f in added} == {2}
