@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "levels/multicore/chunk.h"
 #include "levels/multicore/cut.h"
 
 namespace epochly::multicore {

@@ -47,6 +47,7 @@ class Poly {
 };
 
 using PolyPtr = std::shared_ptr<const Poly>;
+inline PolyPtr share(Poly poly) { return std::make_shared<const Poly>(std::move(poly)); }
 
 // What a symbol stands for.
 struct SymbolData {
