@@ -9,15 +9,18 @@ import tempfile
 from pathlib import Path
 
 import epochly
+from tests.bench import ceiling
 from tests.bench.processes_bench import loop, repeats_for
 from tests.bench.report import Table, at_least, publish, table_options
-from tests.bench.turns import timed
+from tests.bench.turns import least_in_turns, timed
 from tests.support import level3
 from tests.support.hosts import Hosts, token_file_in, until, why_none
 
 SECONDS = 10.0
 ITEMS = 4000
 PINNED = 2
+# Of the machine's own limit, before and after the rest.
+ROUNDS = 5
 # Of iterations that are compiled: numbers of each.
 NUMBERS = 200_000
 # Of a loop that is compiled as a whole: what an iteration adds up.
@@ -76,6 +79,11 @@ def pinned(cluster, token_file):
     return port
 
 
+def machine_row():
+    with ceiling.ceiling() as limit:
+        return ceiling.row(least_in_turns(limit.ways(), ROUNDS), columns=0)
+
+
 def compare(client, function, *arguments, level=0):
     """Seconds of a call on one worker, at `level`, and split over all. Both give the same."""
     split = epochly.optimize(function, level=3)
@@ -100,7 +108,7 @@ def one_core_here():
 
 
 def table(seconds=SECONDS):
-    rows, targets = [], []
+    rows, targets = [machine_row()], []
     with tempfile.TemporaryDirectory() as folder, Hosts() as cluster:
         port = pinned(cluster, token_file_in(Path(folder)))
         os.environ.update(EPOCHLY_ADDRESS=f"tcp://127.0.0.1:{port}", EPOCHLY_TOKEN_FILE=f"{folder}/token")
@@ -112,6 +120,7 @@ def table(seconds=SECONDS):
                     (f"{seconds:.3g} s of a compiled loop", *compare(client, harmonics, count_for(seconds), TERMS, level=2))):
                 rows.append([name, one, two, one / two])
                 targets.append(at_least(f"{name}: two workers at least 1.8x one", one / two, 1.8, "x"))
+    rows.append(machine_row())
     return Table("hosts", f"Level 3 over {PINNED} workers in network namespaces, a core each; seconds",
                  ["", "one worker", "two workers", "two are ... times"], rows, targets)
 

@@ -27,6 +27,11 @@ def in_turns(ways, rounds):
     return {name: statistics.median(each) for name, each in turns(ways, rounds).items()}
 
 
+def least_in_turns(ways, rounds):
+    """{name: least seconds}, as turns(): of short work, which a neighbour's use of the machine only ever makes longer."""
+    return {name: min(each) for name, each in turns(ways, rounds).items()}
+
+
 def ratio(over, under):
     """Median of the ratios of neighbours, round by round: a minute in which others use the machine weighs on both."""
     return statistics.median(a / b for a, b in zip(over, under))
