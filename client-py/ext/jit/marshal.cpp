@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "ext/jit/load_floats.h"
 #include "ext/jit/numpy_types.h"
 #include "ext/jit/values.h"
 
@@ -14,42 +15,8 @@ using program::Types;
 
 namespace {
 
-// Objects of a list lie all over memory; so many items ahead they are asked for: tried from 8 to 128 with a million floats and tuples.
-constexpr Py_ssize_t PREFETCH = 64, PREFETCH_TUPLES = 32;
-
-// Eight items at a time: one branch says whether all of them are floats.
-bool loadFloats(PyObject** items, Py_ssize_t count, uint64_t* to) {
-  constexpr Py_ssize_t AT_ONCE = 8;
-  const auto isFloat = reinterpret_cast<uintptr_t>(&PyFloat_Type);
-  Py_ssize_t i = 0;
-  for (; i + PREFETCH + AT_ONCE <= count; i += AT_ONCE) {
-    uintptr_t other = 0;
-    for (Py_ssize_t k = i; k < i + AT_ONCE; k++) __builtin_prefetch(items[k + PREFETCH]);
-    for (Py_ssize_t k = i; k < i + AT_ONCE; k++) other |= reinterpret_cast<uintptr_t>(Py_TYPE(items[k])) ^ isFloat;
-    if (other) return false;
-    for (Py_ssize_t k = i; k < i + AT_ONCE; k++) to[k] = bitsOf(PyFloat_AS_DOUBLE(items[k]));
-  }
-  for (; i < count; i++) {
-    if (Py_TYPE(items[i]) != &PyFloat_Type) return false;
-    to[i] = bitsOf(PyFloat_AS_DOUBLE(items[i]));
-  }
-  return true;
-}
-
-bool loadTuplesOfFloats(PyObject** items, Py_ssize_t count, Py_ssize_t width, uint64_t* to) {
-  for (Py_ssize_t i = 0; i < count; i++) {
-    if (i + PREFETCH_TUPLES < count)
-      __builtin_prefetch(reinterpret_cast<PyTupleObject*>(items[i + PREFETCH_TUPLES])->ob_item);
-    PyObject* tuple = items[i];
-    if (Py_TYPE(tuple) != &PyTuple_Type || PyTuple_GET_SIZE(tuple) != width) return false;
-    for (Py_ssize_t k = 0; k < width; k++) {
-      PyObject* item = PyTuple_GET_ITEM(tuple, k);
-      if (Py_TYPE(item) != &PyFloat_Type) return false;
-      *to++ = bitsOf(PyFloat_AS_DOUBLE(item));
-    }
-  }
-  return true;
-}
+// Objects of a list lie all over memory; so many items ahead they are asked for.
+constexpr Py_ssize_t PREFETCH_TUPLES = 32;
 
 // numpy's scalar objects: the value follows the header.
 template <typename T>

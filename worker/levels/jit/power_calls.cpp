@@ -19,17 +19,19 @@ using namespace PatternMatch;
 
 namespace {
 
-Value* real(IRBuilder<>& ir, double value) { return ConstantFP::get(ir.getDoubleTy(), value); }
+Constant* real(Value* like, double value) { return ConstantFP::get(like->getType(), value); }
 
 Value* fma(IRBuilder<>& ir, Value* a, Value* b, Value* c) {
-  return ir.CreateIntrinsic(Intrinsic::fma, {ir.getDoubleTy()}, {a, b, c});
+  return ir.CreateIntrinsic(Intrinsic::fma, {a->getType()}, {a, b, c});
 }
+
+// Of one number or of several.
+bool isSquare(const CallInst& call) { return call.getCalledFunction()->getName().starts_with(powers::SQUARE); }
 
 bool isPower(const Instruction& one) {
   auto* call = dyn_cast<CallInst>(&one);
   if (!call || !call->getCalledFunction()) return false;
-  auto name = call->getCalledFunction()->getName();
-  return name == powers::SQUARE || name == powers::ROOT;
+  return isSquare(*call) || call->getCalledFunction()->getName().starts_with(powers::ROOT);
 }
 
 SmallVector<CallInst*> powersIn(Function& function) {
@@ -48,10 +50,11 @@ bool asksForFailure(User* user) { return match(user, m_SpecificFCmp(FCmpInst::FC
 void expand(CallInst* call) {
   IRBuilder<> ir(call);
   auto* x = call->getArgOperand(0);
-  auto guess = call->getCalledFunction()->getName() == powers::SQUARE ? guessSquare(ir, x) : guessRoot(ir, x);
+  auto guess = isSquare(*call) ? guessSquare(ir, x) : guessRoot(ir, x);
+  auto* usual = x->getType()->isVectorTy() ? ir.CreateAndReduce(guess.usual) : guess.usual;
   auto* from = call->getParent();
   MDBuilder md(call->getContext());
-  auto* slow = SplitBlockAndInsertIfThen(ir.CreateNot(guess.usual), call, false, md.createBranchWeights(1, 1 << 6));
+  auto* slow = SplitBlockAndInsertIfThen(ir.CreateNot(usual), call, false, md.createBranchWeights(1, 1 << 6));
   auto* done = call->getParent();
   call->moveBefore(slow);
   ir.SetInsertPoint(slow);
@@ -60,8 +63,8 @@ void expand(CallInst* call) {
   auto* fails = asking.empty() ? nullptr : ir.CreateFCmpOEQ(call, ConstantFP::getInfinity(call->getType()));
   ir.SetInsertPoint(done, done->begin());
   if (fails) {
-    auto* failed = ir.CreatePHI(ir.getInt1Ty(), 2);
-    failed->addIncoming(ir.getFalse(), from);
+    auto* failed = ir.CreatePHI(fails->getType(), 2);
+    failed->addIncoming(Constant::getNullValue(fails->getType()), from);
     failed->addIncoming(fails, slow->getParent());
     for (auto* user : asking) user->replaceAllUsesWith(failed);
   }
@@ -77,19 +80,20 @@ PowerGuess guessSquare(IRBuilder<>& ir, Value* x) {
   // The error as large as it may be makes half a unit, which rounding takes away. Infinity and NaN end in NaN.
   auto* result = ir.CreateFMul(x, x);
   auto* error = fma(ir, x, x, ir.CreateFNeg(result));
-  auto* off = fma(ir, error, real(ir, 0.5 / powers::SAFE_ULP), result);
-  return {result, ir.CreateAnd(ir.CreateFCmpOEQ(off, result), ir.CreateFCmpOGT(result, real(ir, powers::SQUARE_MIN)))};
+  auto* off = fma(ir, error, real(x, 0.5 / powers::SAFE_ULP), result);
+  return {result, ir.CreateAnd(ir.CreateFCmpOEQ(off, result), ir.CreateFCmpOGT(result, real(x, powers::SQUARE_MIN)))};
 }
 
 PowerGuess guessRoot(IRBuilder<>& ir, Value* x) {
   // The root's own error is (x - s*s) / 2s; 2**-52 times what is left of s without its mantissa is a unit in its last place.
   auto* result = ir.CreateUnaryIntrinsic(Intrinsic::sqrt, x);
   auto* error = ir.CreateUnaryIntrinsic(Intrinsic::fabs, fma(ir, ir.CreateFNeg(result), result, x));
-  auto* exponent = ir.CreateAnd(ir.CreateBitCast(result, ir.getInt64Ty()), ir.getInt64(0x7ff0000000000000));
-  auto* scale = ir.CreateBitCast(exponent, ir.getDoubleTy());
-  auto* bound = ir.CreateFMul(result, ir.CreateFMul(scale, real(ir, 2 * powers::SAFE_ULP * 0x1p-52)));
+  auto* bits = x->getType()->getWithNewType(ir.getInt64Ty());
+  auto* exponent = ir.CreateAnd(ir.CreateBitCast(result, bits), ConstantInt::get(bits, 0x7ff0000000000000));
+  auto* scale = ir.CreateBitCast(exponent, x->getType());
+  auto* bound = ir.CreateFMul(result, ir.CreateFMul(scale, real(x, 2 * powers::SAFE_ULP * 0x1p-52)));
   auto* inRange =
-      ir.CreateAnd(ir.CreateFCmpOGT(x, real(ir, powers::SQUARE_MIN)), ir.CreateFCmpOLT(x, real(ir, powers::SQUARE_MAX)));
+      ir.CreateAnd(ir.CreateFCmpOGT(x, real(x, powers::SQUARE_MIN)), ir.CreateFCmpOLT(x, real(x, powers::SQUARE_MAX)));
   return {result, ir.CreateAnd(inRange, ir.CreateFCmpOLT(error, bound))};
 }
 

@@ -6,7 +6,7 @@
 
 namespace epochly::jit {
 
-// What the processor computes without libm, and whether it is libm's answer.
+// What the processor computes without libm, and whether it is libm's answer; of a vector, per lane.
 struct PowerGuess {
   llvm::Value *result, *usual;
 };
@@ -20,7 +20,7 @@ class OfferVectorPowersPass : public llvm::PassInfoMixin<OfferVectorPowersPass> 
   static bool isRequired() { return true; }
 };
 
-// What was not vectorised: the guess in line, the call where it is rare.
+// The guess in line, the call where it is rare: for a vector, where it is rare in any lane. So nothing is spilled where no lane is.
 class ExpandPowersPass : public llvm::PassInfoMixin<ExpandPowersPass> {
  public:
   llvm::PreservedAnalyses run(llvm::Function& function, llvm::FunctionAnalysisManager& analyses);

@@ -24,25 +24,18 @@ constexpr double SQUARE_FACTOR = 0.5 / SAFE_ULP;  // see power_calls.cpp: the er
 constexpr double ROOT_FACTOR = 2 * SAFE_ULP * 0x1p-52;
 constexpr long long EXPONENT_BITS = 0x7ff0000000000000, SIGN_BIT = 1ull << 63;
 
-// The lanes of `rare` once more, one at a time.
-template <typename Exact>
-__attribute__((noinline)) void correct(const double* x, double* results, unsigned rare, Exact exact) {
-  for (; rare; rare &= rare - 1) {
-    auto lane = __builtin_ctz(rare);
-    results[lane] = exact(x[lane]);
-  }
-}
-
 #define EPOCHLY_AVX512 __attribute__((target("avx512f,fma")))
 #define EPOCHLY_AVX2 __attribute__((target("avx2,fma")))
 
+// The lanes that are not usual once more, one at a time. Each goes into the register: a vector that is loaded after one of its lanes
+// was stored waits for all that the processor has begun, the caller's sum too.
 template <typename Exact>
 EPOCHLY_AVX512 __m512d corrected8(__m512d x, __m512d result, __mmask8 usual, Exact exact) {
-  alignas(64) double from[8], to[8];
+  alignas(64) double from[8];
   _mm512_store_pd(from, x);
-  _mm512_store_pd(to, result);
-  correct(from, to, 0xffu & ~unsigned(usual), exact);
-  return _mm512_load_pd(to);
+  for (unsigned rare = 0xffu & ~unsigned(usual); rare; rare &= rare - 1)
+    result = _mm512_mask_broadcastsd_pd(result, rare & -rare, _mm_set_sd(exact(from[__builtin_ctz(rare)])));
+  return result;
 }
 
 EPOCHLY_AVX512 __m512d square8(__m512d x) {
@@ -50,7 +43,7 @@ EPOCHLY_AVX512 __m512d square8(__m512d x) {
   auto off = _mm512_fmadd_pd(_mm512_fmsub_pd(x, x, result), _mm512_set1_pd(SQUARE_FACTOR), result);
   auto usual =
       _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(off, result, _CMP_EQ_OQ), result, _mm512_set1_pd(SQUARE_MIN), _CMP_GT_OQ);
-  return __builtin_expect(usual == 0xff, 1) ? result : corrected8(x, result, usual, square);
+  return corrected8(x, result, usual, square);
 }
 
 EPOCHLY_AVX512 __m512d root8(__m512d x) {
@@ -61,16 +54,19 @@ EPOCHLY_AVX512 __m512d root8(__m512d x) {
   auto usual = _mm512_cmp_pd_mask(error, bound, _CMP_LT_OQ);
   usual = _mm512_mask_cmp_pd_mask(usual, x, _mm512_set1_pd(SQUARE_MIN), _CMP_GT_OQ);
   usual = _mm512_mask_cmp_pd_mask(usual, x, _mm512_set1_pd(SQUARE_MAX), _CMP_LT_OQ);
-  return __builtin_expect(usual == 0xff, 1) ? result : corrected8(x, result, usual, root);
+  return corrected8(x, result, usual, root);
 }
 
 template <typename Exact>
 EPOCHLY_AVX2 __m256d corrected4(__m256d x, __m256d result, unsigned usual, Exact exact) {
-  alignas(32) double from[4], to[4];
+  const auto bits = _mm256_set_epi64x(8, 4, 2, 1);
+  alignas(32) double from[4];
   _mm256_store_pd(from, x);
-  _mm256_store_pd(to, result);
-  correct(from, to, 0xfu & ~usual, exact);
-  return _mm256_load_pd(to);
+  for (unsigned rare = 0xfu & ~usual; rare; rare &= rare - 1) {
+    auto lane = _mm256_cmpeq_epi64(bits, _mm256_set1_epi64x(rare & -rare));
+    result = _mm256_blendv_pd(result, _mm256_set1_pd(exact(from[__builtin_ctz(rare)])), _mm256_castsi256_pd(lane));
+  }
+  return result;
 }
 
 EPOCHLY_AVX2 __m256d square4(__m256d x) {
@@ -78,7 +74,7 @@ EPOCHLY_AVX2 __m256d square4(__m256d x) {
   auto off = _mm256_fmadd_pd(_mm256_fmsub_pd(x, x, result), _mm256_set1_pd(SQUARE_FACTOR), result);
   auto usual = _mm256_movemask_pd(
       _mm256_and_pd(_mm256_cmp_pd(off, result, _CMP_EQ_OQ), _mm256_cmp_pd(result, _mm256_set1_pd(SQUARE_MIN), _CMP_GT_OQ)));
-  return __builtin_expect(usual == 0xf, 1) ? result : corrected4(x, result, usual, square);
+  return corrected4(x, result, usual, square);
 }
 
 EPOCHLY_AVX2 __m256d root4(__m256d x) {
@@ -89,7 +85,7 @@ EPOCHLY_AVX2 __m256d root4(__m256d x) {
   auto inRange = _mm256_and_pd(_mm256_cmp_pd(x, _mm256_set1_pd(SQUARE_MIN), _CMP_GT_OQ),
                                _mm256_cmp_pd(x, _mm256_set1_pd(SQUARE_MAX), _CMP_LT_OQ));
   auto usual = _mm256_movemask_pd(_mm256_and_pd(_mm256_cmp_pd(error, bound, _CMP_LT_OQ), inRange));
-  return __builtin_expect(usual == 0xf, 1) ? result : corrected4(x, result, usual, root);
+  return corrected4(x, result, usual, root);
 }
 
 #endif
