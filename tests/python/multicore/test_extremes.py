@@ -141,3 +141,28 @@ def test_max_with_the_variable_last_lets_nan_in_and_is_carried():
         return best
 
     assert "it reads 'best' as the iteration before left it" in declined(f, [1.0, math.nan, 0.5] * 5000)
+
+
+MANY = 100 * LONG  # what is compared eight at a time takes so many to be split
+
+
+def ends(x):
+    low = high = x[0]
+    for v in x:
+        if v < low:
+            low = v
+        if v >= high:
+            high = v
+    return low, high, x.min(), x.max()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "uint16"])
+@pytest.mark.parametrize("best", [0, MANY // 2, MANY - 1])
+def test_of_integers_that_stand_before_the_loop_or_in_any_chunk(dtype, best):
+    def values():
+        x = np.random.default_rng(3).integers(10, 50, MANY).astype(dtype)
+        x[best] = 1
+        x[-1 - best] = 100
+        return x
+
+    check(ends, values)

@@ -128,7 +128,7 @@ class ChunkWriter {
     for (auto* role : exchange.partial) {
       if (!role->reduction->isExtreme()) inside.store(role->slot, neutral(inside, *role->reduction));
     }
-    for (auto& extreme : exchange.extremes) inside.store(extreme.isFound, inside.constB(false));
+    for (auto& extreme : exchange.extremes) inside.store(extreme.isFound, inside.constB(!extreme.isNoted()));
     for (auto* role : exchange.ordered) {
       inside.store(role->slot, inside.value(Op::CONST_F, Prim::F, {}));  // read by operations that are not there any more
       addends[role->slot] = inside.value(Op::LIST_NEW, Prim::P, {room}, 1);
@@ -220,7 +220,7 @@ class ChunkWriter {
   void noteFound(Builder& ahead, const Instruction& one) {
     for (auto& extreme : exchange.extremes) {
       auto& reduction = *extreme.role->reduction;
-      if (&one != reduction.store) continue;
+      if (&one != reduction.store || !extreme.isNoted()) continue;
       auto chosen = reduction.chosen ? *reduction.chosen : ahead.constB(true);
       if (reduction.isChosenFalse) chosen = ahead.value(Op::BNOT, Prim::B, {chosen});
       ahead.store(extreme.isFound, ahead.either(ahead.load(extreme.isFound), chosen));

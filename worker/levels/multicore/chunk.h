@@ -12,8 +12,12 @@ namespace epochly::multicore {
 // Of what is folded: a variable that becomes an extreme.
 struct Extreme {
   const SlotRole* role;
-  uint32_t isFound;                 // a slot: whether the chunk has found another
+  uint32_t isFound;                 // a slot: whether the chunk may have found another
   std::vector<uint32_t> followers;  // slots that are assigned with it
+
+  // Whether a chunk must find that out, which takes its loop's vectors apart. An integer from before the loop, which the chunk has
+  // if it has found none, wins over no total; a NaN or a zero's sign might.
+  bool isNoted() const { return role->reduction->op == program::Op::FCMP || !followers.empty(); }
 };
 
 // What the function gives its chunks, and what each of them leaves behind.
