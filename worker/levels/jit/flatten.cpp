@@ -15,6 +15,9 @@ namespace {
 
 // Of the loop laid out flat: LLVM takes a tenth of a millisecond for each.
 constexpr unsigned INSTRUCTIONS_MAX = 500;
+// Iterations of the loop around it that are computed side by side, if each carries no more values than these: of 32 registers, with
+// what they need besides.
+constexpr unsigned CHAINS_MAX = 4, CARRIED_MAX = 3;
 
 bool isPoll(const Instruction& one) {
   auto* call = dyn_cast<CallInst>(&one);
@@ -54,12 +57,21 @@ bool isWorthIt(Loop& loop, ScalarEvolution& scev) {
   return size && uint64_t(*size) * trips <= INSTRUCTIONS_MAX;
 }
 
+// Each iteration of `outer` is a chain of dependent operations once `inner` is laid out: several side by side keep the machine
+// busy. What they carry has to fit the registers.
+void interleave(Loop& inner, Loop& outer) {
+  auto carried = range_size(inner.getHeader()->phis()) - 1;
+  addStringMetadataToLoop(&outer, "llvm.loop.interleave.count", carried <= CARRIED_MAX ? CHAINS_MAX : CHAINS_MAX / 2);
+}
+
 }  // namespace
 
 PreservedAnalyses FlattenPass::run(Function& function, FunctionAnalysisManager& analyses) {
   auto& scev = analyses.getResult<ScalarEvolutionAnalysis>(function);
   for (auto* loop : analyses.getResult<LoopAnalysis>(function).getLoopsInPreorder()) {
-    if (isWorthIt(*loop, scev)) addStringMetadataToLoop(loop, "llvm.loop.unroll.full", 1);
+    if (!isWorthIt(*loop, scev)) continue;
+    addStringMetadataToLoop(loop, "llvm.loop.unroll.full", 1);
+    interleave(*loop, *loop->getParentLoop());
   }
   return PreservedAnalyses::all();
 }

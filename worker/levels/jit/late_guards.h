@@ -1,17 +1,9 @@
-// Makes the checks cheap that fast code collects in a note ("bad") and looks at now and then.
+// Makes the checks of floats cheap that fast code collects in a note ("bad") and looks at now and then.
 #pragma once
 
 #include <llvm/IR/PassManager.h>
 
 namespace epochly::jit {
-
-// A product with a constant, and what is added to it: the factor's range is looked at instead of the result's overflow. May also fail
-// where only one of the two is computed: only for code that is run again carefully when a guard fails.
-class RangeChecksPass : public llvm::PassInfoMixin<RangeChecksPass> {
- public:
-  llvm::PreservedAnalyses run(llvm::Function& function, llvm::FunctionAnalysisManager& analyses);
-  static bool isRequired() { return true; }
-};
 
 // Drops checks "this float is finite" that others in the note imply: a sum, difference or product is finite only if its operands are, and
 // so is what a loop accumulates in its last iteration.

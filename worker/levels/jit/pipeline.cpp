@@ -30,6 +30,7 @@
 #include "levels/jit/math_calls.h"
 #include "levels/jit/points.h"
 #include "levels/jit/power_calls.h"
+#include "levels/jit/range_checks.h"
 #include "levels/jit/real_bits.h"
 #include "levels/jit/speculate.h"
 #include "levels/jit/wide_notes.h"
@@ -132,6 +133,7 @@ FunctionPassManager afterSpeculation(bool fastmath) {
   passes.addPass(CorrelatedValuePropagationPass());
   passes.addPass(SimplifyCFGPass());
   passes.addPass(DSEPass());
+  passes.addPass(EarlyCSEPass());  // what two paths have computed that are one now
   passes.addPass(RealBitsPass());
   passes.addPass(ImpliedChecksPass());
   passes.addPass(OfferVectorPowersPass());
@@ -142,6 +144,7 @@ FunctionPassManager afterSpeculation(bool fastmath) {
   passes.addPass(PairSinesPass());
   passes.addPass(ExpandPowersPass());
   passes.addPass(NotANumberNotePass());
+  passes.addPass(RangeNotePass());
   passes.addPass(
       SimplifyCFGPass(SimplifyCFGOptions().convertSwitchRangeToICmp(true).hoistCommonInsts(true).sinkCommonInsts(true)));
   passes.addPass(PackRealsPass());

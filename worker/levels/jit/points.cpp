@@ -156,7 +156,8 @@ class Strips {
     auto* next = ir.CreateAdd(count, ir.getInt64(1), "", true, true);
     count->addIncoming(ir.getInt64(0), strip);
     count->addIncoming(next, latch);
-    ir.CreateCondBr(ir.CreateICmpULT(next, length), header, end);
+    auto* again = ir.CreateCondBr(ir.CreateICmpULT(next, length), header, end);
+    again->setMetadata(LLVMContext::MD_loop, branch->getMetadata(LLVMContext::MD_loop));
     branch->eraseFromParent();
     ir.SetInsertPoint(end);
     auto* rest = ir.CreateSub(left, length, "", true);
