@@ -202,3 +202,88 @@ def test_a_loop_without_memory_takes_no_more_iterations_at_once_than_a_vector_ha
     check(alternating_sum, (1,), (17,), (1000,), (20_000,))
     widths = re.findall(r"<(\d+) x (?:double|i64|i1)>", Jit(alternating_sum).explain(1000)["llvm"])
     assert widths and max(map(int, widths)) <= 8, "the note's one bit has chosen how many"
+
+
+def test_products_in_while_loops_near_a_power_of_two_below_their_bound():
+    def steps(n, limit):
+        count = 0
+        while n > 1 and count < limit:
+            n = n // 2 if n % 2 == 0 else 3 * n + 1
+            count += 1
+        return n, count
+
+    bound = (MOST - 1) // 3
+    power = 1 << (bound.bit_length() - 1)  # from here on a factor has as many bits as its bound
+    starts = [s + d for s in (power, bound) for d in (-2, -1, 0, 1, 2)]
+    assert check(steps, (27, 1000), (97, 1000), (power // 2 - 1, 1)) == 3
+    check(steps, *[(n, limit) for n in starts for limit in (1, 2, 500)], (-7, 9), (MOST, 3))
+
+
+def test_a_product_of_what_is_compared_with_its_bound():
+    def kept(data, most):
+        total = 0
+        for x in data:
+            if 0 <= x < most:
+                total ^= 1000003 * x + 5
+            else:
+                total ^= x
+        return total
+
+    bound = (MOST - 5) // 1000003
+    near = [bound + d for d in (-2, -1, 0, 1, 2)] + [1 << (bound.bit_length() - 1), MOST, LEAST, -1, 0]
+    assert check(kept, ([1, 2, 3], 10), (near, bound)) == 2
+    for most in (bound + 1, bound + 2, MOST):
+        check(kept, (near, most))
+
+
+def test_what_is_not_finite_on_one_path_only_is_still_looked_at():
+    def both(x, limit):
+        zr = zi = total = 0.0
+        for v in x:
+            zr, zi = zr * zr - zi * zi + v, 2.0 * zr * zi + v
+            if zr * zr + zi * zi < limit:
+                total += zr
+            else:
+                zr = 0.0
+                zi = 0.0
+        return zr, zi, total
+
+    def one(x, limit):
+        kept = 0.0
+        for v in x:
+            if v < limit:
+                kept = v * 10.0
+            else:
+                kept = kept * 0.5
+        return kept
+
+    def dropped(x, limit):
+        last = 1.0
+        for v in x:
+            part = v * 10.0 if v < limit else v
+            last = 0.5 if part > 1.0 else part
+        return last
+
+    calls = [(x, limit) for x in HUGE for limit in (4.0, -1.0, np.inf, 1e300)]
+    for function in (both, one, dropped):
+        check(function, (np.linspace(-1, 1, 300), 4.0), *calls)
+
+
+def test_laid_out_loops_side_by_side_give_each_iteration_its_own():
+    import epochly
+
+    def logistic(x, y):
+        for i in range(len(x)):
+            v = x[i]
+            for _ in range(20):
+                v = 2.5 * v * (1.0 - v)
+            y[i] = v
+
+    relaxed = epochly.optimize(logistic, level=2, fastmath=True)
+    for n in (0, 1, 2, 3, 4, 5, 7, 8, 31, 33, 1000):
+        x = np.linspace(0.1, 0.9, n)
+        expected, got = np.zeros(n), np.zeros(n)
+        logistic(x, expected)
+        relaxed(x, got)
+        assert epochly.report(relaxed).level == 2
+        np.testing.assert_allclose(got, expected, rtol=1e-9)
