@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "ext/jit/programs.h"
 #include "ext/jit/reference.h"
 
 namespace epochly::ext::jit {
@@ -259,21 +260,25 @@ std::string takeError() {
 }  // namespace
 
 std::unique_ptr<Encoded> encode(PyObject* function, std::string& reason) {
+  auto key = programKey(function);
+  if (auto words = findProgram(key); words.size()) return std::make_unique<Encoded>(kj::mv(words));
   Reference module(PyImport_ImportModule("epochly._program"));
   Reference made(module ? PyObject_CallMethod(module.get(), "encode", "O", function) : nullptr);
   if (!made) {
     reason = takeError();
     return nullptr;
   }
-  auto encoded = std::make_unique<Encoded>();
+  capnp::MallocMessageBuilder message;
   try {
-    write(made.get(), encoded->message.initRoot<schema::Function>());
+    write(made.get(), message.initRoot<schema::Function>());
   } catch (Malformed&) {
     PyErr_Clear();
     reason = "internal: its program is malformed";
     return nullptr;
   }
-  return encoded;
+  auto words = capnp::messageToFlatArray(message);
+  storeProgram(key, words);
+  return std::make_unique<Encoded>(kj::mv(words));
 }
 
 }  // namespace epochly::ext::jit

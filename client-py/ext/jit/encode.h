@@ -3,7 +3,7 @@
 
 #include <Python.h>
 
-#include <capnp/message.h>
+#include <capnp/serialize.h>
 
 #include <memory>
 #include <string>
@@ -12,9 +12,16 @@
 
 namespace epochly::ext::jit {
 
-struct Encoded {
-  capnp::MallocMessageBuilder message;
-  schema::Function::Reader function() { return message.getRoot<schema::Function>().asReader(); }
+class Encoded {
+ public:
+  explicit Encoded(kj::Array<capnp::word> words) : words(kj::mv(words)), message(this->words, UNLIMITED) {}
+  schema::Function::Reader function() { return message.getRoot<schema::Function>(); }
+
+ private:
+  // It is our own, and is read in every round of type inference: what bounds it are CPython's parser and the cache's checksum.
+  static constexpr capnp::ReaderOptions UNLIMITED{.traversalLimitInWords = kj::maxValue, .nestingLimit = kj::maxValue};
+  const kj::Array<capnp::word> words;
+  capnp::FlatArrayMessageReader message;
 };
 
 // Null: `reason` says why the function has no program. Never leaves an exception set. Needs the GIL.

@@ -1,7 +1,6 @@
 #include "ext/jit/obtain.h"
 
 #include <dlfcn.h>
-#include <sys/stat.h>
 
 #include <chrono>
 
@@ -34,13 +33,7 @@ const CompilerLibrary& compiler() {
 }
 
 // A compiler that was built anew is another one, whatever its version says.
-std::string maker() {
-  struct stat status = {};
-  stat(compilerPath().c_str(), &status);
-  auto text = std::string("epochly " EPOCHLY_VERSION " ") + std::to_string(status.st_size) + " " +
-              std::to_string(status.st_mtim.tv_sec) + "." + std::to_string(status.st_mtim.tv_nsec) + "\n";
-  return text + epochly::jit::processorText();
-}
+std::string maker() { return "epochly " EPOCHLY_VERSION " " + stampOf(compilerPath()) + epochly::jit::processorText(); }
 
 epochly::jit::Cache& cache() {
   static auto& one = *new epochly::jit::Cache(epochly::jit::cacheFolder(), maker());

@@ -1,7 +1,5 @@
 #include "ext/local/call.h"
 
-#include <pthread.h>
-
 #include <kj/exception.h>
 #include <kj/vector.h>
 
@@ -10,6 +8,7 @@
 #include "ext/local/levels.h"
 #include "ext/local/loops.h"
 #include "ext/local/measure.h"
+#include "ext/local/stack.h"
 #include "ext/local/steps.h"
 
 namespace epochly::ext {
@@ -22,18 +21,8 @@ using monitor::ThreadState;
 // Bytes of stack that must be left: one Python call from C and whatever C code it ends in.
 constexpr uintptr_t STACK_LEFT_MIN = 128u << 10;
 
-// Lowest address of this thread's stack; 0 until asked, 1 if unknown.
+// Lowest address of this thread's stack; 0 until asked, STACK_UNKNOWN.
 thread_local constinit uintptr_t stackBottom = 0;
-
-uintptr_t findStackBottom() {
-  pthread_attr_t attributes;
-  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return 1;
-  void* bottom = nullptr;
-  size_t size = 0;
-  int failed = pthread_attr_getstack(&attributes, &bottom, &size);
-  pthread_attr_destroy(&attributes);
-  return failed != 0 || bottom == nullptr ? 1 : reinterpret_cast<uintptr_t>(bottom);
-}
 
 // An engine's own failure is not the user's code raising: it is told apart by its type.
 void runOn(run::LevelEngine& engine, PythonCall& call) {
@@ -176,7 +165,7 @@ PyObject* callOnCluster(PyObject* self, PyObject* const* args, size_t nargsf, Py
 bool stackIsLow() {
   if (stackBottom == 0) stackBottom = findStackBottom();
   uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  if (stackBottom == 1 || here - stackBottom >= STACK_LEFT_MIN) return false;
+  if (stackBottom == STACK_UNKNOWN || here - stackBottom >= STACK_LEFT_MIN) return false;
   PyErr_SetString(PyExc_RecursionError, "maximum recursion depth exceeded: the thread's stack is used up");
   return true;
 }

@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <string_view>
 #include <vector>
 
 namespace epochly::jit {
@@ -27,13 +28,26 @@ constexpr time_t ABANDONED_SECONDS = 3600;
 // Two independent 64-bit hashes: with a million files the odds that two programs share a name are 1 in 10**26.
 struct Hash {
   uint64_t a = 0xcbf29ce484222325, b = 0x9e3779b97f4a7c15;
-  void add(const std::string& text) {
-    for (unsigned char c : text) {
-      a = (a ^ c) * 0x100000001b3;
-      b = (b + c) * 0xff51afd7ed558ccd;
-      b ^= b >> 29;
-    }
-    a = (a ^ text.size()) * 0x100000001b3;
+  // Eight bytes a step: a key is some hundred bytes for each instruction, and is read before anything is known to be on disk.
+  void add(std::string_view text) {
+    auto size = text.size();
+    for (; text.size() >= sizeof(uint64_t); text.remove_prefix(sizeof(uint64_t))) step(text.data(), sizeof(uint64_t));
+    step(text.data(), text.size());
+    mix(size);
+  }
+  void step(const char* bytes, size_t count) {
+    uint64_t word = 0;
+    if (count) std::memcpy(&word, bytes, count);
+    mix(word);
+  }
+  // Of different kinds, so that no change of two words leaves both as they were: a folded product, a shift before the product.
+  void mix(uint64_t word) {
+    auto product = static_cast<unsigned __int128>(a ^ word) * 0x9e3779b97f4a7c15;
+    a = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+    b += word;
+    b ^= b >> 32;
+    b *= 0xff51afd7ed558ccd;
+    b ^= b >> 29;
   }
   std::string hex() const {
     char text[33];
@@ -109,14 +123,14 @@ bool endsWith(const std::string& text, const char* end) {
 
 }  // namespace
 
-Cache::Cache(std::string folder, std::string maker, uint64_t bytesMax)
-    : folder(std::move(folder)), maker(std::move(maker)), bytesMax(bytesMax) {}
+Cache::Cache(std::string folder, std::string maker, uint64_t bytesMax, const char* ending)
+    : folder(std::move(folder)), maker(std::move(maker)), bytesMax(bytesMax), ending(ending) {}
 
 std::string Cache::fileOf(const std::string& key) const {
   Hash hash;
   hash.add(maker);
   hash.add(key);
-  return folder + "/" + hash.hex() + ".code";
+  return folder + "/" + hash.hex() + ending;
 }
 
 std::optional<std::string> Cache::find(const std::string& key) const {
@@ -170,7 +184,9 @@ void Cache::sweep() const {
     auto path = folder + "/" + name;
     struct stat status;
     bool isDraft = endsWith(name, ".tmp");
-    if ((!isDraft && !endsWith(name, ".code")) || lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    if ((!isDraft && !endsWith(name, CODE_FILES) && !endsWith(name, PROGRAM_FILES)) || lstat(path.c_str(), &status) != 0 ||
+        !S_ISREG(status.st_mode))
+      continue;
     if (isDraft) {
       if (status.st_mtime + ABANDONED_SECONDS < time(nullptr)) unlink(path.c_str());
       continue;
@@ -200,14 +216,16 @@ std::string cacheFolder() {
 std::string processorText() {
   std::string text;
 #if defined(__x86_64__)
-  auto add = [&](uint32_t leaf, uint32_t sub) {
+  // A virtual machine leaves to its host for each: the greatest leaf is asked for once a range.
+  auto add = [&](uint32_t leaf, uint32_t sub, uint32_t last) {
     uint32_t r[4] = {};
-    __get_cpuid_count(leaf, sub, &r[0], &r[1], &r[2], &r[3]);
+    if (leaf <= last) __cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
     if (leaf == 1) r[1] = 0;  // which core this is
     text.append(reinterpret_cast<const char*>(r), sizeof r);
   };
-  for (auto [leaf, sub] : {std::pair<uint32_t, uint32_t>{0, 0}, {1, 0}, {7, 0}, {7, 1}, {0x80000001, 0}, {0x80000008, 0}})
-    add(leaf, sub);
+  auto last = __get_cpuid_max(0, nullptr), lastExtended = __get_cpuid_max(0x80000000, nullptr);
+  for (auto [leaf, sub] : {std::pair<uint32_t, uint32_t>{0, 0}, {1, 0}, {7, 0}, {7, 1}}) add(leaf, sub, last);
+  for (uint32_t leaf : {0x80000001, 0x80000008}) add(leaf, 0, lastExtended);
 #endif
   return text;
 }

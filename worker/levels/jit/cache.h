@@ -1,4 +1,4 @@
-// Object files that earlier processes left on disk.
+// What earlier processes left on disk: object files, and programs as the SDK encodes them.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,17 @@ constexpr uint64_t CACHE_FILE_BYTES_MAX = uint64_t(16) << 20;
 // Stores between two looks at how much there is: so much may be above the bound meanwhile.
 constexpr uint32_t CACHE_STORES_BETWEEN_SWEEPS = 32;
 
+// The ending of a cache's files. All kinds share a folder and its bound.
+constexpr char CODE_FILES[] = ".code";
+constexpr char PROGRAM_FILES[] = ".program";
+
 // A folder of files named by the hash of what they are for. Any number of processes use it at a time: a file appears whole, by
 // rename(), and is never changed. What cannot be read, is cut off, or is of another version is as if it were not there; what cannot
 // be written is not written. Thread-safe.
 class Cache {
  public:
   // `folder` is made when first written to; empty: nothing is kept. `maker`: whose code it is, say compiler, version and processor.
-  Cache(std::string folder, std::string maker, uint64_t bytesMax = CACHE_BYTES_MAX);
+  Cache(std::string folder, std::string maker, uint64_t bytesMax = CACHE_BYTES_MAX, const char* ending = CODE_FILES);
 
   std::optional<std::string> find(const std::string& key) const;
   void store(const std::string& key, const std::string& object);
@@ -31,6 +35,7 @@ class Cache {
  private:
   const std::string folder, maker;
   const uint64_t bytesMax;
+  const char* const ending;
   std::string fileOf(const std::string& key) const;
 };
 
