@@ -7,6 +7,8 @@ import contextlib
 import multiprocessing
 import time
 
+from tests.bench.turns import medians, ratio
+
 # Of a loop of additions, about: long beside what it takes to wake a process, short beside the minute.
 SECONDS = 0.2
 NAME = "two processes that share nothing: the machine's own limit"
@@ -50,9 +52,12 @@ class Ceiling:
 
 
 def row(seconds, columns=1):
-    """A row of a table: twice one process's seconds, `columns` empty cells, two processes' at once, the ratio."""
-    one, both = seconds["alone"], seconds["both"]
-    return [NAME, 2 * one, *[None] * columns, both, 2 * one / both]
+    """A row of a table of what turns() gave: twice one process's seconds, empty cells, two processes' at once, the ratio.
+
+    The ratio is of neighbours in time: one process alone is at moments given half as much again as at others.
+    """
+    middle = medians({name: seconds[name] for name in ("alone", "both")})
+    return [NAME, 2 * middle["alone"], *[None] * columns, middle["both"], 2 * ratio(seconds["alone"], seconds["both"])]
 
 
 @contextlib.contextmanager

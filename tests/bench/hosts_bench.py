@@ -12,7 +12,7 @@ import epochly
 from tests.bench import ceiling
 from tests.bench.processes_bench import loop, repeats_for
 from tests.bench.report import Table, at_least, publish, table_options
-from tests.bench.turns import least_in_turns, timed
+from tests.bench.turns import timed, turns
 from tests.support import level3
 from tests.support.hosts import Hosts, token_file_in, until, why_none
 
@@ -81,7 +81,7 @@ def pinned(cluster, token_file):
 
 def machine_row():
     with ceiling.ceiling() as limit:
-        return ceiling.row(least_in_turns(limit.ways(), ROUNDS), columns=0)
+        return ceiling.row(turns(limit.ways(), ROUNDS), columns=0)
 
 
 def compare(client, function, *arguments, level=0):

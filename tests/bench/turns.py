@@ -22,14 +22,14 @@ def turns(ways, rounds, clock=time.perf_counter):
     return seconds
 
 
+def medians(seconds):
+    """{name: median seconds} of what turns() gives."""
+    return {name: statistics.median(each) for name, each in seconds.items()}
+
+
 def in_turns(ways, rounds):
     """{name: median seconds}, as turns()."""
-    return {name: statistics.median(each) for name, each in turns(ways, rounds).items()}
-
-
-def least_in_turns(ways, rounds):
-    """{name: least seconds}, as turns(): of short work, which a neighbour's use of the machine only ever makes longer."""
-    return {name: min(each) for name, each in turns(ways, rounds).items()}
+    return medians(turns(ways, rounds))
 
 
 def ratio(over, under):
